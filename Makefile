@@ -1,0 +1,66 @@
+# The commands of the project; `make help` lists them
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+# Tests that compare with these are skipped where their wheels do not install
+PEERS := nest-simulator libsonata
+
+# The run that the README shows: one second of the cortical microcircuit on two ranks
+RUN := $(BIN)/mpiexec -n 2 $(BIN)/python -m mpi4py -m simcore run microcircuit \
+	--set drive=dc --duration 1000 --record-from 0 \
+	--output microcircuit.h5 --overwrite --raster microcircuit.png
+
+# With the repository on PYTHONPATH the folder io/ would hide Python's own io
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help env run test lint format clean distclean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+env: $(READY) ## Create .venv with simcore, an MPI and the tools (needs Python 3.11 or later)
+
+$(READY): pyproject.toml setup.cfg
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+		f"simcore needs Python 3.11 or later, $(PYTHON) is {sys.version.split()[0]}: " \
+		"name another one, as in make env PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[mpi,plot,dev]'
+	@for peer in $(PEERS); do \
+		echo "$(BIN)/python -m pip install --quiet --only-binary :all: $$peer"; \
+		$(BIN)/python -m pip install --quiet --only-binary :all: $$peer \
+			|| echo "No wheel of $$peer here: the tests that need it will be skipped"; \
+	done
+	@touch $@
+
+run: env ## Simulate the cortical microcircuit for one second on two ranks
+	$(RUN)
+
+test: env ## Run every test, serial and on 1 to 4 ranks; ARGS="..." goes to pytest
+	$(BIN)/pytest $(ARGS)
+
+lint: env ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@rm -rf build
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	@rm -rf build/lib build/bdist.*
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
+		--cache-dir ../../.mypy_cache --package simcore
+
+format: env ## Rewrite the sources in the house format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## Remove what builds, tests and runs left behind
+	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f microcircuit.h5 microcircuit.png
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too
+	rm -rf $(VENV)

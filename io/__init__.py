@@ -1,0 +1,7 @@
+"""Files: what a run writes, and how it is read. HDF5 is loaded with the first file."""
+
+from simcore.io.reader import PotentialData, Run, SpikeData, open_run
+from simcore.io.recorder import Recorder, probes
+from simcore.io.writer import RunWriter
+
+__all__ = ["PotentialData", "Recorder", "Run", "RunWriter", "SpikeData", "open_run", "probes"]

@@ -1,0 +1,98 @@
+"""The contract between the simulation and the arithmetic.
+
+A backend owns the state of one shard and advances it by whole epochs. Everything that concerns a
+step stays inside: spikes to local targets are delivered without leaving it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Epoch
+from simcore.shard import Shard
+from simcore.spikes import Spikes
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Neurons whose membrane potential is sampled.
+
+    Parameters
+    ----------
+    lids : ndarray of int64, shape (n,)
+        Which neurons.
+    interval : int
+        Steps between two samples; the first is taken at the end of step ``interval - 1``.
+    """
+
+    lids: NDArray[np.int64]
+    interval: int
+
+
+class Backend(ABC):
+    """The state of a shard, and the arithmetic that advances it.
+
+    For step t in ascending order:
+
+    1. input: every spike of step t - d, for every delay d, adds the weights of its synapses of
+       delay d to the input of their targets; Poisson stimuli add theirs,
+    2. update: the neurons take one step, using the input; those that reach the threshold spike,
+    3. sampling: probes that are due read the potentials.
+
+    Results are equal to the last bit for any backend, partition and division into epochs.
+
+    Parameters
+    ----------
+    shard : Shard
+        What the rank owns.
+    probes : tuple of Probe
+        What to sample.
+    precision : {"float64", "float32"}
+        Type of the state.
+    """
+
+    name: str
+
+    def __init__(
+        self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+    ) -> None:
+        self.shard = shard
+        self.probes = probes
+        self.dtype = np.dtype(precision)
+
+    @abstractmethod
+    def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
+        """Advance the shard by an epoch.
+
+        Parameters
+        ----------
+        epoch : Epoch
+            Begins where the last one ended.
+        remote : Spikes
+            Spikes of other ranks' neurons not seen before. No synapse carries one to a step
+            before the epoch.
+
+        Returns
+        -------
+        Spikes
+            What the neurons of the shard emitted, with ``origin = epoch.begin``.
+        """
+
+    @abstractmethod
+    def samples(self) -> list[NDArray[np.floating]]:
+        """Return and forget what was sampled, one array (n_samples, n) for each probe [mV]."""
+
+    @abstractmethod
+    def potentials(self) -> NDArray[np.floating]:
+        """Return the membrane potential of every neuron, shape (n_local,) [mV]."""
+
+    def warm_up(self) -> None:  # noqa: B027
+        """Do once what would otherwise delay the first epoch, such as compiling."""
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the time spent so far in the phases "deliver" and "update" [s]."""
+        return {"deliver": 0.0, "update": 0.0}

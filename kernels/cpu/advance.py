@@ -1,0 +1,242 @@
+"""The loop over the steps of an epoch, compiled as a whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.kernels.cpu import history as past
+from simcore.kernels.cpu import poisson, update
+from simcore.kernels.cpu.deliver import (
+    Table,
+    Visits,
+    deliver_constant,
+    deliver_drawn,
+    deliver_exact,
+)
+from simcore.kernels.cpu.intrinsics import cycles
+from simcore.kernels.plan import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW
+from simcore.spikes import GID_BITS
+
+CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, ADMITTED = range(5)
+N_CURSORS = 5
+
+
+class Tables(NamedTuple):
+    """The synapses, by form."""
+
+    constant: Table
+    drawn: Table
+    exact: Table
+
+
+class Constants(NamedTuple):
+    """What does not change, but for the `constant` of a segment with a direct current."""
+
+    seed: np.uint64
+    gids: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    max_delay: int
+    most_spikes: int
+    segments: NDArray[np.void]
+    segment_bounds: NDArray[np.int64]
+    change_steps: NDArray[np.int64]
+    change_segments: NDArray[np.int64]
+    change_values: NDArray[np.floating]
+    groups: NDArray[np.void]
+    group_bounds: NDArray[np.int64]
+    thresholds: NDArray[np.uint32]
+    train_steps: NDArray[np.int64]
+    train_lids: NDArray[np.int64]
+    resting: NDArray[np.floating]
+    probe_lids: NDArray[np.int64]
+    probe_bounds: NDArray[np.int64]
+    probe_intervals: NDArray[np.int64]
+
+
+class State(NamedTuple):
+    """What changes from step to step."""
+
+    V: NDArray[np.floating]
+    currents: NDArray[np.floating]
+    waiting: NDArray[np.int16]
+    arrived: NDArray[np.int32]
+    spiked: NDArray[np.uint8]
+    spiked_eights: NDArray[np.uint64]
+    counts: NDArray[np.uint16]
+    count_offsets: NDArray[np.int64]
+    count_index: NDArray[np.int64]
+    found: NDArray[np.int64]
+    cursors: NDArray[np.int64]
+    visits: Visits
+
+
+@numba.njit(cache=True)
+def advance(begin, end, origin, remote, tables, c, state, history, words, samples, sample_rows):
+    """Advance a shard from step `begin` to `end`, or until a buffer is full.
+
+    Parameters
+    ----------
+    begin, end : int
+        The steps to take.
+    origin : int
+        Step of remote spikes with offset 0.
+    remote : ndarray of int64
+        Spikes of other ranks.
+    tables : Tables
+        The synapses.
+    c : Constants
+        What does not change.
+    state : State
+        What changes.
+    history : History
+        Spikes of the last steps.
+    words : ndarray of int64
+        Receives the spikes, see `simcore.spikes`.
+    samples : ndarray
+        Receives sampled potentials, for each probe at its own place.
+    sample_rows : (ndarray of int64, ndarray of int64)
+        For each probe, where the next row of samples goes, and rows still free.
+
+    Returns
+    -------
+    step : int
+        Where it stopped; less than `end` when the history or `words` has no room.
+    count : int
+        Number of spikes in `words`.
+    """
+    if remote.size > 0 and state.cursors[ADMITTED] == 0:
+        live = past.n_live(history, begin, c.max_delay)
+        if live + remote.size + c.most_spikes > history.rows.size:
+            return begin, 0
+        past.admit(history, origin, remote, begin, np.empty(live, dtype=np.int64))
+    state.cursors[ADMITTED] = 1
+
+    count = 0
+    for step in range(begin, end):
+        room = min(history.rows.size - past.n_live(history, step, c.max_delay), words.size - count)
+        if room < c.most_spikes:
+            return step, count
+        _change_currents(step, c, state)
+        _emit_trains(step, c, state)
+        n_found = 0
+        for b in range(c.blocks.size - 1):
+            start = cycles()
+            deliver_constant(tables.constant, b, step, history, state.visits, state.arrived)
+            deliver_drawn(tables.drawn, b, step, history, state.visits, state.arrived)
+            deliver_exact(tables.exact, b, step, history, state.visits, state.arrived)
+            delivered = cycles()
+            _stimulate(b, step, c, state)
+            _update(b, c, state)
+            n_found = _collect(b, c, state, n_found)
+            state.cursors[DELIVER_CYCLES] += delivered - start
+            state.cursors[UPDATE_CYCLES] += cycles() - delivered
+        for i in range(n_found):
+            state.found[i] = c.gids[state.found[i]]
+            words[count + i] = (step - begin) << GID_BITS | state.found[i]
+        count += n_found
+        past.append(history, step, state.found, n_found)
+        _sample(step, c, state, samples, sample_rows)
+    return end, count
+
+
+@numba.njit(cache=True)
+def _change_currents(step, c, state):
+    """Apply the changes of direct currents that are due."""
+    change = state.cursors[CHANGE]
+    while change < c.change_steps.size and c.change_steps[change] <= step:
+        c.segments[c.change_segments[change]].constant = c.change_values[change]
+        change += 1
+    state.cursors[CHANGE] = change
+
+
+@numba.njit(cache=True)
+def _emit_trains(step, c, state):
+    """Let sources emit the given spikes of a step."""
+    train = state.cursors[TRAIN]
+    while train < c.train_steps.size and c.train_steps[train] <= step:
+        if c.train_steps[train] == step:
+            state.spiked[c.train_lids[train]] += 1
+        train += 1
+    state.cursors[TRAIN] = train
+
+
+@numba.njit(cache=True)
+def _stimulate(block, step, c, state):
+    """Add Poisson input to a block, and let its Poisson sources emit."""
+    index = step // WORDS_PER_DRAW
+    for g in range(c.group_bounds[block], c.group_bounds[block + 1]):
+        group = c.groups[g]
+        if step < group.start or step >= group.stop:
+            continue
+        offset = state.count_offsets[g]
+        if state.count_index[g] != index:
+            state.count_index[g] = index
+            first = group.first_threshold
+            thresholds = c.thresholds[first : first + group.n_thresholds]
+            gids = c.gids[group.begin : group.end]
+            poisson.refill(
+                c.seed, np.uint64(group.stream), gids, np.uint64(index), group.smallest,
+                thresholds, offset, state.counts,
+            )  # fmt: skip
+        n = group.end - group.begin
+        counts = state.counts[step % WORDS_PER_DRAW, offset : offset + n]
+        if group.emits:
+            for i in range(n):
+                state.spiked[group.begin + i] += counts[i]
+        else:
+            first = group.begin - c.blocks[block]
+            row = state.arrived[group.receptor, first : first + n]
+            poisson.add_counts(counts, np.int32(group.weight), row)
+
+
+@numba.njit(cache=True)
+def _update(block, c, state):
+    """Advance the neurons of a block."""
+    origin = c.blocks[block]
+    for k in range(c.segment_bounds[block], c.segment_bounds[block + 1]):
+        s = c.segments[k]
+        if s.kind == SOURCE:
+            continue
+        begin, end = s.begin, s.end
+        V, waiting, spiked = state.V[begin:end], state.waiting[begin:end], state.spiked[begin:end]
+        arrived = state.arrived[0, begin - origin : end - origin]
+        if s.kind == ONE_CURRENT:
+            update.one_current(s, V, state.currents[0, begin:end], waiting, arrived, spiked)
+        elif s.kind == TWO_CURRENTS:
+            second = state.arrived[1, begin - origin : end - origin]
+            update.two_currents(
+                s, V, state.currents[0, begin:end], state.currents[1, begin:end], waiting,
+                arrived, second, spiked,
+            )  # fmt: skip
+        elif s.kind == DELTA:
+            update.delta(s, V, waiting, arrived, spiked)
+
+
+@numba.njit(cache=True)
+def _collect(block, c, state, n_found):
+    """Collect the neurons of a block that spiked; return the number found so far."""
+    begin, end = c.blocks[block], c.blocks[block + 1]
+    n_found = update.collect(state.spiked, state.spiked_eights, begin, end, state.found, n_found)
+    for k in range(c.segment_bounds[block], c.segment_bounds[block + 1]):
+        if c.segments[k].kind == SOURCE:
+            for lid in range(c.segments[k].begin, c.segments[k].end):
+                state.spiked[lid] = 0
+    return n_found
+
+
+@numba.njit(cache=True)
+def _sample(step, c, state, samples, sample_rows):
+    """Read the potentials of the probes that are due."""
+    places, free = sample_rows
+    for p in range(c.probe_intervals.size):
+        if (step + 1) % c.probe_intervals[p] != 0:
+            continue
+        lids = c.probe_lids[c.probe_bounds[p] : c.probe_bounds[p + 1]]
+        for i, lid in enumerate(lids):
+            samples[places[p] + i] = state.V[lid] + c.resting[lid]
+        places[p] += lids.size
+        free[p] -= 1

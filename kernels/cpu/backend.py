@@ -1,0 +1,197 @@
+"""The CPU backend: Numba kernels."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Epoch
+from simcore.errors import CapacityError, require
+from simcore.fixed_point import Form, largest_multiplicity
+from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.cpu import advance as loop
+from simcore.kernels.cpu.deliver import BATCH, Table, Visits
+from simcore.kernels.cpu.history import enlarge, make_history, n_live
+from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
+from simcore.shard import Shard
+from simcore.spikes import NO_SPIKES, Spikes
+
+_SAMPLE_ROWS = 64
+
+
+class CpuBackend(Backend):
+    """See `Backend`."""
+
+    name = "cpu"
+
+    def __init__(
+        self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+    ) -> None:
+        super().__init__(shard, probes, precision)
+        plan = make_plan(shard, self.dtype)
+        longest = int(plan.segments["refractory"].max(initial=0))
+        require(longest < 2**15, "t_ref [steps]", longest, "below 32768", error=CapacityError)
+        self._tables = _tables(shard)
+        self._constants = _constants(shard, plan, probes)
+        most = self._constants.most_spikes
+        self._state = _state(shard, plan, most)
+        self._history = make_history(2 * most + 64, shard.max_delay + 2)
+        self._words = np.zeros(2 * most + 64, dtype=np.int64)
+        self._resting = plan.resting
+        self._seconds = 0.0
+        self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
+        self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
+
+    def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
+        """Advance the shard by an epoch."""
+        start = time.perf_counter()
+        if self.probes:
+            self._reserve_samples(epoch)
+        self._state.cursors[loop.ADMITTED] = 0
+        step, count = self._run(epoch.begin, epoch.end, remote)
+        words = self._words[:count].copy()
+        while step < epoch.end:
+            self._grow(step, remote)
+            begin = step
+            step, count = self._run(begin, epoch.end, remote)
+            shifted = self._words[:count] + ((begin - epoch.begin) << 48)
+            words = np.concatenate([words, shifted])
+        self._seconds += time.perf_counter() - start
+        return Spikes(epoch.begin, words)
+
+    def samples(self) -> list[NDArray[np.floating]]:
+        """Return and forget what was sampled."""
+        taken = []
+        for size, first, place in zip(self._sizes, self._first, self._places, strict=True):
+            taken.append(self._samples[first:place].reshape(-1, size).copy())
+        self._make_samples(self._rows)
+        return taken
+
+    def potentials(self) -> NDArray[np.floating]:
+        """Return the membrane potential of every neuron [mV]."""
+        return self._state.V + self._resting
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the time spent so far in delivery and update [s]."""
+        deliver = int(self._state.cursors[loop.DELIVER_CYCLES])
+        update = int(self._state.cursors[loop.UPDATE_CYCLES])
+        share = deliver / max(1, deliver + update)
+        return {"deliver": share * self._seconds, "update": (1.0 - share) * self._seconds}
+
+    def warm_up(self) -> None:
+        """Compile the kernels."""
+        self._run(0, 0, NO_SPIKES)
+
+    def _run(self, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
+        return loop.advance(
+            begin, end, remote.origin, remote.words, self._tables, self._constants, self._state,
+            self._history, self._words, self._samples, (self._places, self._free),
+        )  # fmt: skip
+
+    def _grow(self, step: int, remote: Spikes) -> None:
+        """Make room in the history and in the buffer of spikes."""
+        most, max_delay = self._constants.most_spikes, self.shard.max_delay
+        needed = n_live(self._history, step, max_delay) + remote.size + most
+        if needed > self._history.rows.size:
+            self._history = enlarge(self._history, 2 * needed, step, max_delay)
+        self._words = np.zeros(2 * self._words.size, dtype=np.int64)
+
+    def _reserve_samples(self, epoch: Epoch) -> None:
+        """Make room for the samples of an epoch."""
+        due = np.array([epoch.end // p.interval - epoch.begin // p.interval for p in self.probes])
+        if (due <= self._free).all():
+            return
+        kept = [
+            self._samples[first:place].copy()
+            for first, place in zip(self._first, self._places, strict=True)
+        ]
+        used = self._rows - self._free
+        self._make_samples(2 * (used + due))
+        for k, values in enumerate(kept):
+            self._samples[self._first[k] : self._first[k] + values.size] = values
+        self._places += used * self._sizes
+        self._free -= used
+
+    def _make_samples(self, rows: NDArray[np.int64]) -> None:
+        """Make empty buffers of that many rows for each probe."""
+        ends = np.cumsum(rows * self._sizes)
+        self._rows, self._free = rows, rows.copy()
+        self._first = ends - rows * self._sizes
+        self._places = self._first.copy()
+        self._samples = np.zeros(int(ends[-1]) if ends.size else 0, dtype=self.dtype)
+
+
+def _tables(shard: Shard) -> loop.Tables:
+    """Return the synapses by form; a table without channels where there are none of a form."""
+    present = {t.form: t for t in shard.tables}
+    none, starts = np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.uint32)
+    short, long = np.zeros(0, dtype=np.uint16), np.zeros(0, dtype=np.uint32)
+    empty = {
+        form: Table(none, none, none, 0, starts, words, none, 0)
+        for form, words in ((Form.CONSTANT, short), (Form.DRAWN, long), (Form.EXACT, short))
+    }
+    full = {
+        form: Table(t.delays, t.receptors, t.weights, t.n_rows, t.starts, t.words, t.exact, t.shift)
+        for form, t in present.items()
+    }
+    return loop.Tables(*(full.get(form, empty[form]) for form in Form))
+
+
+def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
+    per_block = np.arange(shard.blocks.size)
+    most = sum(
+        (end - begin) * largest_multiplicity(population, shard.dt)
+        for population in shard.network.populations
+        for begin, end in [shard.neurons.lid_range(population.view().gid_range)]
+    )
+    for population in shard.network.populations:
+        copies = largest_multiplicity(population, shard.dt)
+        subject = f"population {population.name!r}: spikes of a source in one step"
+        require(copies < 256, subject, copies, "below 256", error=CapacityError)
+    steps, segments, values = plan.changes
+    empty = np.zeros(0, dtype=np.int64)
+    sizes = [p.lids.size for p in probes]
+    return loop.Constants(
+        seed=np.uint64(shard.network.seed),
+        gids=shard.neurons.gids,
+        blocks=shard.blocks,
+        max_delay=shard.max_delay,
+        most_spikes=most,
+        segments=plan.segments,
+        segment_bounds=np.searchsorted(plan.segments["block"], per_block),
+        change_steps=steps,
+        change_segments=segments,
+        change_values=values,
+        groups=plan.groups,
+        group_bounds=np.searchsorted(plan.groups["block"], per_block),
+        thresholds=plan.thresholds,
+        train_steps=plan.trains[0],
+        train_lids=plan.trains[1],
+        resting=plan.resting,
+        probe_lids=np.concatenate([empty, *[p.lids for p in probes]]).astype(np.int64),
+        probe_bounds=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        probe_intervals=np.array([p.interval for p in probes], dtype=np.int64),
+    )
+
+
+def _state(shard: Shard, plan: Plan, most: int) -> loop.State:
+    n = shard.neurons.size
+    largest = int(np.diff(shard.blocks).max())
+    spiked = np.zeros((n + 7) // 8 * 8, dtype=np.uint8)
+    sizes = plan.groups["end"] - plan.groups["begin"]
+    return loop.State(
+        V=plan.potentials.copy(),
+        currents=np.zeros((plan.n_receptors, n), dtype=plan.potentials.dtype),
+        waiting=np.zeros(n, dtype=np.int16),
+        arrived=np.zeros((plan.n_receptors, largest), dtype=np.int32),
+        spiked=spiked,
+        spiked_eights=spiked.view(np.uint64),
+        counts=np.zeros((WORDS_PER_DRAW, int(sizes.sum())), dtype=np.uint16),
+        count_offsets=np.cumsum(sizes) - sizes,
+        count_index=np.full(plan.groups.size, -1, dtype=np.int64),
+        found=np.zeros(most, dtype=np.int64),
+        cursors=np.zeros(loop.N_CURSORS, dtype=np.int64),
+        visits=Visits(*(np.zeros(BATCH, dtype=np.int64) for _ in range(3))),
+    )

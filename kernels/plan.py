@@ -1,0 +1,324 @@
+"""A shard as flat tables, the same for every backend.
+
+All constants of the integration are computed here, once, on the host, in float64. A step is then
+additions, multiplications and comparisons in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore import random
+from simcore.clock import Clock
+from simcore.errors import require
+from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.population import Population
+from simcore.shard import LocalNeurons, Shard
+from simcore.stimulus import Current, Drive, Poisson
+from simcore.tables import DiscreteTable, poisson_table
+
+ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE = 0, 1, 2, 3
+
+WORDS_PER_DRAW = 4
+
+
+def segment_dtype(real: np.dtype) -> np.dtype:
+    """Return the record of a segment: neighbouring neurons of one block with equal parameters.
+
+    Parameters
+    ----------
+    real : dtype
+        Type of the state.
+    """
+    numbers = (
+        "decay_V",
+        "ex_to_V",
+        "in_to_V",
+        "decay_ex",
+        "decay_in",
+        "constant",
+        "threshold",
+        "reset",
+        "quantum",
+    )
+    whole = ("begin", "end", "block", "kind", "refractory")
+    return np.dtype([(n, np.int64) for n in whole] + [(n, real) for n in numbers])
+
+
+POISSON_GROUP = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "begin",
+            "end",
+            "block",
+            "stream",
+            "emits",
+            "weight",
+            "receptor",
+            "start",
+            "stop",
+            "smallest",
+            "first_threshold",
+            "n_thresholds",
+        )
+    ]
+)
+"""Neighbouring neurons of one block with equal Poisson input, or sources that emit it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A shard as flat tables.
+
+    Parameters
+    ----------
+    segments : structured ndarray
+        See `segment_dtype`; ordered by lid.
+    changes : (ndarray of int64, ndarray of int64, ndarray)
+        Step, segment and new value of `constant` of every change of a direct current, ordered by
+        step.
+    groups : structured ndarray
+        See `POISSON_GROUP`; ordered by block.
+    thresholds : ndarray of uint32
+        Thresholds of the groups' tables, one after the other.
+    trains : (ndarray of int64, ndarray of int64)
+        Step and lid of every given spike, ordered by step, then lid.
+    potentials : ndarray, shape (n_local,)
+        Initial membrane potential minus the resting potential [mV].
+    resting : ndarray, shape (n_local,)
+        Resting potential [mV].
+    n_receptors : int
+        Largest number of receptors of a neuron.
+    """
+
+    segments: NDArray[np.void]
+    changes: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
+    groups: NDArray[np.void]
+    thresholds: NDArray[np.uint32]
+    trains: tuple[NDArray[np.int64], NDArray[np.int64]]
+    potentials: NDArray[np.floating]
+    resting: NDArray[np.floating]
+    n_receptors: int
+
+
+def make_plan(shard: Shard, real: np.dtype) -> Plan:
+    """Return the flat tables of a shard.
+
+    Parameters
+    ----------
+    shard : Shard
+        What the rank owns.
+    real : dtype
+        Type of the state, float64 or float32.
+    """
+    populations = shard.network.populations
+    segments, changes = _segments(shard, real)
+    groups, thresholds = _groups(shard)
+    potentials, resting = _potentials(shard, real)
+    return Plan(
+        segments=segments,
+        changes=changes,
+        groups=groups,
+        thresholds=thresholds,
+        trains=_trains(shard),
+        potentials=potentials,
+        resting=resting,
+        n_receptors=max((p.n_receptors for p in populations), default=1),
+    )
+
+
+def current_response(tau_m: float, tau_syn: float, C_m: float, dt: float) -> float:
+    """Return how far a decaying current of 1 pA moves the potential in one step [mV/pA].
+
+    Rotter and Diesmann (1999), written so that equal time constants are no special case.
+    """
+    difference = 1.0 / tau_syn - 1.0 / tau_m
+    span = dt if difference == 0.0 else -math.expm1(-dt * difference) / difference
+    return math.exp(-dt / tau_m) / C_m * span
+
+
+def _segments(
+    shard: Shard, real: np.dtype
+) -> tuple[NDArray[np.void], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]]:
+    currents = [d for d in shard.network.drives if isinstance(d.stimulus, Current)]
+    records: list[dict[str, float]] = []
+    changes: list[tuple[int, int, float]] = []
+    for population in shard.network.populations:
+        model = population.model
+        mine = [d for d in currents if d.target.population is population]
+        for begin, end, block in _pieces(shard, population, mine):
+            record: dict[str, float] = {"begin": begin, "end": end, "block": block}
+            if isinstance(model, LIF):
+                over = [d for d in mine if _covers(shard.neurons, d, begin)]
+                schedule = _schedule(model, over, shard.dt)
+                changes += [(step, len(records), value) for step, value in schedule]
+                record |= _constants(model, shard.dt, shard.fixed_point.quantum_of(population))
+                record["constant"] = schedule[0][1]
+            else:
+                record["kind"] = SOURCE
+            records.append(record)
+
+    dtype = segment_dtype(real)
+    table = np.zeros(len(records), dtype=dtype)
+    for i, record in enumerate(records):
+        for name, value in record.items():
+            table[name][i] = value
+    changes.sort()
+    steps, which, values = zip(*changes, strict=True) if changes else ((), (), ())
+    return table, (
+        np.array(steps, dtype=np.int64),
+        np.array(which, dtype=np.int64),
+        np.array(values, dtype=real),
+    )
+
+
+def _pieces(
+    shard: Shard, population: Population, drives: list[Drive]
+) -> list[tuple[int, int, int]]:
+    """Cut the neurons of a population at the borders of blocks and driven views."""
+    begin, end = shard.neurons.lid_range(population.view().gid_range)
+    cuts = {begin, end}
+    for drive in drives:
+        cuts |= set(shard.neurons.lid_range(drive.target.gid_range))
+    cuts |= {int(b) for b in shard.blocks if begin < b < end}
+    bounds = sorted(cuts)
+    return [
+        (a, b, int(np.searchsorted(shard.blocks, a, side="right")) - 1)
+        for a, b in pairwise(bounds)
+        if a < b
+    ]
+
+
+def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
+    first, stop = neurons.lid_range(drive.target.gid_range)
+    return first <= lid < stop
+
+
+def _schedule(model: LIF, drives: list[Drive], dt: float) -> list[tuple[int, float]]:
+    """Return from which step on a step adds how much to the potential by constant current."""
+    clock = Clock(dt)
+    windows = [
+        (clock.steps_rounded(d.stimulus.start), clock.steps_rounded(d.stimulus.stop), d.stimulus)
+        for d in drives
+    ]
+    borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
+    per_pA = model.tau_m / model.C_m * -math.expm1(-dt / model.tau_m)
+    schedule = []
+    for step in borders:
+        total = model.I_e
+        for start, stop, stimulus in windows:
+            if start <= step < stop and isinstance(stimulus, Current):
+                total += stimulus.amplitude
+        schedule.append((step, per_pA * total))
+    return schedule
+
+
+def _constants(model: LIF, dt: float, quantum: float) -> dict[str, float]:
+    """Return the propagators of a step."""
+    constants = {
+        "kind": DELTA,
+        "refractory": math.floor(model.t_ref / dt + 0.5),
+        "decay_V": math.exp(-dt / model.tau_m),
+        "threshold": model.V_th - model.E_L,
+        "reset": model.V_reset - model.E_L,
+        "quantum": quantum,
+    }
+    taus = model.tau_receptors
+    if taus:
+        excitatory, inhibitory = taus[0], taus[-1]
+        constants |= {
+            "kind": ONE_CURRENT if len(taus) == 1 else TWO_CURRENTS,
+            "decay_ex": math.exp(-dt / excitatory),
+            "decay_in": math.exp(-dt / inhibitory),
+            "ex_to_V": current_response(model.tau_m, excitatory, model.C_m, dt),
+            "in_to_V": current_response(model.tau_m, inhibitory, model.C_m, dt),
+        }
+    return constants
+
+
+def _groups(shard: Shard) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
+    """Return the groups of Poisson input and Poisson sources, and their thresholds."""
+    clock = Clock(shard.dt)
+    rows: list[tuple[int, ...]] = []
+    thresholds: list[NDArray[np.uint32]] = []
+
+    def add(
+        gid_range: tuple[int, int],
+        stream: int,
+        emits: bool,
+        weight: int,
+        receptor: int,
+        stimulus: Poisson | PoissonSource,
+    ) -> None:
+        table: DiscreteTable = poisson_table(stimulus.rate * shard.dt * 1e-3)
+        if table.last == 0:
+            return
+        first = sum(t.size for t in thresholds)
+        start, stop = clock.steps_rounded(stimulus.start), clock.steps_rounded(stimulus.stop)
+        begin, end = shard.neurons.lid_range(gid_range)
+        for b in range(shard.blocks.size - 1):
+            low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
+            if low < high:
+                rows.append(
+                    (low, high, b, stream, int(emits), weight, receptor, start, stop,
+                     table.first, first, table.thresholds.size)
+                )  # fmt: skip
+        thresholds.append(table.thresholds)
+
+    for drive in shard.network.drives:
+        if isinstance(drive.stimulus, Poisson):
+            weight = shard.fixed_point.stimulus_weights[drive.id]
+            receptor = drive.target.population.n_receptors - 1 if weight < 0 else 0
+            stream = random.stream(random.STIMULUS, drive.id)
+            add(drive.target.gid_range, stream, False, weight, receptor, drive.stimulus)
+    for population in shard.network.populations:
+        if isinstance(population.model, PoissonSource):
+            stream = random.stream(random.SOURCE, population.id)
+            add(population.view().gid_range, stream, True, 0, 0, population.model)
+    rows.sort(key=lambda row: row[2])
+    empty = np.zeros(0, dtype=np.uint32)
+    return np.array(rows, dtype=POISSON_GROUP), np.concatenate([empty, *thresholds])
+
+
+def _trains(shard: Shard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return steps and lids of the given spikes of local sources."""
+    clock = Clock(shard.dt)
+    steps, lids = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for population in shard.network.populations:
+        if not isinstance(population.model, SpikeTrains):
+            continue
+        times, ids = population.model.arrays()
+        begin, end = shard.neurons.lid_range(population.view().gid_range)
+        owned = shard.neurons.gids[begin:end] - population.first
+        found = np.searchsorted(owned, ids)
+        local = found < owned.size
+        local[local] = owned[found[local]] == ids[local]
+        steps.append(clock.train_steps(times, f"population {population.name!r}: times")[local])
+        lids.append(begin + found[local])
+    all_steps, all_lids = np.concatenate(steps), np.concatenate(lids)
+    order = np.lexsort((all_lids, all_steps))
+    return all_steps[order], all_lids[order]
+
+
+def _potentials(shard: Shard, real: np.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return initial and resting potentials; initial ones relative to resting."""
+    initial = np.zeros(shard.neurons.size)
+    resting = np.zeros(shard.neurons.size)
+    for population in shard.network.populations:
+        begin, end = shard.neurons.lid_range(population.view().gid_range)
+        if begin == end or not isinstance(population.model, LIF):
+            continue
+        stream = random.stream(random.INITIAL_V_M, population.id)
+        words = random.draw(shard.network.seed, stream, shard.neurons.gids[begin:end], 0)
+        values = population.V_m.quantile(random.uniform(words))
+        bad = values[~np.isfinite(values)]
+        require(bad.size == 0, f"population {population.name!r}: V_m", bad[:1], "finite [mV]")
+        initial[begin:end] = values - population.model.E_L
+        resting[begin:end] = population.model.E_L
+    return initial.astype(real), resting.astype(real)

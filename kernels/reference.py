@@ -1,0 +1,155 @@
+"""The reference backend: plain NumPy, written to be read, and the oracle for all others.
+
+It scatters every spike into a ring buffer at once, where the fast backends wait until a synapse
+is due, and it loops over spikes in Python. Use it for small networks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore import random
+from simcore.clock import Epoch
+from simcore.fixed_point import Form
+from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.plan import DELTA, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW, make_plan
+from simcore.shard import Shard, SynapseTable
+from simcore.spikes import GID_BITS, Spikes
+
+
+class ReferenceBackend(Backend):
+    """See `Backend`."""
+
+    name = "reference"
+
+    def __init__(
+        self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+    ) -> None:
+        super().__init__(shard, probes, precision)
+        n = shard.neurons.size
+        self.plan = make_plan(shard, self.dtype)
+        self.V = self.plan.potentials.copy()
+        self.currents = np.zeros((2, n), dtype=self.dtype)
+        self.refractory = np.zeros(n, dtype=np.int64)
+        self.ring = np.zeros((shard.max_delay + 1, 2, n), dtype=np.int64)
+        self.sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
+
+    def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
+        """Advance the shard by an epoch."""
+        for step, gid in zip(remote.steps, remote.gids, strict=True):
+            self._deliver(int(step), int(gid), epoch.begin)
+        words = [np.zeros(0, dtype=np.int64)]
+        for step in range(epoch.begin, epoch.end):
+            lids = self._step(step)
+            gids = self.shard.neurons.gids[lids]
+            for gid in gids:
+                self._deliver(step, int(gid), step + 1)
+            words.append((step - epoch.begin) << GID_BITS | gids)
+        return Spikes(epoch.begin, np.concatenate(words))
+
+    def samples(self) -> list[NDArray[np.floating]]:
+        """Return and forget what was sampled."""
+        sizes = [p.lids.size for p in self.probes]
+        taken = [
+            np.array(rows, dtype=self.dtype).reshape(len(rows), size)
+            for rows, size in zip(self.sampled, sizes, strict=True)
+        ]
+        self.sampled = [[] for _ in self.probes]
+        return taken
+
+    def potentials(self) -> NDArray[np.floating]:
+        """Return the membrane potential of every neuron [mV]."""
+        return self.V + self.plan.resting
+
+    def _deliver(self, step: int, gid: int, earliest: int) -> None:
+        """Add all synapses of one spike to the input of the steps in which they are due."""
+        for table in self.shard.tables:
+            for block in range(self.shard.blocks.size - 1):
+                for channel, delay in enumerate(table.delays):
+                    run = (block * table.n_rows + gid) * table.n_channels + channel
+                    begin, end = table.starts[run], table.starts[run + 1]
+                    if begin == end:
+                        continue
+                    assert step + delay >= earliest
+                    targets, weights = _synapses(table, channel, begin, end)
+                    slot = self.ring[(step + delay) % len(self.ring), table.receptors[channel]]
+                    np.add.at(slot, self.shard.blocks[block] + targets, weights)
+
+    def _step(self, step: int) -> NDArray[np.int64]:
+        """Advance all neurons by one step; return those that spiked."""
+        self._change_currents(step)
+        spiking = [lid for s, lid in zip(*self.plan.trains, strict=True) if s == step]
+        slot = self.ring[step % len(self.ring)]
+        spiking += self._poisson(step, slot)
+        for segment in self.plan.segments:
+            if segment["kind"] != SOURCE:
+                spiking += list(self._update(segment, slot))
+        slot[:] = 0
+        for probe, rows in zip(self.probes, self.sampled, strict=True):
+            if (step + 1) % probe.interval == 0:
+                rows.append(self.potentials()[probe.lids])
+        return np.sort(np.array(spiking, dtype=np.int64))
+
+    def _change_currents(self, step: int) -> None:
+        steps, segments, values = self.plan.changes
+        now = steps == step
+        self.plan.segments["constant"][segments[now]] = values[now]
+
+    def _poisson(self, step: int, slot: NDArray[np.int64]) -> list[int]:
+        """Add Poisson input; return the sources that emit, once per event."""
+        spiking: list[int] = []
+        for group in self.plan.groups:
+            if not group["start"] <= step < group["stop"]:
+                continue
+            lids = np.arange(group["begin"], group["end"])
+            index, word = divmod(step, WORDS_PER_DRAW)
+            gids = self.shard.neurons.gids[lids]
+            words = random.draw(self.shard.network.seed, int(group["stream"]), gids, index)
+            first = group["first_threshold"]
+            thresholds = self.plan.thresholds[first : first + group["n_thresholds"]]
+            counts = group["smallest"] + np.searchsorted(thresholds, words[:, word], side="right")
+            if group["emits"]:
+                spiking += list(np.repeat(lids, counts))
+            else:
+                slot[group["receptor"], lids] += counts * group["weight"]
+        return spiking
+
+    def _update(self, segment: np.void, slot: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Advance the neurons of a segment by one step; return those that spiked."""
+        own = slice(segment["begin"], segment["end"])
+        V, waiting = self.V[own], self.refractory[own]
+        excitatory, inhibitory = self.currents[:, own]
+        arrived = slot[:, own].astype(np.int32).astype(self.dtype) * segment["quantum"]
+
+        advanced = V * segment["decay_V"]
+        if segment["kind"] == DELTA:
+            advanced = advanced + segment["constant"] + arrived[0]
+        elif segment["kind"] == TWO_CURRENTS:
+            advanced = advanced + excitatory * segment["ex_to_V"] + inhibitory * segment["in_to_V"]
+            advanced = advanced + segment["constant"]
+        else:
+            advanced = advanced + excitatory * segment["ex_to_V"] + segment["constant"]
+        V[:] = np.where(waiting == 0, advanced, V)
+        waiting[:] = np.maximum(waiting - 1, 0)
+        excitatory[:] = excitatory * segment["decay_ex"] + arrived[0]
+        inhibitory[:] = inhibitory * segment["decay_in"] + arrived[1]
+
+        spiked = segment["threshold"] <= V
+        V[spiked] = segment["reset"]
+        waiting[spiked] = segment["refractory"]
+        return segment["begin"] + np.flatnonzero(spiked)
+
+
+def _synapses(
+    table: SynapseTable, channel: int, begin: int, end: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return targets within the block, and weights in quanta, of a run."""
+    words = table.words[begin:end]
+    if table.form is Form.DRAWN:
+        weights = (words >> 16).astype(np.uint16).astype(np.int16).astype(np.int64) << table.shift
+        return (words & 0xFFFF).astype(np.int64), weights
+    if table.form is Form.EXACT:
+        return words.astype(np.int64), table.exact[begin:end].astype(np.int64)
+    constant = np.full(words.size, table.weights[channel], dtype=np.int64)
+    return words.astype(np.int64), constant

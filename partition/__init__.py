@@ -1,0 +1,17 @@
+"""Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
+
+from simcore.partition.build import build_shard
+from simcore.partition.exchange import SpikeExchange
+from simcore.partition.partition import CyclicPartition, Partition, RangePartition
+from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition
+
+__all__ = [
+    "PARTITIONERS",
+    "CyclicPartition",
+    "Partition",
+    "RangePartition",
+    "SpikeExchange",
+    "build_shard",
+    "check_partitioner",
+    "partition",
+]

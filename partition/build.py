@@ -1,0 +1,315 @@
+"""Build the shard of one rank: every synapse that arrives at its neurons.
+
+Connectivity is a function of the target, so a rank needs nothing from the others. Synapses are
+drawn twice: once to count, once to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore import random
+from simcore.connectivity import (
+    AllToAll,
+    Edges,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwiseBernoulli,
+)
+from simcore.degrees import n_synapses
+from simcore.errors import CapacityError
+from simcore.fixed_point import Form, fixed_point
+from simcore.network import Network
+from simcore.partition import binomial, draw
+from simcore.partition.buckets import put_each, rows_per_bucket, shortest_remote, sort_buckets
+from simcore.partition.explicit import explicit_synapses
+from simcore.partition.partition import Partition
+from simcore.partition.recipe import Channel, Recipe, make_recipe
+from simcore.shard import LocalNeurons, Shard, SynapseTable, block_bounds
+
+Report = Callable[[float], None]
+
+# Cursors of the buckets, words, exact weights, keys
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32], NDArray[np.uint16]]
+
+
+def build_shard(
+    network: Network,
+    partition: Partition,
+    rank: int,
+    dt: float,
+    report: Report = lambda share: None,
+) -> Shard:
+    """Build the shard of one rank.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    partition : Partition
+        Who owns which neuron.
+    rank : int
+        Whose shard.
+    dt : float
+        Time step [ms].
+    report : callable, optional
+        Called now and then with the share that is done, from 0 to 1.
+
+    Returns
+    -------
+    Shard
+
+    Raises
+    ------
+    ModelError, CapacityError
+        When the description cannot be built.
+    """
+    points = fixed_point(network, dt)
+    recipes = [make_recipe(p, points, dt) for p in network.projections]
+    neurons = LocalNeurons(partition.gids(rank))
+    receptors = max((p.n_receptors for p in network.populations), default=1)
+    blocks = block_bounds(neurons.size, receptors)
+
+    used = [r for r in recipes if _size(neurons, r.projection.target.gid_range)]
+    forms = sorted({r.form for r in used})
+    tables = []
+    for number, form in enumerate(forms):
+        chosen = [r for r in used if r.form is form]
+        step = _Steps(report, number / len(forms), 1.0 / len(forms), 2 * len(chosen))
+        tables.append(_table(network, form, chosen, neurons, blocks, points.shift, step))
+    max_delay = max((r.delays.last for r in recipes), default=1)
+    return Shard(
+        network=network,
+        fixed_point=points,
+        dt=dt,
+        neurons=neurons,
+        blocks=blocks,
+        tables=tuple(tables),
+        min_remote_delay=min((_shortest_remote(t, neurons, blocks) for t in tables), default=2**62),
+        max_delay=max_delay,
+    )
+
+
+def _table(
+    network: Network,
+    form: Form,
+    recipes: list[Recipe],
+    neurons: LocalNeurons,
+    blocks: NDArray[np.int64],
+    shift: int,
+    step: _Steps,
+) -> SynapseTable:
+    channels = sorted({c for r in recipes for c in r.channels()})
+    index = {channel: i for i, channel in enumerate(channels)}
+    delays, receptors, weights = (
+        np.array([c[k] for c in channels], dtype=np.int32) for k in range(3)
+    )
+    n_rows, n_blocks, n_channels = network.n_neurons, blocks.size - 1, len(channels)
+    expected = sum(n_synapses(r.projection) * _share(neurons, r) for r in recipes)
+    bits = rows_per_bucket(n_rows, n_channels, expected / n_blocks)
+    n_buckets = (n_rows - 1 >> bits) + 1
+    draws = [Draws(network.seed, r, neurons, index, (bits, n_channels, shift)) for r in recipes]
+
+    # Count the synapses of every bucket
+    dtype = np.uint32 if form is Form.DRAWN else np.uint16
+    nothing = np.zeros(0, dtype), np.zeros(0, np.int32), np.zeros(0, np.uint16)
+    counts = np.zeros((n_blocks, n_buckets), dtype=np.int64)
+    for projection in draws:
+        for b in range(n_blocks):
+            projection.visit(-1, blocks[b : b + 2], (counts[b], *nothing))
+        step()
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+
+    # Put them there, and sort
+    words = np.empty(bounds[-1], dtype=dtype)
+    exact = np.empty(words.size if form is Form.EXACT else 0, dtype=np.int32)
+    keys = np.empty(counts.sum(axis=1).max(), dtype=np.uint16)
+    starts = np.empty(n_blocks * n_rows * n_channels + 1, dtype=_index_type(words.size))
+    starts[-1] = words.size
+    for b in range(n_blocks):
+        own = bounds[b * n_buckets : (b + 1) * n_buckets + 1]
+        offset, end = own[0], own[-1]
+        arrays = own[:-1] - offset, words[offset:end], exact[offset:end], keys
+        for projection in draws:
+            projection.visit(int(form), blocks[b : b + 2], arrays)
+            step(1.0 / n_blocks)
+        runs = starts[b * n_rows * n_channels : (b + 1) * n_rows * n_channels]
+        sort_buckets(own, offset, n_rows, bits, n_channels, runs, words, exact, keys)
+    return SynapseTable(
+        form=form,
+        delays=delays,
+        receptors=receptors,
+        weights=weights,
+        n_rows=n_rows,
+        starts=starts,
+        words=words,
+        exact=exact,
+        shift=shift if form is Form.DRAWN else 0,
+    )
+
+
+def _index_type(n_synapses: int) -> type[np.unsignedinteger] | type[np.int64]:
+    return np.uint32 if n_synapses < 2**32 else np.int64
+
+
+def _share(neurons: LocalNeurons, recipe: Recipe) -> float:
+    begin, end = neurons.lid_range(recipe.projection.target.gid_range)
+    return (end - begin) / recipe.projection.target.size
+
+
+class Draws:
+    """The synapses of one projection at the neurons of a rank, ready to be drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the model.
+    recipe : Recipe
+        The projection.
+    neurons : LocalNeurons
+        The neurons of the rank.
+    index : dict
+        Number of each channel.
+    buckets : (int, int, int)
+        Rows in a bucket, as a power of two; number of channels; shift of the weights.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        recipe: Recipe,
+        neurons: LocalNeurons,
+        index: dict[Channel, int],
+        buckets: tuple[int, int, int],
+    ) -> None:
+        self.seed, self.recipe, self.neurons, self.buckets = seed, recipe, neurons, buckets
+        self.channel_of = recipe.channel_of(index)
+        self.lids = neurons.lid_range(recipe.projection.target.gid_range)
+        self.explicit = isinstance(recipe.projection.rule, (Edges, OneToOne, FixedOutdegree))
+        if not self.explicit:
+            self.indegrees = _indegrees(seed, recipe, neurons.gids[slice(*self.lids)])
+            _check_indegrees(recipe, self.indegrees)
+
+    def visit(self, form: int, block: NDArray[np.int64], arrays: Arrays) -> None:
+        """Draw the synapses of a block, and count them (form -1) or put them into buckets.
+
+        Parameters
+        ----------
+        form : int
+            The `Form` of the table, or -1.
+        block : ndarray of int64, shape (2,)
+            First lid, and the one after the last.
+        arrays : tuple of ndarray
+            Cursors of the buckets, words, exact weights, keys.
+        """
+        origin = int(block[0])
+        begin = min(max(self.lids[0], origin), int(block[1]))
+        end = max(begin, min(self.lids[1], int(block[1])))
+        if begin == end:
+            return
+        if self.explicit:
+            self._visit_explicit(form, begin, end, origin, arrays)
+        else:
+            self._visit_drawn(form, begin, end, origin, arrays)
+
+    def _visit_drawn(self, form: int, begin: int, end: int, origin: int, arrays: Arrays) -> None:
+        projection, delays = self.recipe.projection, self.recipe.delays
+        first, stop = projection.source.gid_range
+        excluded = (first, stop) if projection.excludes_autapses else (-1, -1)
+        stream = random.stream(random.CONNECT, projection.id)
+        draw.visit_targets(
+            form,
+            _kind(projection.rule),
+            (np.uint64(self.seed), np.uint64(stream)),
+            (self.neurons.gids[begin:end], np.arange(begin - origin, end - origin)),
+            self.indegrees[begin - self.lids[0] : end - self.lids[0]],
+            (first, projection.source.size, *excluded),
+            (delays.thresholds, delays.guide, self.recipe.weights, self.channel_of),
+            self.buckets,
+            arrays,
+        )
+
+    def _visit_explicit(self, form: int, begin: int, end: int, origin: int, arrays: Arrays) -> None:
+        gids = self.neurons.gids[begin:end]
+        received = np.zeros(gids.size, dtype=np.int64)
+        for rows, found, delays, weights in explicit_synapses(self.seed, self.recipe, gids):
+            received += np.bincount(found, minlength=gids.size)
+            channels = self.channel_of[2 * delays + (weights < 0)]
+            targets = begin - origin + found
+            put_each(form, targets, rows, channels, weights, self.buckets, arrays)
+        _check_indegrees(self.recipe, received)
+
+
+def _kind(rule: object) -> int:
+    if isinstance(rule, AllToAll):
+        return draw.ALL
+    if isinstance(rule, PairwiseBernoulli):
+        return draw.DISTINCT
+    if isinstance(rule, FixedIndegree) and not rule.allow_multapses:
+        return draw.DISTINCT
+    return draw.UNIFORM
+
+
+def _indegrees(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the number of synapses at each of the targets `gids`."""
+    projection, rule = recipe.projection, recipe.projection.rule
+    n_sources = projection.source.size
+    first, stop = projection.source.gid_range if projection.excludes_autapses else (-1, -1)
+    stream = np.uint64(random.stream(random.INDEGREE, projection.id))
+    if isinstance(rule, FixedIndegree):
+        return np.full(gids.size, rule.indegree, dtype=np.int64)
+    if isinstance(rule, AllToAll):
+        return n_sources - ((gids >= first) & (gids < stop)).astype(np.int64)
+    if isinstance(rule, PairwiseBernoulli):
+        return binomial.bernoulli_indegrees(
+            np.uint64(seed), stream, gids, n_sources, first, stop, float(rule.p)
+        )
+    if isinstance(rule, FixedTotalNumber):
+        origin = projection.target.gid_range[0]
+        return binomial.split_total(
+            np.uint64(seed), stream, rule.n, n_sources, first - origin, stop - origin,
+            projection.target.size, gids - origin,
+        )  # fmt: skip
+    raise TypeError(f"unknown rule {rule!r}")
+
+
+def _check_indegrees(recipe: Recipe, indegrees: NDArray[np.int64]) -> None:
+    largest = int(indegrees.max(initial=0))
+    if largest > recipe.indegree_bound:
+        raise CapacityError(
+            f"{recipe.projection.name}: a target received {largest} synapses, the fixed-point sum "
+            f"allows for {recipe.indegree_bound}. Use another seed."
+        )
+
+
+def _size(neurons: LocalNeurons, gid_range: tuple[int, int]) -> int:
+    begin, end = neurons.lid_range(gid_range)
+    return end - begin
+
+
+def _shortest_remote(table: SynapseTable, neurons: LocalNeurons, blocks: NDArray[np.int64]) -> int:
+    return int(
+        shortest_remote(table.starts, neurons.gids, blocks.size - 1, table.n_rows, table.delays)
+    )
+
+
+@dataclass
+class _Steps:
+    """Counts finished steps and reports the share of the whole."""
+
+    report: Report
+    offset: float
+    scale: float
+    total: int
+    done: float = 0.0
+
+    def __call__(self, share: float = 1.0) -> None:
+        self.done += share
+        self.report(self.offset + self.scale * self.done / max(1, self.total))

@@ -1,0 +1,86 @@
+"""Ways to divide a network among ranks. Each is a function that returns a `Partition`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from simcore.degrees import mean_indegree
+from simcore.errors import ConfigError, require
+from simcore.network import Network
+from simcore.partition.partition import CyclicPartition, Partition, RangePartition
+
+# Cost of a neuron beside that of one incoming synapse, at the rates of cortex
+NEURON_COST = 1000.0
+
+
+def block(network: Network, n_ranks: int) -> Partition:
+    """Give each rank one range of neighbours, equal in number."""
+    bounds = np.arange(n_ranks + 1, dtype=np.int64) * network.n_neurons // n_ranks
+    return RangePartition(bounds, np.arange(n_ranks), n_ranks)
+
+
+def round_robin(network: Network, n_ranks: int) -> Partition:
+    """Deal the neurons out like cards."""
+    return CyclicPartition(network.n_neurons, n_ranks)
+
+
+def balanced(network: Network, n_ranks: int) -> Partition:
+    """Give each rank an equal range of every population.
+
+    Neurons of a population have equal expected in-degrees, so all ranks carry equal numbers of
+    neurons and synapses, and the rates of the populations even out as well. What is left over by
+    the division goes to the ranks that carry least so far, heaviest populations first.
+    """
+    cost = np.full(len(network.populations), NEURON_COST)
+    for projection in network.projections:
+        view = projection.target
+        cost[view.population.id] += mean_indegree(projection) * view.size / view.population.size
+
+    load = np.zeros(n_ranks)
+    shares = {}
+    for population in sorted(network.populations, key=lambda p: -cost[p.id]):
+        share = np.full(n_ranks, population.size // n_ranks, dtype=np.int64)
+        lightest = np.argsort(load, kind="stable")[: population.size % n_ranks]
+        share[lightest] += 1
+        load += share * cost[population.id]
+        shares[population.id] = share
+
+    sizes = np.concatenate([shares[p.id] for p in network.populations])
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    return RangePartition(bounds, np.tile(np.arange(n_ranks), len(shares)), n_ranks)
+
+
+PARTITIONERS: dict[str, Callable[[Network, int], Partition]] = {
+    "balanced": balanced,
+    "block": block,
+    "round_robin": round_robin,
+}
+
+
+def check_partitioner(name: str) -> None:
+    """Raise `ConfigError` unless there is a partitioner of that name."""
+    valid = ", ".join(PARTITIONERS)
+    require(name in PARTITIONERS, "partitioner", name, f"one of {valid}", error=ConfigError)
+
+
+def partition(network: Network, n_ranks: int, name: str = "balanced") -> Partition:
+    """Divide a network by the partitioner of that name.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    n_ranks : int
+        Number of ranks.
+    name : {"balanced", "block", "round_robin"}
+        The partitioner.
+
+    Raises
+    ------
+    ConfigError
+        When there is no partitioner of that name.
+    """
+    check_partitioner(name)
+    return PARTITIONERS[name](network, n_ranks)

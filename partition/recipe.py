@@ -1,0 +1,118 @@
+"""What is needed to draw the synapses of a projection: tables instead of distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.connectivity import Edges, Projection
+from simcore.errors import require
+from simcore.fixed_point import FixedPoint, Form
+from simcore.tables import DiscreteTable, delay_table, discrete_table
+
+Channel = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A projection with its distributions turned into tables.
+
+    Parameters
+    ----------
+    projection : Projection
+        The projection.
+    delays : DiscreteTable
+        Delays in steps; for edges with delays of their own, a table that spans them.
+    weights : ndarray of int32
+        One weight, 2**16 equally likely ones, or one per edge, in quanta.
+    form : Form
+        How the weights are kept.
+    indegree_bound : int
+        Largest in-degree that the fixed-point sums allow for.
+    edge_delays : ndarray of int64 or None
+        Delay of each edge in steps, where the rule carries them.
+    """
+
+    projection: Projection
+    delays: DiscreteTable
+    weights: NDArray[np.int32]
+    form: Form
+    indegree_bound: int
+    edge_delays: NDArray[np.int64] | None = None
+
+    @property
+    def n_receptors(self) -> int:
+        """Number of receptors of the target."""
+        return self.projection.target.population.n_receptors
+
+    @property
+    def _constant(self) -> int:
+        return int(self.weights[0]) if self.form is Form.CONSTANT else 0
+
+    def channels(self) -> Iterator[Channel]:
+        """Yield delay, receptor and constant weight of all synapses that may occur."""
+        negative = np.unique(self.weights < 0)
+        receptors = {self.n_receptors - 1 if sign else 0 for sign in negative}
+        for delay in range(self.delays.first, self.delays.last + 1):
+            for receptor in receptors:
+                yield delay, receptor, self._constant
+
+    def channel_of(self, index: dict[Channel, int]) -> NDArray[np.int32]:
+        """Return the channel by delay and sign of the weight, shape (2 * n_delays,).
+
+        Parameters
+        ----------
+        index : dict
+            Number of each channel in the table.
+        """
+        keys = [
+            (delay, receptor, self._constant)
+            for delay in range(self.delays.first, self.delays.last + 1)
+            for receptor in (0, self.n_receptors - 1)
+        ]
+        return np.array([index.get(k, -1) for k in keys], dtype=np.int32)
+
+
+def make_recipe(projection: Projection, points: FixedPoint, dt: float) -> Recipe:
+    """Return the recipe of a projection.
+
+    Parameters
+    ----------
+    projection : Projection
+        The projection.
+    points : FixedPoint
+        The whole-number weights of the network.
+    dt : float
+        Time step [ms].
+
+    Raises
+    ------
+    ModelError
+        When a delay is below one time step.
+    """
+    weights = points.weights[projection.id]
+    edge_delays = None
+    if projection.delay is None:
+        edge_delays = _edge_delays(projection, dt)
+        first, last = int(edge_delays.min(initial=2**15)), int(edge_delays.max(initial=1))
+        count = max(1, last - first + 1)
+        delays = discrete_table(min(first, last), np.arange(1, count + 1) / count)
+    else:
+        delays = delay_table(projection.delay, dt, projection.name)
+    bound = points.indegree_bounds[projection.id]
+    return Recipe(projection, delays, weights.values, weights.form, bound, edge_delays)
+
+
+def _edge_delays(projection: Projection, dt: float) -> NDArray[np.int64]:
+    assert isinstance(projection.rule, Edges)
+    given = np.asarray(projection.rule.delays, dtype=np.float64)
+    steps = np.floor(given / dt + 0.5).astype(np.int64)
+    for bad, valid in (
+        (given[steps < 1], f"at least one time step, {dt!r} ms, after rounding"),
+        (given[steps >= 2**15], f"below {2**15 * dt!r} ms"),
+    ):
+        require(bad.size == 0, f"{projection.name}: delay [ms]", bad[:1].tolist(), valid)
+    return steps

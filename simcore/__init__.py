@@ -1,0 +1,63 @@
+"""Distributed simulation of large networks of spiking neurons."""
+
+from __future__ import annotations
+
+from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+# Find the packages that live beside this one when the repository is the working directory
+if not (_Path(__file__).parent / "io").is_dir():
+    __path__.append(str(_Path(__file__).parent.parent))
+
+if _TYPE_CHECKING:
+    from simcore.io import Run as _Run
+
+from simcore.connectivity import (
+    AllToAll,
+    Edges,
+    FixedIndegree,
+    FixedOutdegree,
+    FixedTotalNumber,
+    OneToOne,
+    PairwiseBernoulli,
+)
+from simcore.distributions import Constant, Distribution, Lognormal, Normal, Uniform
+from simcore.errors import SimcoreError
+from simcore.network import Network
+from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.simulation import Simulation, simulate
+from simcore.stimulus import Current, Poisson
+
+__all__ = [
+    "LIF",
+    "AllToAll",
+    "Constant",
+    "Current",
+    "Distribution",
+    "Edges",
+    "FixedIndegree",
+    "FixedOutdegree",
+    "FixedTotalNumber",
+    "Lognormal",
+    "Network",
+    "Normal",
+    "OneToOne",
+    "PairwiseBernoulli",
+    "Poisson",
+    "PoissonSource",
+    "SimcoreError",
+    "Simulation",
+    "SpikeTrains",
+    "Uniform",
+    "open_run",
+    "simulate",
+]
+
+
+def open_run(path: str | _Path) -> _Run:
+    """Return a lazy view of the file of a run, see `simcore.io.Run`."""
+    from simcore.io import open_run
+
+    return open_run(path)

@@ -1,0 +1,169 @@
+"""``simcore info`` and ``simcore models``: what a file holds, and which models are built in."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simcore.cli.modelfile import Model, builtin_names, find_model
+from simcore.cli.parameters import Parameter, parameters_of
+from simcore.cli.run import pace, rate_table
+from simcore.comm import Comm
+from simcore.timers import phase_table
+
+if TYPE_CHECKING:
+    from simcore.io.reader import Run
+
+
+def info(arguments: argparse.Namespace, comm: Comm) -> None:
+    """Print what an output file holds."""
+    from simcore.io.reader import open_run
+
+    result = open_run(arguments.file)
+    print(_json(run_values(result)) if arguments.json else run_text(result))
+
+
+def models(arguments: argparse.Namespace, comm: Comm) -> None:
+    """Print the built-in models, or one with its parameters."""
+    if arguments.name is not None:
+        model = find_model(arguments.name)
+        print(_json(model_values(model)) if arguments.json else model_text(model))
+        return
+    found = [find_model(name) for name in builtin_names()]
+    if arguments.json:
+        print(_json([model_values(model) for model in found]))
+        return
+    width = max(len(model.name) for model in found)
+    for model in found:
+        print(f"{model.name:<{width}}  {_first_line(model.module)}")
+    print("\n`simcore models NAME` shows the parameters of one.")
+
+
+def run_values(result: Run) -> dict[str, Any]:
+    """Return what `info` tells, as plain values."""
+    names = (
+        "path", "status", "error", "uuid", "created", "finished", "duration", "dt", "record_from",
+        "seed", "n_ranks", "n_neurons", "sizes", "recorded", "spike_counts", "timers", "shards",
+        "hosts", "versions", "config", "network",
+    )  # fmt: skip
+    return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
+
+
+def run_text(result: Run) -> str:
+    """Return what `info` tells, as text."""
+    status = f"{result.status}: {result.error}" if result.error else result.status
+    recorded = f", recorded from {result.record_from:g} ms" if result.record_from else ""
+    lines = {
+        "file": result.path,
+        "status": status,
+        "model": _call(result.config),
+        "network": _size(result),
+        "time": f"{result.duration:g} ms in steps of {result.dt:g} ms{recorded}",
+        "seed": str(result.seed),
+        "ranks": f"{result.n_ranks} on {', '.join(dict.fromkeys(result.hosts))}",
+        "created": f"{result.created} by simcore {result.versions.get('simcore', 'unknown')}",
+        "uuid": result.uuid,
+    }
+    head = "\n".join(f"{name:<8} {text}" for name, text in lines.items() if text)
+    parts = [head, rate_table(result)]
+    if result.timers:
+        parts.append(phase_table(result.timers))
+    if "run" in result.timers:
+        parts.append(pace(result))
+    return "\n\n".join(parts)
+
+
+def model_values(model: Model) -> dict[str, Any]:
+    """Return a model and its parameters as plain values."""
+    named, _ = parameters_of(model.build)
+    texts = _parameter_docs(model.build)
+    return {
+        "name": model.name,
+        "summary": _first_line(model.module),
+        "parameters": [
+            {
+                "name": p.name,
+                "type": _kind(p),
+                "default": None if p.required else p.default,
+                "required": p.required,
+                "text": texts.get(p.name, ""),
+            }
+            for p in named.values()
+        ],
+    }
+
+
+def model_text(model: Model) -> str:
+    """Return a model and its parameters as text."""
+    parts = [inspect.getdoc(model.module) or model.origin]
+    lines = []
+    for p in model_values(model)["parameters"]:
+        default = "required" if p["required"] else json.dumps(p["default"], default=str)
+        lines.append(f"  {p['name']} = {default}\n      {p['text']}".rstrip())
+    parts.append("\n".join(["parameters, for --set NAME=VALUE:", *lines]))
+    return "\n\n".join(parts)
+
+
+def _size(result: Run) -> str:
+    text = f"{result.n_neurons:,} neurons in {len(result.populations)} populations"
+    if "n_synapses" in result.shards:
+        text += f", {int(result.shards['n_synapses'].sum()):,} synapses"
+    return text
+
+
+def _call(config: dict[str, Any]) -> str:
+    if "model" not in config:
+        return ""
+    given = ", ".join(f"{k}={v!r}" for k, v in config.get("parameters", {}).items())
+    return f"{config['model']}({given})"
+
+
+def _first_line(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def _kind(parameter: Parameter) -> str:
+    if parameter.kind is inspect.Parameter.empty:
+        return "any"
+    return getattr(parameter.kind, "__name__", str(parameter.kind))
+
+
+def _parameter_docs(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the text of each parameter in a numpydoc docstring."""
+    doc = inspect.getdoc(function) or ""
+    section = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", doc, re.DOTALL | re.MULTILINE
+    )
+    texts: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.group(1).splitlines() if section else ():
+        if line and not line[0].isspace():
+            names = re.split(r",\s*", line.partition(" : ")[0])
+        else:
+            for name in names:
+                texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return texts
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), indent=2)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it: without arrays, and without numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

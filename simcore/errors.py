@@ -1,0 +1,65 @@
+"""Errors that name the object, the value, the valid range and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SimcoreError(Exception):
+    """Base of every error that simcore raises on purpose."""
+
+
+class ModelError(SimcoreError, ValueError):
+    """The description of a model is wrong."""
+
+
+class ConfigError(SimcoreError, ValueError):
+    """An option of a run is wrong."""
+
+
+class CapacityError(SimcoreError, ValueError):
+    """The model does not fit a table, an index or the memory."""
+
+
+class OutputError(SimcoreError, OSError):
+    """A file cannot be written or read."""
+
+
+class CommError(SimcoreError, RuntimeError):
+    """The ranks of a job do not form the world that was asked for."""
+
+
+def require(
+    condition: bool,
+    subject: str,
+    value: Any,
+    valid: str,
+    remedy: str = "",
+    error: type[SimcoreError] = ModelError,
+) -> None:
+    """Raise `error` unless `condition` holds.
+
+    Parameters
+    ----------
+    condition : bool
+        What must be true.
+    subject : str
+        The object and parameter, such as ``"population 'E': tau_m"``.
+    value : object
+        The value that was given.
+    valid : str
+        The valid range in words, such as ``"> 0 [ms]"``.
+    remedy : str, optional
+        What to do about it.
+    error : type, optional
+        The class of error to raise.
+
+    Raises
+    ------
+    SimcoreError
+        Of the class `error`, when `condition` is false.
+    """
+    if condition:
+        return
+    text = f"{subject} is {value!r}, must be {valid}"
+    raise error(f"{text}. {remedy}" if remedy else text)

@@ -1,0 +1,110 @@
+"""Who started this process: an MPI launcher, Slurm, or nobody. Only the environment is read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from simcore.errors import CommError
+
+# Variables of rank and size: MPICH and Slurm's PMI, Open MPI, MVAPICH
+_LAUNCHERS = (
+    ("PMI_RANK", "PMI_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+)
+
+# Variables of rank of launchers that do not tell the size
+_RANK_ONLY = ("PMIX_RANK", "PALS_RANKID")
+
+# Slurm's batch script, interactive shell and the like carry step ids from here on
+_SPECIAL_STEPS = 0xFFFFFFF0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One process of a job, as its launcher sees it.
+
+    Parameters
+    ----------
+    rank : int
+        Number of the process, from 0.
+    size : int or None
+        Number of processes; None when the launcher does not tell.
+    source : str
+        The environment variable that told.
+    """
+
+    rank: int
+    size: int | None
+    source: str
+
+
+NOBODY = Launch(0, 1, "")
+
+
+def launched(environ: Mapping[str, str] | None = None) -> Launch:
+    """Return how the launcher numbered this process.
+
+    Where several left their marks, such as mpiexec inside a Slurm step, the largest job counts.
+
+    Parameters
+    ----------
+    environ : mapping, optional
+        The environment; that of the process if left out.
+    """
+    environ = os.environ if environ is None else environ
+    found = [_read(environ, rank, size) for rank, size in _LAUNCHERS]
+    if _in_slurm_step(environ):
+        size = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environ else "SLURM_NTASKS"
+        found.append(_read(environ, "SLURM_PROCID", size))
+    sized = [launch for launch in found if launch is not None]
+    if sized:
+        return max(sized, key=lambda launch: launch.size or 0)
+    for name in _RANK_ONLY:
+        rank = _number(environ, name)
+        if rank is not None:
+            return Launch(rank, None, name)
+    return NOBODY
+
+
+def require_world(launch: Launch, size: int, library: str) -> None:
+    """Raise `CommError` unless MPI sees as many processes as the launcher started.
+
+    Parameters
+    ----------
+    launch : Launch
+        What the launcher told.
+    size : int
+        Size of MPI's world.
+    library : str
+        Name and version of the MPI library.
+    """
+    if launch.size in (None, 1, size):
+        return
+    own = Path(sys.executable).parent / "mpiexec"
+    raise CommError(
+        f"mpiexec: it started {launch.size} processes ({launch.source}), but MPI sees {size}, "
+        "must be equal. The launcher does not belong to the MPI library of mpi4py, "
+        f"{library.splitlines()[0].strip(chr(0) + ' ')}. "
+        f"Start with {own if own.exists() else 'the mpiexec of that library'}, "
+        "or in Slurm with srun --mpi=pmi2. For independent runs pass comm=SerialComm()."
+    )
+
+
+def _in_slurm_step(environ: Mapping[str, str]) -> bool:
+    step = _number(environ, "SLURM_STEP_ID")
+    return step is not None and step < _SPECIAL_STEPS
+
+
+def _read(environ: Mapping[str, str], rank_name: str, size_name: str) -> Launch | None:
+    rank, size = _number(environ, rank_name), _number(environ, size_name)
+    return None if rank is None or size is None else Launch(rank, size, size_name)
+
+
+def _number(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name, "")
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,301 @@
+"""The description of a model: populations, projections, stimuli, records.
+
+A description is a few small objects whatever the size of the network. It knows neither ranks nor
+devices; neurons and synapses come into being in the build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simcore.connectivity import Edges, Projection, Rule, check_projection
+from simcore.distributions import Constant, Distribution, as_distribution
+from simcore.errors import ModelError, require
+from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
+from simcore.population import Population, PopulationView, as_views
+from simcore.stimulus import Current, Drive, Poisson, Stimulus, check_drive
+
+Where = Population | PopulationView | Sequence[Population | PopulationView]
+
+MAX_NEURONS = 2**47
+MAX_OBJECTS = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What is recorded of one view.
+
+    Parameters
+    ----------
+    target : PopulationView
+        Which neurons.
+    variable : {"spikes", "V_m"}
+        What of them.
+    interval : float or None
+        Time between two samples [ms]; None for spikes.
+    dtype : {"float32", "float64"}
+        Type of the samples in the file.
+    """
+
+    target: PopulationView
+    variable: str
+    interval: float | None = None
+    dtype: str = "float32"
+
+    def describe(self) -> dict[str, Any]:
+        """Return the record as plain values."""
+        return {
+            "target": self.target.name,
+            "variable": self.variable,
+            "interval": self.interval,
+            "dtype": self.dtype,
+        }
+
+
+class Network:
+    """A model, described once for any number of ranks.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of all random numbers, in [0, 2**64).
+
+    Examples
+    --------
+    >>> import simcore as sc
+    >>> net = sc.Network(seed=1)
+    >>> E = net.population("E", 800, sc.LIF(tau_m=20.0))
+    >>> net.connect(E, E, sc.FixedIndegree(80), weight=0.1, delay=1.5)
+    >>> net.drive(E, sc.Poisson(rate=10_000.0, weight=0.1))
+    >>> net.record(E, "spikes")
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+        require(whole and 0 <= seed < 2**64, "Network: seed", seed, "a whole number in [0, 2**64)")
+        self.seed = int(seed)
+        self.populations: list[Population] = []
+        self.projections: list[Projection] = []
+        self.drives: list[Drive] = []
+        self.records: list[Record] = []
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons and sources in all."""
+        return sum(p.size for p in self.populations)
+
+    def population(
+        self,
+        name: str,
+        size: int,
+        model: NeuronModel,
+        V_m: float | Distribution | None = None,
+    ) -> Population:
+        """Add a population.
+
+        Parameters
+        ----------
+        name : str
+            Its name; letters, digits and any other characters but "/".
+        size : int
+            Number of neurons, at least 1.
+        model : LIF, PoissonSource or SpikeTrains
+            The neurons' model.
+        V_m : float or Distribution, optional
+            Initial membrane potential [mV]; the resting potential if left out.
+
+        Returns
+        -------
+        Population
+
+        Raises
+        ------
+        ModelError
+            When the name is taken or a value is out of range.
+        """
+        taken = [p.name for p in self.populations]
+        valid_name = isinstance(name, str) and name != "" and "/" not in name and name != "."
+        require(valid_name, "population: name", name, 'a text without "/"')
+        require(name not in taken, "population: name", name, f"a new one; taken are {taken}")
+        subject = f"population {name!r}"
+        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+        require(whole and size >= 1, f"{subject}: size", size, "a whole number of at least 1")
+        total = self.n_neurons + int(size)
+        require(total <= MAX_NEURONS, f"{subject}: neurons in all", total, f"<= {MAX_NEURONS}")
+        if not isinstance(model, (LIF, PoissonSource, SpikeTrains)):
+            raise ModelError(
+                f"{subject}: model is {model!r}, must be an LIF, PoissonSource or SpikeTrains"
+            )
+        if isinstance(model, SpikeTrains):
+            _, ids = model.arrays()
+            largest = int(ids.max(initial=0))
+            require(largest < size, f"{subject}: node_ids", largest, f"below its size, {size}")
+        initial: Distribution = Constant(model.E_L if isinstance(model, LIF) else 0.0)
+        if V_m is not None:
+            initial = as_distribution(V_m, f"{subject}: V_m")
+        new = Population(
+            len(self.populations), name, int(size), model, self.n_neurons, initial, self
+        )
+        self.populations.append(new)
+        return new
+
+    def connect(
+        self,
+        sources: Where,
+        targets: Where,
+        rule: Rule,
+        weight: float | Distribution | None = None,
+        delay: float | Distribution | None = None,
+    ) -> None:
+        """Connect sources to targets.
+
+        With lists, every source is connected to every target in turn, as by calls of its own: a
+        `FixedTotalNumber` counts for each pair of populations.
+
+        Parameters
+        ----------
+        sources, targets : Population, PopulationView or list of these
+            Where the synapses start and end.
+        rule : Rule
+            The connection rule, such as ``FixedIndegree(1000)``.
+        weight : float or Distribution
+            In pA, or in mV for targets with delta synapses.
+        delay : float or Distribution
+            Delay [ms], at least one time step; rounded to whole steps.
+
+        Raises
+        ------
+        ModelError
+            When a value is out of range or the rule cannot be met.
+        """
+        if not isinstance(rule, Rule):
+            raise ModelError(f"connect: rule is {rule!r}, must be a rule like FixedIndegree(100)")
+        for source in self._views(sources, "connect: sources"):
+            for target in self._views(targets, "connect: targets"):
+                name = f"projection {source.name!r} to {target.name!r}"
+                require(
+                    not target.population.is_source,
+                    f"{name}: target",
+                    type(target.population.model).__name__,
+                    "a population of LIF neurons",
+                )
+                projection = Projection(
+                    len(self.projections),
+                    source,
+                    target,
+                    rule,
+                    _or_carried(weight, getattr(rule, "weights", None), f"{name}: weight"),
+                    _or_carried(delay, getattr(rule, "delays", None), f"{name}: delay"),
+                )
+                check_projection(projection)
+                count = projection.id + 1
+                require(count < MAX_OBJECTS, "connect: projections", count, "< 2**24")
+                self.projections.append(projection)
+
+    def drive(self, targets: Where, stimulus: Stimulus) -> None:
+        """Apply a stimulus to neurons.
+
+        Parameters
+        ----------
+        targets : Population, PopulationView or list of these
+            Which neurons receive it.
+        stimulus : Poisson or Current
+            What they receive.
+        """
+        if not isinstance(stimulus, (Poisson, Current)):
+            raise ModelError(f"drive: stimulus is {stimulus!r}, must be a Poisson or a Current")
+        for view in self._views(targets, "drive: targets"):
+            drive = Drive(len(self.drives), view, stimulus)
+            check_drive(drive)
+            self.drives.append(drive)
+
+    def record(
+        self,
+        targets: Where,
+        variable: str = "spikes",
+        interval: float | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        """Record spikes or membrane potentials.
+
+        Parameters
+        ----------
+        targets : Population, PopulationView or list of these
+            Which neurons.
+        variable : {"spikes", "V_m"}
+            What to record.
+        interval : float, optional
+            Time between two samples of V_m [ms]; 1 ms if left out.
+        dtype : {"float32", "float64"}
+            Type of the samples of V_m in the file. SONATA asks for float32.
+        """
+        require(variable in ("spikes", "V_m"), "record: variable", variable, "'spikes' or 'V_m'")
+        require(dtype in ("float32", "float64"), "record: dtype", dtype, "'float32' or 'float64'")
+        if variable == "spikes":
+            require(interval is None, "record: interval", interval, "None for spikes")
+        elif interval is None:
+            interval = 1.0
+        for view in self._views(targets, "record: targets", contiguous=False):
+            if variable == "V_m":
+                name = view.population.name
+                require(
+                    not view.population.is_source,
+                    f"record: target {name!r}",
+                    type(view.population.model).__name__,
+                    "a population of LIF neurons, to have a V_m",
+                )
+                taken = [r.target.population.name for r in self.records if r.variable == "V_m"]
+                require(
+                    name not in taken,
+                    "record: V_m of population",
+                    name,
+                    "recorded once",
+                    "Record all wanted neurons in one call.",
+                )
+            elif any(
+                r.variable == "spikes" and r.target.population is view.population
+                for r in self.records
+            ):
+                raise ModelError(
+                    f"record: spikes of population {view.population.name!r} are recorded already"
+                )
+            self.records.append(Record(view, variable, interval, dtype))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the whole description as plain values, for the output file."""
+        return {
+            "seed": self.seed,
+            "populations": [p.describe() for p in self.populations],
+            "projections": [p.describe() for p in self.projections],
+            "drives": [d.describe() for d in self.drives],
+            "records": [r.describe() for r in self.records],
+        }
+
+    def _views(self, value: Where, subject: str, contiguous: bool = True) -> list[PopulationView]:
+        views = as_views(value, subject, contiguous)
+        for view in views:
+            require(
+                view.population.network is self,
+                subject,
+                view.population.name,
+                "a population of this network",
+            )
+            require(view.size > 0, subject, view.name, "a view of at least one neuron")
+        return views
+
+
+def _or_carried(
+    value: float | Distribution | None, carried: Any, subject: str
+) -> Distribution | None:
+    if carried is not None:
+        require(value is None, subject, value, "left out, because the edges carry their own")
+        return None
+    require(value is not None, subject, value, "a number or a distribution")
+    return as_distribution(value, subject)
+
+
+__all__ = ["Edges", "Network", "Record"]

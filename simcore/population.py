@@ -1,0 +1,171 @@
+"""Populations: named groups of equal neurons, and views of a part of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.distributions import Constant, Distribution
+from simcore.errors import ModelError
+from simcore.neurons import LIF, NeuronModel
+
+if TYPE_CHECKING:
+    from simcore.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """A named group of neurons of one model.
+
+    Its neurons hold the global ids `first` to `first + size - 1`; inside the population they are
+    counted from 0. An index gives a view of a part: ``E[:10]``, ``E[5]``.
+
+    Parameters
+    ----------
+    id : int
+        Its place in the order of creation.
+    name : str
+        Its name, also in the output file.
+    size : int
+        Number of neurons.
+    model : LIF or PoissonSource or SpikeTrains
+        The neurons' model.
+    first : int
+        Global id of neuron 0.
+    V_m : Distribution
+        Initial membrane potential [mV].
+    """
+
+    id: int
+    name: str
+    size: int
+    model: NeuronModel
+    first: int
+    V_m: Distribution = Constant(0.0)  # noqa: RUF009
+    network: Network | None = field(default=None, repr=False)
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the neurons only emit spikes and receive none."""
+        return not isinstance(self.model, LIF)
+
+    @property
+    def n_receptors(self) -> int:
+        """Number of separate input sums per neuron."""
+        return self.model.n_receptors if isinstance(self.model, LIF) else 1
+
+    def view(self) -> PopulationView:
+        """Return the view of all neurons."""
+        return PopulationView(self, range(self.size))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int | slice) -> PopulationView:
+        if isinstance(index, slice):
+            return PopulationView(self, range(self.size)[index])
+        try:
+            chosen = range(self.size)[index]
+        except (IndexError, TypeError):
+            raise ModelError(
+                f"population {self.name!r}: index is {index!r}, "
+                f"must be a slice or a whole number in [0, {self.size})"
+            ) from None
+        return PopulationView(self, range(chosen, chosen + 1))
+
+    def describe(self) -> dict[str, Any]:
+        """Return the population as plain values."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "first_gid": self.first,
+            **self.model.describe(),
+            "V_m": self.V_m.describe(),
+        }
+
+
+@dataclass(frozen=True)
+class PopulationView:
+    """Some neurons of one population, in order.
+
+    Parameters
+    ----------
+    population : Population
+        Whose neurons.
+    indices : range
+        Their indices within the population.
+    """
+
+    population: Population
+    indices: range
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self.indices)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the indices follow one another without a gap."""
+        return self.size <= 1 or self.indices.step == 1
+
+    @property
+    def gid_range(self) -> tuple[int, int]:
+        """First global id, and the one after the last, of a contiguous view."""
+        first = self.population.first + (self.indices.start if self.size else 0)
+        return first, first + self.size
+
+    @property
+    def name(self) -> str:
+        """The population's name, with the part that is meant."""
+        if self.size == self.population.size:
+            return self.population.name
+        start, stop, step = self.indices.start, self.indices.stop, self.indices.step
+        return f"{self.population.name}[{start}:{stop}{'' if step == 1 else f':{step}'}]"
+
+    def gids(self) -> NDArray[np.int64]:
+        """Return the global ids, shape (size,)."""
+        span = self.indices
+        return self.population.first + np.arange(span.start, span.stop, span.step, dtype=np.int64)
+
+    def overlaps(self, other: PopulationView) -> bool:
+        """Return whether two contiguous views share a neuron."""
+        (a, b), (c, d) = self.gid_range, other.gid_range
+        return max(a, c) < min(b, d)
+
+
+def as_views(value: Any, subject: str, contiguous: bool = True) -> list[PopulationView]:
+    """Return a population, a view or a list of these as a list of views.
+
+    Parameters
+    ----------
+    value : Population, PopulationView or sequence of these
+        What the user gave.
+    subject : str
+        What it is for, for the message.
+    contiguous : bool
+        Whether views with a step other than 1 are refused.
+
+    Raises
+    ------
+    ModelError
+        When `value` is something else.
+    """
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    views = []
+    for item in items:
+        view = item.view() if isinstance(item, Population) else item
+        if not isinstance(view, PopulationView):
+            raise ModelError(
+                f"{subject} is {item!r}, must be a population, a slice of one, or a list of these"
+            )
+        if contiguous and not view.contiguous:
+            raise ModelError(
+                f"{subject} is {view.name!r}, must have a step of 1. "
+                "Make a population of its own for every group."
+            )
+        views.append(view)
+    return views

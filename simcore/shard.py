@@ -1,0 +1,154 @@
+"""What one rank owns: neurons, and the synapses that arrive at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.fixed_point import FixedPoint, Form
+from simcore.network import Network
+
+MAX_BLOCK = 2**16
+
+
+@dataclass(frozen=True)
+class LocalNeurons:
+    """The neurons of one rank, in ascending order of global id.
+
+    The local id (lid) of a neuron is its place in this order. Neurons of one population, and of a
+    contiguous view of one, are neighbours.
+
+    Parameters
+    ----------
+    gids : ndarray of int64, shape (n_local,)
+        Global ids.
+    """
+
+    gids: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return self.gids.size
+
+    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
+        """Return first lid, and the one after the last, of the global ids in a range."""
+        begin, end = np.searchsorted(self.gids, gid_range)
+        return int(begin), int(end)
+
+    def lids(self, gids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the lids of those of the sorted `gids` that live here."""
+        found = np.searchsorted(self.gids, gids)
+        found = found[found < self.size]
+        return found[np.isin(self.gids[found], gids)]
+
+
+@dataclass(frozen=True)
+class SynapseTable:
+    """All local synapses whose weights are kept in one form.
+
+    Targets are cut into blocks of neighbouring lids, so that an index within a block fits 16 bits
+    and the input of a block stays in the cache. Channels tell synapses of different delay,
+    receptor or constant weight apart. A run is what one source sends to one block through one
+    channel; runs are sorted by block, then source, then channel, and by target within.
+
+    Parameters
+    ----------
+    form : Form
+        How weights are kept.
+    delays, receptors, weights : ndarray of int32, shape (n_channels,)
+        Delay in steps, receptor, and weight in quanta (form CONSTANT, else 0); ascending delay.
+    n_rows : int
+        Number of sources; the row of a source is its global id.
+    starts : ndarray of uint32 or int64, shape (n_blocks * n_rows * n_channels + 1,)
+        Where each run starts in `words`.
+    words : ndarray, shape (n_synapses,)
+        uint16 target within its block (CONSTANT, EXACT), or uint32 with the target in the low and
+        the weight, divided by ``2**shift``, in the high half (DRAWN).
+    exact : ndarray of int32, shape (n_synapses,) or (0,)
+        Weights in quanta (EXACT).
+    shift : int
+        See `words`.
+    """
+
+    form: Form
+    delays: NDArray[np.int32]
+    receptors: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    n_rows: int
+    starts: NDArray[np.uint32] | NDArray[np.int64]
+    words: NDArray[np.uint16] | NDArray[np.uint32]
+    exact: NDArray[np.int32]
+    shift: int
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of synapses."""
+        return self.words.size
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.delays.size
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory [B]."""
+        return self.words.nbytes + self.starts.nbytes + self.exact.nbytes
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a network that one rank owns.
+
+    Parameters
+    ----------
+    network : Network
+        The description of the whole.
+    fixed_point : FixedPoint
+        Its weights as whole numbers.
+    dt : float
+        Time step [ms].
+    neurons : LocalNeurons
+        The neurons.
+    blocks : ndarray of int64, shape (n_blocks + 1,)
+        Bounds of the blocks, in lids.
+    tables : tuple of SynapseTable
+        The synapses, one table per form in use.
+    min_remote_delay : int
+        Shortest delay of a synapse from another rank [steps]; 2**62 without any.
+    max_delay : int
+        Longest delay in the whole network [steps], at least 1.
+    """
+
+    network: Network
+    fixed_point: FixedPoint
+    dt: float
+    neurons: LocalNeurons
+    blocks: NDArray[np.int64]
+    tables: tuple[SynapseTable, ...]
+    min_remote_delay: int
+    max_delay: int
+    indegrees: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of synapses."""
+        return sum(t.n_synapses for t in self.tables)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the synapses in memory [B]."""
+        return sum(t.nbytes for t in self.tables)
+
+
+def block_bounds(n_local: int, n_receptors: int) -> NDArray[np.int64]:
+    """Return the bounds of equal blocks of neighbouring neurons, shape (n_blocks + 1,).
+
+    A block's input, 4 bytes per neuron and receptor, fits a cache of 256 kB.
+    """
+    largest = MAX_BLOCK // n_receptors
+    n_blocks = max(1, -(-n_local // largest))
+    return np.arange(n_blocks + 1, dtype=np.int64) * n_local // n_blocks

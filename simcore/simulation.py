@@ -1,0 +1,262 @@
+"""A simulation: the only place that knows partition, kernels and io."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simcore.clock import Clock, epochs
+from simcore.comm import Comm, world
+from simcore.errors import ConfigError, require
+from simcore.failure import fail_together
+from simcore.network import Network
+from simcore.progress import Progress
+from simcore.timers import Timers
+
+if TYPE_CHECKING:
+    from simcore.io.reader import Run
+    from simcore.io.recorder import Recorder
+    from simcore.io.writer import RunWriter
+    from simcore.kernels.backend import Backend
+
+# Model time between two collections of what was recorded [ms]
+_FLUSH_INTERVAL = 20.0
+
+# Longest epoch [steps], which bounds the buffers of a rank that never meets another
+_LONGEST_EPOCH = 1000
+
+
+class Simulation:
+    """The shard of this rank, ready to advance.
+
+    Parameters
+    ----------
+    network : Network
+        The model, equal on all ranks.
+    dt : float
+        Time step [ms].
+    comm : Comm, optional
+        The ranks; those this process was started with if left out.
+    backend : {"auto", "cpu", "reference"}
+        The arithmetic.
+    partitioner : {"balanced", "block", "round_robin"}
+        Who owns which neuron.
+    precision : {"float64", "float32"}
+        Type of the state.
+    progress : Progress, optional
+        Where to report how far it is.
+
+    Attributes
+    ----------
+    shard : Shard
+        What this rank owns.
+    backend : Backend
+        The state of the shard.
+    epoch_steps : int
+        Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks.
+    step : int
+        The next step.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dt: float = 0.1,
+        comm: Comm | None = None,
+        backend: str = "auto",
+        partitioner: str = "balanced",
+        precision: str = "float64",
+        progress: Progress | None = None,
+    ) -> None:
+        from simcore.io.recorder import probes
+        from simcore.kernels import Probe, make_backend
+        from simcore.partition import SpikeExchange, build_shard, partition
+
+        self.network, self.clock, self.timers = network, Clock(dt), Timers()
+        self.comm = world() if comm is None else comm
+        self.progress = progress or Progress(0.0, enabled=False)
+        require(bool(network.populations), "Network: populations", 0, "at least one")
+
+        with self.timers("build"), fail_together(self.comm):
+            division = partition(network, self.comm.size, partitioner)
+            self.shard = build_shard(network, division, self.comm.rank, dt, self.progress.building)
+            sampled = [Probe(*p) for p in probes(network, self.shard.neurons, self.clock)]
+            self.backend: Backend = make_backend(backend, self.shard, tuple(sampled), precision)
+        self.exchange = SpikeExchange(self.comm)
+        shortest = self.comm.allreduce_min(self.shard.min_remote_delay)
+        self.epoch_steps = min(shortest, _LONGEST_EPOCH)
+        self.step = 0
+
+    def run(self, duration: float, recorder: Recorder | None = None) -> None:
+        """Advance by a duration [ms], a multiple of dt.
+
+        The order within an epoch is
+
+        1. ``exchange.wait``   the spikes that other ranks emitted in the last epoch are here,
+        2. ``backend.advance`` they and the shard's own are delivered when they are due; the
+           neurons take all steps of the epoch,
+        3. ``exchange.start``  the spikes of this epoch are on their way,
+        4. ``recorder.record`` they are kept.
+
+        No synapse that crosses ranks is faster than an epoch, so what arrives in 1 is never late.
+        """
+        exchange, backend = self.exchange, self.backend
+        end = self.step + self.clock.steps(duration, "duration")
+        for epoch in epochs(self.step, end, self.epoch_steps):
+            remote = exchange.wait()
+            spikes = backend.advance(epoch, remote)
+            exchange.start(spikes)
+            if recorder is not None:
+                recorder.record(epoch, spikes)
+            self.step = epoch.end
+
+    def warm_up(self) -> None:
+        """Compile everything before the clock runs, and meet the other ranks once."""
+        self.backend.warm_up()
+        self.exchange.warm_up()
+
+
+def simulate(
+    network: Network,
+    duration: float,
+    *,
+    dt: float = 0.1,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    backend: str = "auto",
+    partitioner: str = "balanced",
+    precision: str = "float64",
+    record_from: float = 0.0,
+    progress: bool | Progress = False,
+    comm: Comm | None = None,
+    options: dict[str, Any] | None = None,
+) -> Run:
+    """Simulate a network and record it; under mpiexec all ranks share the work.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    duration : float
+        Model time [ms], a multiple of `dt`.
+    dt : float
+        Time step [ms].
+    output : str or Path, optional
+        The HDF5 file to write; a temporary one if left out.
+    overwrite : bool
+        Whether an existing file is replaced.
+    backend : {"auto", "cpu", "reference"}
+        The arithmetic.
+    partitioner : {"balanced", "block", "round_robin"}
+        Who owns which neuron.
+    precision : {"float64", "float32"}
+        Type of the state.
+    record_from : float
+        Model time from which on is recorded [ms].
+    progress : bool or Progress
+        Whether, or where, to report progress.
+    comm : Comm, optional
+        The ranks; those this process was started with if left out.
+    options : dict, optional
+        What else to keep in the file, such as the parameters of the model.
+
+    Returns
+    -------
+    Run
+        A view of the finished file, on every rank.
+
+    Raises
+    ------
+    SimcoreError
+        When the model, an option or the output is wrong; on all ranks.
+    """
+    from simcore.io import Recorder, RunWriter, open_run
+    from simcore.kernels import check_backend
+    from simcore.partition import check_partitioner
+
+    check_backend(backend, precision)
+    check_partitioner(partitioner)
+    comm = world() if comm is None else comm
+    if not isinstance(progress, Progress):
+        progress = Progress(duration, enabled=progress and comm.rank == 0)
+    clock = Clock(dt)
+    steps = clock.steps(duration, "duration")
+    require(steps >= 1, "duration", duration, f"at least dt = {dt!r} ms", error=ConfigError)
+    first = clock.steps(record_from, "record_from")
+    valid = f"in [0, {duration!r}) ms"
+    require(0 <= first < steps, "record_from", record_from, valid, error=ConfigError)
+    hosts = comm.gather(platform.node())
+    config = {
+        "duration": duration,
+        "dt": dt,
+        "record_from": record_from,
+        "backend": backend,
+        "partitioner": partitioner,
+        "precision": precision,
+        "n_ranks": comm.size,
+        "hosts": hosts,
+        **(options or {}),
+    }
+    with ExitStack() as stack:
+        writer = None
+        with fail_together(comm):
+            if comm.rank == 0:
+                path = Path(mkdtemp(prefix="simcore-")) / "run.h5" if output is None else output
+                writer = stack.enter_context(RunWriter(path, network, clock, config, overwrite))
+        simulation = Simulation(network, dt, comm, backend, partitioner, precision, progress)
+        _report_build(simulation)
+        flush = max(simulation.epoch_steps, round(_FLUSH_INTERVAL / dt))
+        recorder = Recorder(
+            network, clock, simulation.shard.neurons, comm, writer, simulation.backend, first, flush
+        )
+        _run(simulation, recorder, duration)
+        _finish(simulation, recorder, writer)
+    progress.finished()
+    return open_run(comm.bcast(None if writer is None else writer.path))
+
+
+def _report_build(simulation: Simulation) -> None:
+    """Compile, wait for all ranks, and say what was built."""
+    simulation.warm_up()
+    synapses = np.array([simulation.shard.n_synapses], dtype=np.int64)
+    total = int(simulation.comm.allreduce_sum(synapses)[0])
+    seconds = simulation.timers.seconds["build"]
+    simulation.progress.built(seconds, simulation.network.n_neurons, total)
+
+
+def _run(simulation: Simulation, recorder: Recorder, duration: float) -> None:
+    """Run with timers, in pieces after which progress is reported."""
+    timers, progress, dt = simulation.timers, simulation.progress, simulation.clock.dt
+    steps = simulation.clock.steps(duration, "duration")
+    piece = max(simulation.epoch_steps, round(_FLUSH_INTERVAL / dt))
+    progress.running(0.0)
+    with timers("run"):
+        for epoch in epochs(0, steps, piece):
+            simulation.run(epoch.steps * dt, recorder)
+            progress.running(epoch.end * dt)
+        recorder.close()
+
+
+def _finish(simulation: Simulation, recorder: Recorder, writer: RunWriter | None) -> None:
+    """Write the results of the run: timers, and what each rank owned."""
+    comm, shard, timers = simulation.comm, simulation.shard, simulation.timers
+    timers.add("record", recorder.seconds)
+    for phase, seconds in simulation.backend.phase_seconds().items():
+        timers.add(phase, seconds)
+    exchange = simulation.exchange
+    timers.add("exchange", exchange.seconds * (1.0 - exchange.waiting_share))
+    timers.add("waiting", exchange.seconds * exchange.waiting_share)
+    gathered = timers.gather(comm)
+    owned = comm.gather((shard.neurons.size, shard.n_synapses, shard.nbytes))
+    with fail_together(comm):
+        if writer is not None:
+            names = ("n_neurons", "n_synapses", "bytes")
+            columns = np.array(owned, dtype=np.int64).T
+            writer.finish(
+                recorder.spike_counts, gathered or {}, dict(zip(names, columns, strict=True))
+            )

@@ -1,0 +1,158 @@
+"""Tables that turn random words into values by integer arithmetic alone.
+
+They are computed once, on the host, in float64. After that a draw is a comparison or a look-up,
+equal to the last bit on any processor.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.distributions import Distribution
+from simcore.errors import CapacityError, require
+
+WEIGHT_BITS = 16
+_GUIDE_BITS = 10
+_WORDS = 2.0**32
+
+
+@dataclass(frozen=True)
+class DiscreteTable:
+    """Inverse distribution function of a whole number, for a word of 32 bits.
+
+    The value of word u is `first` plus the number of `thresholds` that are at most u.
+
+    Parameters
+    ----------
+    first : int
+        The smallest value.
+    thresholds : ndarray of uint32, shape (n_values - 1,)
+        Ascending.
+    guide : ndarray of int32, shape (1025,)
+        Entry g is the number of thresholds at most ``g << 22``: where a search for the words
+        with the high bits g starts.
+    """
+
+    first: int
+    thresholds: NDArray[np.uint32]
+    guide: NDArray[np.int32]
+
+    @property
+    def last(self) -> int:
+        """The largest value."""
+        return self.first + self.thresholds.size
+
+    def __call__(self, words: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the values of the words."""
+        return self.first + np.searchsorted(self.thresholds, words, side="right")
+
+    def probabilities(self) -> NDArray[np.float64]:
+        """Return the probability of each value from `first` to `last`."""
+        bounds = np.concatenate([[0], self.thresholds.astype(np.float64), [_WORDS]])
+        return np.diff(bounds) / _WORDS
+
+
+def discrete_table(first: int, cumulative: NDArray[np.float64]) -> DiscreteTable:
+    """Return the table of a whole number.
+
+    Parameters
+    ----------
+    first : int
+        The smallest value.
+    cumulative : ndarray of float64
+        Probability of at most ``first + i``; ends where it reaches 1 within 2**-33.
+    """
+    steps = np.rint(np.asarray(cumulative) * _WORDS)
+
+    # Drop values too rare for a word
+    below = int(np.searchsorted(steps, 0.0, side="right"))
+    steps = steps[below:]
+    steps = steps[steps < _WORDS]
+    thresholds = steps.astype(np.uint32)
+    edges = np.arange(2**_GUIDE_BITS + 1, dtype=np.uint64) << np.uint64(32 - _GUIDE_BITS)
+    guide = np.searchsorted(thresholds.astype(np.uint64), edges, side="right").astype(np.int32)
+    return DiscreteTable(first + below, thresholds, guide)
+
+
+@functools.lru_cache(maxsize=4096)
+def poisson_table(mean: float) -> DiscreteTable:
+    """Return the table of a Poisson number.
+
+    Parameters
+    ----------
+    mean : float
+        Its mean, at most 10 000.
+
+    Raises
+    ------
+    CapacityError
+        When the mean is larger.
+    """
+    require(
+        mean <= 10_000.0,
+        "Poisson: events per time step",
+        mean,
+        "<= 10000",
+        "Lower the rate or the time step.",
+        CapacityError,
+    )
+    # Start where the probability is negligible, so that no term underflows
+    first = max(0, math.floor(mean - 8.0 * math.sqrt(mean) - 8.0))
+    last = math.ceil(mean + 10.0 * math.sqrt(mean) + 20.0)
+    counts = np.arange(first, last + 1)
+    log_factorial = np.array([math.lgamma(k + 1.0) for k in counts])
+    log_mean = math.log(mean) if mean > 0.0 else -math.inf
+    with np.errstate(invalid="ignore"):
+        exponent = np.where(counts == 0, 0.0, counts * log_mean)
+    return discrete_table(first, np.cumsum(np.exp(exponent - mean - log_factorial)))
+
+
+def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
+    """Return the table of a delay in steps.
+
+    Parameters
+    ----------
+    delay : Distribution
+        Delay [ms].
+    dt : float
+        Time step [ms].
+    subject : str
+        Whose delay, for the message.
+
+    Raises
+    ------
+    ModelError
+        When a delay may round to less than one step.
+    """
+    tiny = 2.0**-34
+    shortest, longest = delay.quantile([tiny, 1.0 - tiny])
+    first = math.floor(shortest / dt + 0.5)
+    require(
+        first >= 1,
+        f"{subject}: delay [ms]",
+        float(shortest),
+        f"at least one time step, {dt!r} ms, after rounding",
+        f"Lengthen the delay, or give its distribution low={dt / 2!r}.",
+    )
+    last = math.floor(longest / dt + 0.5)
+    require(
+        last < 2**15,
+        f"{subject}: delay [ms]",
+        float(longest),
+        f"below {2**15 * dt!r} ms",
+        "Bound the distribution of the delay with high=.",
+        CapacityError,
+    )
+    cumulative = [delay.cdf(float(np.nextafter((d + 0.5) * dt, 0.0))) for d in range(first, last)]
+    return discrete_table(first, np.array([*cumulative, 1.0]))
+
+
+def weight_table(weight: Distribution) -> NDArray[np.float64]:
+    """Return the weights at 2**16 equally likely quantiles, shape (65536,)."""
+    count = 2**WEIGHT_BITS
+    return weight.quantile((np.arange(count) + 0.5) / count)

@@ -1,0 +1,188 @@
+"""Networks that several tests share, and ways to build, run and read them in one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+import simcore as sc
+from simcore.clock import Clock, Epoch
+from simcore.comm import SerialComm
+from simcore.fixed_point import Form
+from simcore.io.recorder import probes
+from simcore.kernels import Probe, make_backend
+from simcore.partition import build_shard, partition
+from simcore.spikes import NO_SPIKES
+
+SYNAPSE = np.dtype([(n, np.int64) for n in ("source", "target", "delay", "receptor", "weight")])
+
+
+def synapses(shard):
+    """Return the synapses of a shard, read from its tables and sorted.
+
+    Source and target are global ids, the delay is in steps, the weight in quanta.
+    """
+    return np.sort(np.concatenate([np.zeros(0, SYNAPSE), *(_rows(shard, t) for t in shard.tables)]))
+
+
+def _rows(shard, table):
+    starts = table.starts.astype(np.int64)
+    lengths = np.diff(starts)
+    assert starts[0] == 0
+    assert starts[-1] == table.words.size
+    assert (lengths >= 0).all()
+
+    # The runs lie in the order of block, source, channel
+    run = np.repeat(np.arange(lengths.size), lengths)
+    block, rest = np.divmod(run, table.n_rows * table.n_channels)
+    source, channel = np.divmod(rest, table.n_channels)
+    words = table.words.astype(np.int64)
+    rows = np.empty(words.size, SYNAPSE)
+    rows["source"] = source
+    rows["target"] = shard.neurons.gids[shard.blocks[block] + (words & 0xFFFF)]
+    rows["delay"] = table.delays[channel]
+    rows["receptor"] = table.receptors[channel]
+    if table.form is Form.DRAWN:
+        rows["weight"] = (words >> 16).astype(np.int16).astype(np.int64) << table.shift
+    elif table.form is Form.EXACT:
+        rows["weight"] = table.exact
+    else:
+        rows["weight"] = table.weights[channel]
+    return rows
+
+
+def build(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
+    """Return the shard of a rank."""
+    return build_shard(network, partition(network, n_ranks, partitioner), rank, dt)
+
+
+def of_projection(rows, projection):
+    """Return the synapses between the two sides of a projection."""
+    (a, b), (c, d) = projection.source.gid_range, projection.target.gid_range
+    from_source = (rows["source"] >= a) & (rows["source"] < b)
+    return rows[from_source & (rows["target"] >= c) & (rows["target"] < d)]
+
+
+@dataclass
+class Result:
+    """Spikes in their order, potentials by global id, and the samples of each probe."""
+
+    steps: np.ndarray
+    gids: np.ndarray
+    V_m: np.ndarray
+    samples: list
+
+    def counts(self, network):
+        """Return the number of spikes of each population."""
+        firsts = [p.first for p in network.populations]
+        populations = np.searchsorted(firsts, self.gids, side="right") - 1
+        return np.bincount(populations, minlength=len(firsts)).tolist()
+
+
+def advance(network, steps, backend="cpu", precision="float64", epochs=None, shard=None, dt=0.1):
+    """Advance a network alone, in epochs of given lengths; return a `Result`."""
+    shard = build(network, dt=dt) if shard is None else shard
+    sampled = [Probe(*p) for p in probes(network, shard.neurons, Clock(dt))]
+    run = make_backend(backend, shard, tuple(sampled), precision)
+    bounds = np.concatenate([[0], np.cumsum(epochs if epochs is not None else [steps])])
+    assert bounds[-1] == steps
+    spikes, samples = [], []
+    for begin, end in pairwise(bounds):
+        spikes.append(run.advance(Epoch(int(begin), int(end)), NO_SPIKES))
+        samples.append(run.samples())
+    return Result(
+        np.concatenate([s.steps for s in spikes]),
+        np.concatenate([s.gids for s in spikes]),
+        run.potentials(),
+        [np.concatenate(rows) for rows in zip(*samples, strict=True)],
+    )
+
+
+def differences(one, other):
+    """Return what differs between two results, to the last bit; an empty list if nothing does."""
+    found = [
+        name
+        for name in ("steps", "gids", "V_m")
+        if not same_bits(getattr(one, name), getattr(other, name))
+    ]
+    pairs = zip(one.samples, other.samples, strict=True)
+    return found + [f"samples {i}" for i, (a, b) in enumerate(pairs) if not same_bits(a, b)]
+
+
+def same_bits(a, b):
+    """Tell whether two arrays have the same type, shape and bits."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def serial(network, **options):
+    """Return a `Simulation` of this process alone, also inside mpiexec."""
+    return sc.Simulation(network, comm=SerialComm(), **options)
+
+
+def every_feature(seed=12):
+    """Describe a small network with every rule, distribution, model, stimulus and record.
+
+    All forms of weights, one and two receptors and delta synapses occur in one shard; the
+    shortest delay is two steps, the longest 3.5 ms.
+    """
+    net = sc.Network(seed=seed)
+    one = net.population(
+        "one", 40, sc.LIF(tau_syn=2.0, t_ref=1.0, I_e=400.0), V_m=sc.Normal(8.0, 6.0, high=19.0)
+    )
+    two = net.population(
+        "two",
+        24,
+        sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-67.0, tau_m=15.0, tau_syn=(1.0, 4.0)),
+        V_m=sc.Uniform(-70.0, -51.0),
+    )
+    jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
+    bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=45.0))
+    trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
+    still = net.population("still", 3, sc.LIF())
+
+    normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
+    net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))
+    net.connect(bursts, jumps, sc.PairwiseBernoulli(0.4), weight=0.6, delay=0.4)
+    net.connect(trains, two[:20], sc.AllToAll(), weight=sc.Normal(300.0, 30.0), delay=normal)
+    net.connect(trains, one[5:9], sc.OneToOne(), weight=sc.Constant(900.0), delay=2.0)
+    net.connect(
+        one,
+        one,
+        sc.FixedIndegree(8, allow_autapses=False, allow_multapses=False),
+        weight=sc.Lognormal(3.0, 0.5, high=200.0),
+        delay=sc.Normal(1.0, 1.0, low=0.3, high=3.0, outside="clip"),
+    )
+    net.connect(one, two, sc.FixedTotalNumber(300), weight=sc.Normal(150.0, 15.0), delay=normal)
+    net.connect(two, one, sc.PairwiseBernoulli(0.3), weight=-120.0, delay=sc.Uniform(0.25, 0.95))
+    net.connect(two, two, sc.FixedOutdegree(6, False), weight=sc.Uniform(-90.0, 60.0), delay=0.3)
+    net.connect(jumps, two, sc.FixedOutdegree(4), weight=-80.0, delay=normal)
+    net.connect(two, jumps, sc.Edges(*_edges(seed)))
+    net.connect(jumps, jumps, sc.AllToAll(allow_autapses=False), weight=-0.05, delay=0.2)
+    net.connect(one, still, sc.FixedIndegree(2), weight=1.0, delay=1.0)
+
+    net.drive(one, sc.Poisson(rate=8000.0, weight=25.0))
+    net.drive(two, sc.Poisson(rate=9000.0, weight=80.0))
+    net.drive(two[3:], sc.Poisson(rate=2000.0, weight=-50.0, start=10.1, stop=30.0))
+    net.drive(jumps, sc.Poisson(rate=12000.0, weight=0.12))
+    net.drive(one[10:30], sc.Current(500.0, start=5.0, stop=12.3))
+    net.drive([one[25:], two], sc.Current(-100.0, start=12.3, stop=20.0))
+
+    net.record([one, two[::2], jumps, bursts, trains, still], "spikes")
+    net.record(one[::3], "V_m", interval=0.5)
+    net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
+    net.record(jumps, "V_m", interval=2.0, dtype="float64")
+    return net
+
+
+def _trains(seed):
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, 4, 40)
+    return np.sort(rng.integers(1, 600, 40)) / 10, ids
+
+
+def _edges(seed):
+    rng = np.random.default_rng(seed + 1)
+    ends = rng.integers(0, 24, 150), rng.integers(0, 31, 150)
+    return (*ends, rng.normal(0.2, 0.4, 150), rng.integers(2, 30, 150) / 10)

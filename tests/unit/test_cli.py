@@ -1,0 +1,381 @@
+"""The command line: arguments, precedence, exit codes, and errors that are printed once."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import simcore
+import simcore.simulation
+from simcore import cli
+from simcore.errors import CapacityError
+
+ROOT = Path(__file__).parents[2]
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+
+
+class Rates(dict):
+    """Mean rates that print as a table, as those of a run."""
+
+    def __repr__(self):
+        return "\n".join(["population  rate [1/s]", *(f"{k}  {v:.3f}" for k, v in self.items())])
+
+
+@pytest.fixture
+def calls(monkeypatch, tmp_path):
+    """Record the calls of simulate in place of simulating, in an empty folder."""
+    calls = []
+
+    def simulate(network, duration, **options):
+        calls.append(SimpleNamespace(network=network, duration=duration, **options))
+        return SimpleNamespace(
+            path=options["output"],
+            duration=duration,
+            rates=lambda: Rates({p.name: 1.5 for p in network.populations}),
+            timers={"build": np.array([3.0]), "run": np.array([0.25])},
+        )
+
+    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+def run(*words):
+    return cli.main(["run", *words])
+
+
+def test_run_hands_everything_to_simulate(calls):
+    code = run(
+        "brunel", "--set", "order=20", "--set", "g=6", "--duration", "50", "--dt", "0.2",
+        "--seed", "4", "--backend", "reference", "--partitioner", "block", "--precision",
+        "float32", "--output", "x.h5", "--overwrite", "--record-from", "10", "--no-progress",
+    )  # fmt: skip
+    (call,) = calls
+
+    assert code == 0
+    assert [p.size for p in call.network.populations] == [80, 20]
+    assert call.network.seed == 4
+    assert (call.duration, call.dt, call.record_from) == (50.0, 0.2, 10.0)
+    assert (call.backend, call.partitioner, call.precision) == ("reference", "block", "float32")
+    assert (call.output, call.overwrite) == ("x.h5", True)
+    assert call.options == {"model": "brunel", "parameters": {"order": 20, "g": 6.0}}
+    assert not call.progress.enabled
+    assert call.comm.size == 1
+
+
+def test_run_has_defaults(calls):
+    assert run("brunel", "--set", "order=20") == 0
+
+    assert calls[0].output == "brunel.h5"
+    assert not calls[0].overwrite
+    assert (calls[0].duration, calls[0].backend) == (1000.0, "auto")
+    assert calls[0].progress.enabled
+
+
+def test_command_line_replaces_the_file(calls, tmp_path):
+    (tmp_path / "study.toml").write_text(
+        'model = "brunel"\n'
+        "parameters = {order = 30, eta = 3.0, seed = 1}\n"
+        "run = {duration = 200.0, seed = 2, dt = 0.5}\n"
+        "record = {spikes = ['I']}\n"
+        "output = {file = 'a.h5', overwrite = true}\n"
+    )
+    run("study.toml")
+    run("study.toml", "--set", "order=20", "--duration", "100", "--output", "b.h5", "--seed", "3")
+    run("study.toml", "--set", "seed=5")
+    first, second, third = calls
+
+    assert (first.duration, first.dt, first.network.seed) == (200.0, 0.5, 2)
+    assert [p.size for p in first.network.populations] == [120, 30]
+    assert (first.output, first.overwrite) == ("a.h5", True)
+    assert [r.target.name for r in first.network.records] == ["I"]
+    assert (second.duration, second.dt, second.network.seed) == (100.0, 0.5, 3)
+    assert second.options["parameters"] == {"order": 20, "eta": 3.0, "seed": 1}
+    assert second.output == "b.h5"
+    assert third.network.seed == 5
+
+
+def test_run_reports_rates_times_and_file(calls, capsys):
+    run("brunel", "--set", "order=20")
+    out = capsys.readouterr().out
+
+    assert "E  1.500" in out
+    assert "reference" not in out
+    assert "build      3.000      3.000      3.000" in out
+    assert "real-time factor: 0.25 (0.25 s for 1 s of model time)" in out
+    assert out.endswith("output: brunel.h5\n")
+
+
+def test_reference_rates_stand_beside(calls, capsys):
+    run("microcircuit")
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[0].endswith("reference")
+    assert lines[1] == "L23E  1.500      0.903"
+
+
+def test_raster_is_drawn_after_the_run(calls, monkeypatch, capsys):
+    drawn = []
+    plot = SimpleNamespace(raster=lambda run, path: drawn.append(path))
+    monkeypatch.setitem(sys.modules, "simcore.plot", plot)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+
+    assert run("brunel", "--set", "order=20", "--raster", "x.png") == 0
+    assert drawn == ["x.png"]
+    assert capsys.readouterr().out.endswith("raster: x.png\n")
+
+
+def test_raster_that_cannot_be_drawn_stops_the_run_before_it_starts(calls, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run("brunel", "--raster", "x.png") == 2
+    assert "pip install 'simcore[plot]'" in capsys.readouterr().err
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
+    assert run("brunel", "--raster", "nowhere/x.png") == 1
+    assert "folder 'nowhere' does not exist" in capsys.readouterr().err
+    assert not calls
+
+
+def test_run_and_info_go_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(
+        'model = "brunel"\nparameters = {order = 25}\nrun = {duration = 40.0}\n'
+        "record = {from = 10.0, V_m = {population = 'E', n = 2}}\n"
+    )
+    assert run("study.toml", "--no-progress") == 0
+    assert "  update" in capsys.readouterr().out
+    assert run("study.toml", "--no-progress") == 1
+    assert "study.h5' exists" in capsys.readouterr().err
+
+    assert cli.main(["info", "study.h5"]) == 0
+    assert "brunel(order=25)" in capsys.readouterr().out
+    assert cli.main(["info", "study.h5", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["sizes"] == {"E": 100, "I": 25}
+    assert told["record_from"] == 10.0
+    assert told["rates"].keys() == {"E", "I"}
+    assert len(told["timers"]["run"]) == 1
+
+
+def test_info_of_no_file(capsys):
+    assert cli.main(["info", "nowhere.h5"]) == 1
+    assert "nowhere.h5' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["brunell"], 2, "Did you mean 'brunel'?"),
+        (["brunel", "--set", "odrer=1"], 2, "Did you mean 'order'?"),
+        (["brunel", "--set", "order=many"], 2, "order is 'many', must be a whole number"),
+        (["brunel", "--set", "order"], 2, "must be NAME=VALUE"),
+        (["brunel", "--set", "epsilon=2"], 1, "brunel: epsilon is 2.0, must be in (0, 1]"),
+        (["microcircuit", "--set", "drive=ac"], 1, "microcircuit: drive is 'ac'"),
+        (["brunel", "--seed", "-1"], 1, "seed is -1"),
+    ],
+)
+def test_errors_are_one_line(calls, capsys, words, code, message):
+    assert run(*words) == code
+    err = capsys.readouterr().err
+
+    assert message in err
+    assert err.startswith("simcore: error: ")
+    assert err.count("\n") == 1
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (CapacityError("too large"), 1, "simcore: error: too large\n"),
+        (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero\nsimcore: error: this was"),
+    ],
+)
+def test_errors_of_the_run(calls, monkeypatch, capsys, error, code, message):
+    def simulate(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+
+    assert run("brunel", "--set", "order=20") == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert ("Traceback" in err) == isinstance(error, ZeroDivisionError)
+
+
+def test_interrupt_has_its_code(calls, monkeypatch, capsys):
+    def simulate(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+
+    with pytest.raises(SystemExit) as stopped:
+        run("brunel", "--set", "order=20")
+    assert stopped.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["ruin"], ["run"], ["run", "x", "--duration", "long"], ["run", "x", "--dur", "1"]],
+)
+def test_usage_errors(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words)
+
+    assert stopped.value.code == 2
+    assert "usage: simcore" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["info"], ["models"]])
+def test_help_teaches_with_examples(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*words, "--help"])
+
+    assert stopped.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_example_in_the_help_is_a_valid_run_file(tmp_path):
+    from simcore.cli.runfile import read_run
+
+    text = cli._RUN[cli._RUN.index("  model = ") : cli._RUN.index("Options given")]
+    path = tmp_path / "help.toml"
+    path.write_text(text)
+    study = read_run(str(path))
+    network = study.model.network(study.parameters)
+    study.apply_records(network)
+
+    assert len(network.records) == 3
+
+
+def test_example_file_is_valid():
+    from simcore.cli.runfile import read_run
+
+    study = read_run(str(ROOT / "examples" / "brunel.toml"))
+
+    assert study.model.arguments(study.parameters)["g"] == 6.0
+    assert study.spikes is True
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+
+    assert capsys.readouterr().out == f"simcore {simcore.__version__}\n"
+
+
+def test_models_are_listed(capsys):
+    assert cli.main(["models"]) == 0
+    out = capsys.readouterr().out
+
+    assert "brunel " in out
+    assert "microcircuit  The cortical microcircuit" in out
+
+
+def test_one_model_is_shown_with_its_parameters(capsys):
+    assert cli.main(["models", "microcircuit"]) == 0
+    out = capsys.readouterr().out
+
+    assert "Potjans" in out
+    assert '  drive = "poisson"\n      Input from other areas' in out
+    assert "  thalamus_start = 700.0\n      When, and for how long [ms]." in out
+
+
+def test_models_as_json(capsys):
+    cli.main(["models", "--json"])
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    parameters = {p["name"]: p for p in models["brunel"]["parameters"]}
+
+    assert parameters["order"]["type"] == "int"
+    assert parameters["order"]["default"] == 2500
+    assert all(p["text"] for model in models.values() for p in model["parameters"])
+
+
+def test_ranks_but_the_first_are_silent(monkeypatch, capsys):
+    monkeypatch.setenv("PMI_RANK", "1")
+    monkeypatch.setenv("PMI_SIZE", "2")
+
+    with pytest.raises(SystemExit):
+        cli.main(["run"])
+    assert cli.main(["models"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_reader_that_leaves_is_no_error(monkeypatch):
+    class Left(io.TextIOWrapper):
+        def write(self, text):
+            raise BrokenPipeError
+
+    with open(os.devnull, "wb") as sink:
+        monkeypatch.setattr(sys, "stdout", Left(sink))
+        assert cli.main(["models"]) == 1
+
+
+def start(*words, ranks=None, script=None):
+    """Run the command in processes of its own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PMI", "OMPI", "SLURM"))}
+    launcher = [] if ranks is None else [str(MPIEXEC), "-n", str(ranks)]
+    what = ["-m", "simcore", *words] if script is None else ["-c", script]
+    return subprocess.run(
+        [*launcher, sys.executable, *what],
+        cwd=ROOT,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="needs mpiexec beside the Python")
+
+
+def test_module_is_a_command():
+    done = start("models")
+
+    assert done.returncode == 0
+    assert "brunel" in done.stdout
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run"], "the following arguments are required: MODEL"),
+        (["run", "brunel", "--set", "odrer=1"], "Did you mean 'order'?"),
+    ],
+)
+def test_ranks_print_a_mistake_once(words, message):
+    done = start(*words, ranks=3)
+
+    assert done.returncode == 2
+    assert done.stderr.count(message) == 1
+    assert "Abort" not in done.stderr
+
+
+@needs_mpi
+def test_error_on_one_rank_ends_the_command_on_all():
+    script = """
+import sys
+import simcore.simulation
+from simcore.cli import main
+from simcore.errors import CapacityError
+
+def simulate(network, duration, *, comm, **options):
+    if comm.rank == 1:
+        raise CapacityError("too large")
+    comm.barrier()
+
+simcore.simulation.simulate = simulate
+sys.exit(main(["run", "brunel", "--set", "order=20"]))
+"""
+    done = start(ranks=3, script=script)
+
+    assert done.returncode != 0
+    assert done.stderr.count("rank 1: simcore: error: too large") == 1
