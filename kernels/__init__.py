@@ -6,7 +6,7 @@ from simcore.shard import Shard
 
 BACKENDS = ("cpu", "reference")
 
-__all__ = ["BACKENDS", "Backend", "Probe", "check_backend", "make_backend"]
+__all__ = ["BACKENDS", "Backend", "Probe", "check_backend", "make_backend", "needs_compilation"]
 
 
 def check_backend(name: str, precision: str) -> None:
@@ -15,6 +15,15 @@ def check_backend(name: str, precision: str) -> None:
     require(name in ("auto", *BACKENDS), "backend", name, f"one of {valid}", error=ConfigError)
     known = precision in ("float64", "float32")
     require(known, "precision", precision, "float64 or float32", error=ConfigError)
+
+
+def needs_compilation(name: str) -> bool:
+    """Return whether a backend of that name must first be compiled, which takes a while."""
+    if name == "reference":
+        return False
+    from simcore.kernels.cpu.backend import is_compiled
+
+    return not is_compiled()
 
 
 def make_backend(

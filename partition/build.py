@@ -25,7 +25,7 @@ from simcore.connectivity import (
 )
 from simcore.degrees import n_synapses
 from simcore.errors import CapacityError
-from simcore.fixed_point import Form, fixed_point
+from simcore.fixed_point import FixedPoint, Form, fixed_point
 from simcore.network import Network
 from simcore.partition import binomial, draw
 from simcore.partition.buckets import put_each, rows_per_bucket, shortest_remote, sort_buckets
@@ -46,6 +46,7 @@ def build_shard(
     rank: int,
     dt: float,
     report: Report = lambda share: None,
+    points: FixedPoint | None = None,
 ) -> Shard:
     """Build the shard of one rank.
 
@@ -61,6 +62,8 @@ def build_shard(
         Time step [ms].
     report : callable, optional
         Called now and then with the share that is done, from 0 to 1.
+    points : FixedPoint, optional
+        The weights of the network as whole numbers, where they are at hand.
 
     Returns
     -------
@@ -71,9 +74,9 @@ def build_shard(
     ModelError, CapacityError
         When the description cannot be built.
     """
-    points = fixed_point(network, dt)
-    recipes = [make_recipe(p, points, dt) for p in network.projections]
+    points = points or fixed_point(network, dt)
     neurons = LocalNeurons(partition.gids(rank))
+    recipes = [make_recipe(p, points, dt) for p in network.projections]
     receptors = max((p.n_receptors for p in network.populations), default=1)
     blocks = block_bounds(neurons.size, receptors)
 

@@ -23,6 +23,7 @@ import enum
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,16 @@ class FixedPoint:
     def quantum_of(self, population: Population) -> float:
         """Return the quantum of the input of a population."""
         return self.quantum[_unit(population)]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what became of the weights as plain values."""
+        forms = [w.form.name for w in self.weights]
+        return {
+            "quantum": self.quantum,
+            "shift": self.shift,
+            "projections": {form.name: forms.count(form.name) for form in Form},
+            "largest_rounding": self.rounding(),
+        }
 
     def rounding(self) -> float:
         """Return the largest relative rounding of a weight."""
@@ -190,14 +201,15 @@ def _quanta(
         if total == 0.0:
             continue
         # Leave room for the rounding of each weight by half a quantum
-        exponent = math.ceil(math.log2(total / (0.5 * MAX_SUM)))
-        if exponent > _COARSEST:
+        largest_sum = 0.5 * MAX_SUM
+        if total > 2.0**_COARSEST * largest_sum:
             raise CapacityError(
                 f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
                 f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
             )
+        exponent = math.ceil(math.log2(total / largest_sum))
         unit = _unit(population)
-        quanta[unit] = max(quanta[unit], 2.0 ** max(exponent, _FINEST))
+        quanta[unit] = max(quanta[unit], 2.0**exponent)
     return quanta
 
 

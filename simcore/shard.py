@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,6 @@ class LocalNeurons:
         """Return first lid, and the one after the last, of the global ids in a range."""
         begin, end = np.searchsorted(self.gids, gid_range)
         return int(begin), int(end)
-
-    def lids(self, gids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the lids of those of the sorted `gids` that live here."""
-        found = np.searchsorted(self.gids, gids)
-        found = found[found < self.size]
-        return found[np.isin(self.gids[found], gids)]
 
 
 @dataclass(frozen=True)
@@ -131,7 +125,6 @@ class Shard:
     tables: tuple[SynapseTable, ...]
     min_remote_delay: int
     max_delay: int
-    indegrees: dict[int, int] = field(default_factory=dict)
 
     @property
     def n_synapses(self) -> int:

@@ -14,6 +14,8 @@ from simcore.clock import Clock, epochs
 from simcore.comm import Comm, world
 from simcore.errors import ConfigError, require
 from simcore.failure import fail_together
+from simcore.fixed_point import FixedPoint, fixed_point
+from simcore.memory import estimated_bytes, peak_bytes, require_memory
 from simcore.network import Network
 from simcore.progress import Progress
 from simcore.timers import Timers
@@ -50,6 +52,8 @@ class Simulation:
         Type of the state.
     progress : Progress, optional
         Where to report how far it is.
+    points : FixedPoint, optional
+        The weights of the network as whole numbers, where they are at hand.
 
     Attributes
     ----------
@@ -72,9 +76,10 @@ class Simulation:
         partitioner: str = "balanced",
         precision: str = "float64",
         progress: Progress | None = None,
+        points: FixedPoint | None = None,
     ) -> None:
         from simcore.io.recorder import probes
-        from simcore.kernels import Probe, make_backend
+        from simcore.kernels import Probe, make_backend, needs_compilation
         from simcore.partition import SpikeExchange, build_shard, partition
 
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
@@ -82,11 +87,21 @@ class Simulation:
         self.progress = progress or Progress(0.0, enabled=False)
         require(bool(network.populations), "Network: populations", 0, "at least one")
 
-        with self.timers("build"), fail_together(self.comm):
-            division = partition(network, self.comm.size, partitioner)
-            self.shard = build_shard(network, division, self.comm.rank, dt, self.progress.building)
-            sampled = [Probe(*p) for p in probes(network, self.shard.neurons, self.clock)]
-            self.backend: Backend = make_backend(backend, self.shard, tuple(sampled), precision)
+        if needs_compilation(backend):
+            self.progress.message("compiling the kernels, once for this version and machine")
+        with self.timers("build"):
+            with fail_together(self.comm):
+                points = points or fixed_point(network, dt)
+                division = partition(network, self.comm.size, partitioner)
+                n_local = division.gids(self.comm.rank).size
+            needed = estimated_bytes(network, points, n_local)
+            require_memory(self.comm, platform.node(), needed)
+            with fail_together(self.comm):
+                self.shard = build_shard(
+                    network, division, self.comm.rank, dt, self.progress.building, points
+                )
+                sampled = [Probe(*p) for p in probes(network, self.shard.neurons, self.clock)]
+                self.backend: Backend = make_backend(backend, self.shard, tuple(sampled), precision)
         self.exchange = SpikeExchange(self.comm)
         shortest = self.comm.allreduce_min(self.shard.min_remote_delay)
         self.epoch_steps = min(shortest, _LONGEST_EPOCH)
@@ -205,10 +220,14 @@ def simulate(
     with ExitStack() as stack:
         writer = None
         with fail_together(comm):
+            points = fixed_point(network, dt)
+            config["weights"] = points.describe()
             if comm.rank == 0:
                 path = Path(mkdtemp(prefix="simcore-")) / "run.h5" if output is None else output
                 writer = stack.enter_context(RunWriter(path, network, clock, config, overwrite))
-        simulation = Simulation(network, dt, comm, backend, partitioner, precision, progress)
+        simulation = Simulation(
+            network, dt, comm, backend, partitioner, precision, progress, points
+        )
         _report_build(simulation)
         flush = max(simulation.epoch_steps, round(_FLUSH_INTERVAL / dt))
         recorder = Recorder(
@@ -252,10 +271,10 @@ def _finish(simulation: Simulation, recorder: Recorder, writer: RunWriter | None
     timers.add("exchange", exchange.seconds * (1.0 - exchange.waiting_share))
     timers.add("waiting", exchange.seconds * exchange.waiting_share)
     gathered = timers.gather(comm)
-    owned = comm.gather((shard.neurons.size, shard.n_synapses, shard.nbytes))
+    owned = comm.gather((shard.neurons.size, shard.n_synapses, shard.nbytes, peak_bytes()))
     with fail_together(comm):
         if writer is not None:
-            names = ("n_neurons", "n_synapses", "bytes")
+            names = ("n_neurons", "n_synapses", "bytes", "peak_bytes")
             columns = np.array(owned, dtype=np.int64).T
             writer.finish(
                 recorder.spike_counts, gathered or {}, dict(zip(names, columns, strict=True))

@@ -152,6 +152,7 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
     return discrete_table(first, np.array([*cumulative, 1.0]))
 
 
+@functools.lru_cache(maxsize=64)
 def weight_table(weight: Distribution) -> NDArray[np.float64]:
     """Return the weights at 2**16 equally likely quantiles, shape (65536,)."""
     count = 2**WEIGHT_BITS

@@ -251,10 +251,15 @@ def connect_background(nest: ModuleType, network: Network, populations: list[Any
 
 @contextmanager
 def timed(times: dict[str, float], phase: str) -> Iterator[None]:
-    """Store the wall time [s] that the body takes as ``times[phase]``."""
-    start = time.perf_counter()
+    """Store the wall time [s] that the body takes as ``times[phase]``.
+
+    The processor time of all threads, which tells whether the machine was busy with something
+    else, is stored as ``times[phase_cpu]``.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
     yield
-    times[phase] = time.perf_counter() - start
+    times[phase] = time.perf_counter() - wall
+    times[f"{phase}_cpu"] = time.process_time() - cpu
 
 
 def peak_memory() -> float:

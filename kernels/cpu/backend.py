@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,12 @@ from simcore.shard import Shard
 from simcore.spikes import NO_SPIKES, Spikes
 
 _SAMPLE_ROWS = 64
+
+
+def is_compiled() -> bool:
+    """Return whether compiled kernels lie in the cache; they may be those of another version."""
+    folder = Path(str(loop.advance.stats.cache_path))
+    return any(folder.glob("advance.advance-*.nbi"))
 
 
 class CpuBackend(Backend):

@@ -66,6 +66,7 @@ def run_text(result: Run) -> str:
         "model": _call(result.config),
         "network": _size(result),
         "time": f"{result.duration:g} ms in steps of {result.dt:g} ms{recorded}",
+        "weights": _weights(result.config.get("weights")),
         "seed": str(result.seed),
         "ranks": f"{result.n_ranks} on {', '.join(dict.fromkeys(result.hosts))}",
         "created": f"{result.created} by simcore {result.versions.get('simcore', 'unknown')}",
@@ -109,6 +110,15 @@ def model_text(model: Model) -> str:
         lines.append(f"  {p['name']} = {default}\n      {p['text']}".rstrip())
     parts.append("\n".join(["parameters, for --set NAME=VALUE:", *lines]))
     return "\n\n".join(parts)
+
+
+def _weights(weights: dict[str, Any] | None) -> str:
+    """Return how weights are kept, and what rounding cost."""
+    if not weights:
+        return ""
+    kept = [f"{n} {form.lower()}" for form, n in weights["projections"].items() if n]
+    rounding = weights["largest_rounding"]
+    return f"{', '.join(kept)}; rounded by at most {rounding:.1e} of the largest"
 
 
 def _size(result: Run) -> str:
