@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# Tests that compare with these are skipped where their wheels do not install
+# Those of the extra "peers" that tests compare with, installed one by one: a wheel that is missing
+# would stop pip from installing the whole extra, and the tests that need it are only skipped
 PEERS := nest-simulator libsonata
 
-# The run that the README shows: one second of the cortical microcircuit on two ranks
+# The run that the README shows: one second of the cortical microcircuit on two ranks; the reference
+# rates are those after the first 0.1 s
 RUN := $(BIN)/mpiexec -n 2 $(BIN)/python -m mpi4py -m simcore run microcircuit \
-	--set drive=dc --duration 1000 --record-from 0 \
+	--set drive=dc --duration 1000 --record-from 100 \
 	--output microcircuit.h5 --overwrite --raster microcircuit.png
 
 # With the repository on PYTHONPATH the folder io/ would hide Python's own io

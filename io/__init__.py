@@ -2,6 +2,15 @@
 
 from simcore.io.reader import PotentialData, Run, SpikeData, open_run
 from simcore.io.recorder import Recorder, probes
-from simcore.io.writer import RunWriter
+from simcore.io.writer import RunWriter, check_output
 
-__all__ = ["PotentialData", "Recorder", "Run", "RunWriter", "SpikeData", "open_run", "probes"]
+__all__ = [
+    "PotentialData",
+    "Recorder",
+    "Run",
+    "RunWriter",
+    "SpikeData",
+    "check_output",
+    "open_run",
+    "probes",
+]

@@ -42,9 +42,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, indent: int | None = None) -> str:
     """Return plain values as JSON; numbers that are not finite become text such as "inf"."""
-    return json.dumps(_plain(value))
+    return json.dumps(_plain(value), indent=indent)
 
 
 def _plain(value: Any) -> Any:

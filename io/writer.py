@@ -243,15 +243,40 @@ class RunWriter:
             ) from error
 
 
-def _create(path: str, overwrite: bool) -> h5py.File:
-    """Create the file, and fail if another has just done so."""
-    import h5py
+def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise what creating the file would raise, and leave everything as it is.
 
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    OutputError
+        When the file exists, or its folder does not or cannot be written.
+    """
+    path = os.fspath(path)
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise OutputError(f"output {path!r}: there is no folder {folder!r}. Create it first.")
     if os.path.isdir(path):
         raise OutputError(f"output {path!r} is a folder, must be the name of a file")
+    if os.path.exists(path) and not overwrite:
+        raise OutputError(
+            f"output {path!r} exists. Pass overwrite=True or --overwrite to replace it."
+        )
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"output {path!r}: folder {folder!r} cannot be written. Choose another.")
+
+
+def _create(path: str, overwrite: bool) -> h5py.File:
+    """Create the file, and fail if another has just done so."""
+    import h5py
+
+    check_output(path, overwrite)
     try:
         if overwrite and os.path.exists(path):
             os.unlink(os.path.realpath(path))

@@ -21,7 +21,7 @@ def needs_compilation(name: str) -> bool:
     """Return whether a backend of that name must first be compiled, which takes a while."""
     if name == "reference":
         return False
-    from simcore.kernels.cpu.backend import is_compiled
+    from simcore.jit import is_compiled
 
     return not is_compiled()
 

@@ -1,6 +1,7 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
 from simcore.partition.build import build_shard
+from simcore.partition.estimate import Estimate, estimate
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
 from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition
@@ -8,10 +9,12 @@ from simcore.partition.partitioners import PARTITIONERS, check_partitioner, part
 __all__ = [
     "PARTITIONERS",
     "CyclicPartition",
+    "Estimate",
     "Partition",
     "RangePartition",
     "SpikeExchange",
     "build_shard",
     "check_partitioner",
+    "estimate",
     "partition",
 ]

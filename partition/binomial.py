@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from simcore.jit import njit
 from simcore.philox import draw
 
 _NEGLIGIBLE = 1e-20
 
 
-@numba.njit(cache=True)
+@njit
 def uniform(seed, stream, gid, index):
     """Return the number in (0, 1) of 52 bits drawn for `gid` and `index`."""
     w0, w1, _, _ = draw(seed, stream, np.uint64(gid), np.uint64(index))
@@ -20,7 +20,7 @@ def uniform(seed, stream, gid, index):
     return (np.float64(bits) + 0.5) * 2.0**-52
 
 
-@numba.njit(cache=True)
+@njit
 def binomial(n, p, u):
     """Return the number of successes in `n` trials of probability `p`, for the uniform `u`.
 
@@ -52,7 +52,7 @@ def binomial(n, p, u):
     return mode
 
 
-@numba.njit(cache=True)
+@njit
 def _probability(k, n, p):
     """Return the probability of k successes, by Loader's saddle-point expansion.
 
@@ -68,7 +68,7 @@ def _probability(k, n, p):
     return math.exp(exponent) * math.sqrt(n / (2.0 * math.pi * k * (n - k)))
 
 
-@numba.njit(cache=True)
+@njit
 def _stirling(n):
     """Return the error of Stirling's formula for log(n!)."""
     if n < 16:
@@ -77,7 +77,7 @@ def _stirling(n):
     return (1.0 / 12.0 - (1.0 / 360.0 - 1.0 / 1260.0 / square) / square) / n
 
 
-@numba.njit(cache=True)
+@njit
 def _deviance(x, mean):
     """Return x*log(x/mean) + mean - x, without cancellation near x = mean."""
     if abs(x - mean) >= 0.1 * (x + mean):
@@ -95,7 +95,7 @@ def _deviance(x, mean):
         j += 1
 
 
-@numba.njit(cache=True)
+@njit
 def split_total(seed, stream, total, n_sources, excluded_begin, excluded_end, n_targets, wanted):
     """Return how many of `total` synapses arrive at each wanted target.
 
@@ -142,7 +142,7 @@ def split_total(seed, stream, total, n_sources, excluded_begin, excluded_end, n_
     return counts
 
 
-@numba.njit(cache=True)
+@njit
 def _push(stack, depth, node, begin, end, first, last, count):
     """Put a node of the tree on the stack; return the new depth."""
     stack[depth, 0], stack[depth, 1], stack[depth, 2] = node, begin, end
@@ -150,7 +150,7 @@ def _push(stack, depth, node, begin, end, first, last, count):
     return depth + 1
 
 
-@numba.njit(cache=True)
+@njit
 def _first_at_least(values, first, last, bound):
     """Return the first place in [first, last) whose value is at least `bound`, or `last`."""
     while first < last:
@@ -162,14 +162,14 @@ def _first_at_least(values, first, last, bound):
     return first
 
 
-@numba.njit(cache=True)
+@njit
 def _pairs(begin, end, n_sources, excluded_begin, excluded_end):
     """Return the number of allowed pairs for the targets in [begin, end)."""
     excluded = max(0, min(end, excluded_end) - max(begin, excluded_begin))
     return float(n_sources) * (end - begin) - excluded
 
 
-@numba.njit(cache=True)
+@njit
 def bernoulli_indegrees(seed, stream, gids, n_sources, excluded_begin, excluded_end, p):
     """Return the binomial in-degree of each target, shape (gids.size,).
 

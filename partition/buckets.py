@@ -8,12 +8,14 @@ a key of 16 bits for each synapse of a block.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from simcore.fixed_point import Form
+from simcore.jit import njit
 
 KEYS = 2**16
 
-_CONSTANT, _DRAWN, _EXACT = 0, 1, 2
+_DRAWN, _EXACT = int(Form.DRAWN), int(Form.EXACT)
 
 
 def rows_per_bucket(n_rows: int, n_channels: int, n_synapses: float) -> int:
@@ -28,10 +30,10 @@ def rows_per_bucket(n_rows: int, n_channels: int, n_synapses: float) -> int:
     """
     buckets = min(max(1.0, n_synapses / 2**18), 1024.0)
     wanted = max(1, int(n_rows / buckets))
-    return max(0, min(wanted, KEYS // max(1, n_channels)).bit_length() - 1)
+    return max(0, min(wanted, KEYS // n_channels).bit_length() - 1)
 
 
-@numba.njit(cache=True)
+@njit
 def count_rows(count, rows, buckets, arrays):
     """Count the synapses of every bucket.
 
@@ -50,7 +52,7 @@ def count_rows(count, rows, buckets, arrays):
         cursors[rows[i] >> bits] += 1
 
 
-@numba.njit(cache=True)
+@njit
 def put(form, count, target, rows, channels, weights, buckets, arrays):
     """Put the synapses of one target into their buckets.
 
@@ -85,7 +87,7 @@ def put(form, count, target, rows, channels, weights, buckets, arrays):
             exact[place] = weights[i]
 
 
-@numba.njit(cache=True)
+@njit
 def put_each(form, targets, rows, channels, weights, buckets, arrays):
     """Put synapses of different targets into their buckets; form -1 counts them."""
     for i in range(rows.size):
@@ -96,7 +98,7 @@ def put_each(form, targets, rows, channels, weights, buckets, arrays):
             put(form, 1, targets[i], rows[one], channels[one], weights[one], buckets, arrays)
 
 
-@numba.njit(cache=True)
+@njit
 def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact, keys):
     """Sort the synapses of every bucket of a block by run.
 
@@ -149,7 +151,7 @@ def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact,
                 exact[place] = old_exact[i - begin]
 
 
-@numba.njit(cache=True)
+@njit
 def shortest_remote(starts, gids, n_blocks, n_rows, delays):
     """Return the shortest delay of a run whose source is not in the sorted `gids`; or 2**62."""
     n_channels = delays.size

@@ -24,11 +24,11 @@ from simcore.connectivity import (
     PairwiseBernoulli,
 )
 from simcore.degrees import n_synapses
-from simcore.errors import CapacityError
+from simcore.errors import CapacityError, require
 from simcore.fixed_point import FixedPoint, Form, fixed_point
 from simcore.network import Network
 from simcore.partition import binomial, draw
-from simcore.partition.buckets import put_each, rows_per_bucket, shortest_remote, sort_buckets
+from simcore.partition.buckets import KEYS, put_each, rows_per_bucket, shortest_remote, sort_buckets
 from simcore.partition.explicit import explicit_synapses
 from simcore.partition.partition import Partition
 from simcore.partition.recipe import Channel, Recipe, make_recipe
@@ -80,7 +80,8 @@ def build_shard(
     receptors = max((p.n_receptors for p in network.populations), default=1)
     blocks = block_bounds(neurons.size, receptors)
 
-    used = [r for r in recipes if _size(neurons, r.projection.target.gid_range)]
+    # Edges without entries have no weights
+    used = [r for r in recipes if r.weights.size and _size(neurons, r.projection.target.gid_range)]
     forms = sorted({r.form for r in used})
     tables = []
     for number, form in enumerate(forms):
@@ -110,6 +111,10 @@ def _table(
     step: _Steps,
 ) -> SynapseTable:
     channels = sorted({c for r in recipes for c in r.channels()})
+    valid = f"at most {KEYS}, pairs of a delay and a constant weight"
+    remedy = "Narrow the delays, or use fewer different weights."
+    subject = "synapses: channels"
+    require(len(channels) <= KEYS, subject, len(channels), valid, remedy, CapacityError)
     index = {channel: i for i, channel in enumerate(channels)}
     delays, receptors, weights = (
         np.array([c[k] for c in channels], dtype=np.int32) for k in range(3)

@@ -6,9 +6,9 @@ See `simcore.partition.buckets`.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from simcore.jit import njit
 from simcore.partition.buckets import count_rows, put
 from simcore.philox import draw, draw_many
 
@@ -20,13 +20,13 @@ _HALF = np.uint64(32)
 _NO_SELF = np.int64(2**62)
 
 
-@numba.njit(cache=True)
+@njit
 def _scaled(w0, w3, n):
     """Return the 64-bit fraction w0.w3 times n, rounded down; n below 2**32."""
     return (w0 * n + ((w3 * n) >> _HALF)) >> _HALF
 
 
-@numba.njit(cache=True)
+@njit
 def uniform_sources(count, n_sources, skip, w0, w3, sources):
     """Turn words into indices of sources, drawn with replacement.
 
@@ -48,7 +48,7 @@ def uniform_sources(count, n_sources, skip, w0, w3, sources):
         sources[i] = source + (source >= skip)
 
 
-@numba.njit(cache=True)
+@njit
 def distinct_sources(seed, stream, gid, count, n_sources, skip):
     """Return `count` different sources, drawn uniformly without replacement.
 
@@ -84,7 +84,7 @@ def distinct_sources(seed, stream, gid, count, n_sources, skip):
     return chosen
 
 
-@numba.njit(cache=True)
+@njit
 def _all_but(left_out, n):
     """Return the numbers below n that are not among those left out."""
     kept = np.ones(n, dtype=np.uint8)
@@ -99,7 +99,7 @@ def _all_but(left_out, n):
     return chosen
 
 
-@numba.njit(cache=True)
+@njit
 def to_channels(count, words, delay_table, values, channel_of, keys, weights):
     """Turn words into channels and weights.
 
@@ -132,7 +132,7 @@ def to_channels(count, words, delay_table, values, channel_of, keys, weights):
         weights[i] = weight
 
 
-@numba.njit(cache=True)
+@njit
 def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, arrays):
     """Draw all synapses of some targets, and count them or put them into buckets.
 
@@ -199,7 +199,7 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
                 put(form, count, in_block[t], rows, channels, weights, buckets, arrays)
 
 
-@numba.njit(cache=True)
+@njit
 def draw_targets(seed, stream, sources, outdegree, multapses, target):
     """Return the targets of each source, drawn uniformly, shape (n_sources, outdegree).
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.comm import Comm
+from simcore.jit import njit
 from simcore.spikes import NO_SPIKES, Spikes
 
 _SMALLEST = 62
@@ -80,6 +80,7 @@ class SpikeExchange:
         else:
             self._comm.allgather_into(self._send, self._receive)
         spikes = self._unpack()
+        self._out = NO_SPIKES
         self._meetings += 1
         self._adapt()
         self.seconds += perf_counter() - begin
@@ -127,7 +128,7 @@ class SpikeExchange:
         self._words = np.zeros(self._room * self._comm.size, dtype=np.int64)
 
 
-@numba.njit(cache=True)
+@njit
 def _unpack(received, width, rank, words):
     """Copy the spikes of all other ranks; return the largest number of a rank, and the total."""
     largest = total = 0

@@ -46,6 +46,9 @@ class Clock:
 
     def steps(self, time: float, subject: str) -> int:
         """Return a time [ms] as a number of steps; it must lie on the grid."""
+        number = isinstance(time, (int, float, np.integer, np.floating))
+        finite = number and not isinstance(time, bool) and math.isfinite(time)
+        require(finite, subject, time, "a finite number [ms]")
         count = round(time / self.dt)
         on_grid = abs(time / self.dt - count) <= 1e-6 * max(1.0, abs(count))
         require(on_grid, subject, time, f"a multiple of dt = {self.dt!r} ms")

@@ -35,12 +35,17 @@ def fail_together(comm: Comm) -> Iterator[None]:
     ------
     PeerError
         On ranks that are well when others are not. Those raise their own error.
+    SimcoreError
+        On ranks that call `sys.exit` in the block, whatever the code.
     """
     own: Exception | None = None
     try:
         yield
     except Exception as error:
         own = error
+    except SystemExit as error:
+        own = SimcoreError(exit_call(error))
+        own.__cause__ = error
     verdicts = comm.allgather(None if own is None else summary(own))
     if own is not None:
         raise own
@@ -55,6 +60,11 @@ def summary(error: BaseException) -> str:
     if isinstance(error, SimcoreError) and text:
         return text
     return "".join(traceback.format_exception_only(error)).strip()
+
+
+def exit_call(error: SystemExit) -> str:
+    """Return what raised a `SystemExit` as text."""
+    return f"called sys.exit({'' if error.code is None else repr(error.code)})"
 
 
 def full(error: BaseException) -> str:
@@ -81,6 +91,10 @@ def report(
     if texts is None:
         print(f"rank {comm.rank}: {text or summary(error)}", file=sys.stderr, flush=True)
         comm.abort(1)
+    _print(comm, texts)
+
+
+def _print(comm: Comm, texts: list[str | None]) -> None:
     if comm.rank == 0:
         for line in _distinct(texts):
             print(line, file=sys.stderr, flush=True)
@@ -115,6 +129,9 @@ class _Hook:
 
 def install_hook(comm: Comm) -> None:
     """Report errors that nobody catches on all ranks, in place of Python's own report.
+
+    A script must not call `sys.exit` on some ranks only: Python reports that nowhere, and the
+    other ranks would wait.
 
     Parameters
     ----------

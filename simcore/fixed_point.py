@@ -1,8 +1,8 @@
 """Weights as whole numbers.
 
-Synaptic input is summed in 32-bit integers, in units of a quantum: one power of two for currents
-[pA], one for potentials [mV]. It is the smallest that lets no neuron's sum overflow, even if all
-its synapses were active in one step. Integer sums do not depend on their order, so neither the
+Synaptic input is summed in 32-bit integers, in units of a quantum: a power of two for each target
+population. It is the smallest that lets no neuron's sum overflow, even if all its synapses were
+active in one step. Integer sums do not depend on their order, so neither the
 number of ranks nor threads nor devices can change a result.
 
 A weight is kept in one of three forms, chosen here from the description alone:
@@ -20,6 +20,7 @@ EXACT    weights given one by one                    6
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +31,11 @@ from numpy.typing import NDArray
 
 from simcore.connectivity import Edges, Projection
 from simcore.degrees import indegree_bound
-from simcore.errors import CapacityError
+from simcore.digest import digest_arrays
+from simcore.distributions import Distribution
+from simcore.errors import CapacityError, require
 from simcore.network import Network
-from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.population import Population
 from simcore.stimulus import Poisson
 from simcore.tables import poisson_table, weight_table
@@ -41,6 +44,9 @@ MAX_SUM = 2**31 - 1
 MAX_CONSTANT_CHANNELS = 256
 _FINEST, _COARSEST = -40, 40
 _SPREAD = 64
+
+# Largest share of a weight that rounding may take
+COARSEST_ROUNDING = 1e-3
 
 
 class Form(enum.IntEnum):
@@ -80,8 +86,8 @@ class FixedPoint:
 
     Parameters
     ----------
-    quantum : dict of str to float
-        The quantum for each unit, "pA" and "mV".
+    quantum : tuple of float
+        The quantum of each population, in the unit of its weights; 0 for sources.
     shift : int
         Weights in the form DRAWN are multiples of ``2**shift`` quanta.
     weights : tuple of Weights
@@ -92,7 +98,7 @@ class FixedPoint:
         Largest in-degree allowed for, one per projection.
     """
 
-    quantum: dict[str, float]
+    quantum: tuple[float, ...]
     shift: int
     weights: tuple[Weights, ...]
     stimulus_weights: dict[int, int]
@@ -100,13 +106,19 @@ class FixedPoint:
 
     def quantum_of(self, population: Population) -> float:
         """Return the quantum of the input of a population."""
-        return self.quantum[_unit(population)]
+        return self.quantum[population.id]
 
-    def describe(self) -> dict[str, Any]:
-        """Return what became of the weights as plain values."""
+    def digest(self) -> str:
+        """Return the SHA-256 of all weights."""
+        distinct = {id(w.values): w.values for w in self.weights}
+        return digest_arrays(*distinct.values(), np.array(self.quantum))
+
+    def describe(self, network: Network) -> dict[str, Any]:
+        """Return what became of the weights of the network as plain values."""
+        quanta = zip(network.populations, self.quantum, strict=True)
         forms = [w.form.name for w in self.weights]
         return {
-            "quantum": self.quantum,
+            "quantum": {p.name: quantum for p, quantum in quanta if not p.is_source},
             "shift": self.shift,
             "projections": {form.name: forms.count(form.name) for form in Form},
             "largest_rounding": self.rounding(),
@@ -137,16 +149,22 @@ def fixed_point(network: Network, dt: float) -> FixedPoint:
     quantum = _quanta(network, tables, bounds, dt)
     shift = _shift(network.projections, tables, quantum)
     forms = _forms(network.projections, tables, quantum, shift)
-    weights = tuple(
-        _round(table, form, quantum[_unit(p.target.population)], shift)
-        for p, table, form in zip(network.projections, tables, forms, strict=True)
-    )
+    rounded: dict[tuple[int, Form, float], Weights] = {}
+    weights = []
+    for p, table, form in zip(network.projections, tables, forms, strict=True):
+        unit = quantum[p.target.population.id]
+        key = (id(table), form, unit)
+        if key not in rounded:
+            rounded[key] = _round(table, form, unit, shift, p.name)
+        weights.append(rounded[key])
     stimulus_weights = {
-        d.id: round(d.stimulus.weight / quantum[_unit(d.target.population)])
+        d.id: _whole(
+            d.stimulus.weight, quantum[d.target.population.id], f"drive of {d.target.name!r}"
+        )
         for d in network.drives
         if isinstance(d.stimulus, Poisson)
     }
-    return FixedPoint(quantum, shift, weights, stimulus_weights, bounds)
+    return FixedPoint(quantum, shift, tuple(weights), stimulus_weights, bounds)
 
 
 def largest_multiplicity(population: Population, dt: float) -> int:
@@ -164,19 +182,19 @@ def largest_multiplicity(population: Population, dt: float) -> int:
     return 1
 
 
-def _unit(population: Population) -> str:
-    assert isinstance(population.model, LIF)
-    return population.model.weight_unit
-
-
 def _table(projection: Projection) -> NDArray[np.float64]:
     """Return one weight, equally likely weights, or the weight of each edge."""
     if projection.weight is None:
         assert isinstance(projection.rule, Edges)
         return np.asarray(projection.rule.weights, dtype=np.float64)
     if projection.weight.constant:
-        return projection.weight.quantile([0.5])
+        return _constant_table(projection.weight)
     return weight_table(projection.weight)
+
+
+@functools.lru_cache(maxsize=4096)
+def _constant_table(weight: Distribution) -> NDArray[np.float64]:
+    return weight.quantile([0.5])
 
 
 def _quanta(
@@ -184,8 +202,8 @@ def _quanta(
     tables: Sequence[NDArray[np.float64]],
     bounds: Sequence[int],
     dt: float,
-) -> dict[str, float]:
-    """Return for each unit the smallest power of two in which no sum overflows."""
+) -> tuple[float, ...]:
+    """Return for each population the smallest power of two in which no sum overflows."""
     sums = np.zeros(len(network.populations))
     for projection, table, bound in zip(network.projections, tables, bounds, strict=True):
         largest = float(np.abs(table).max(initial=0.0))
@@ -196,10 +214,8 @@ def _quanta(
             most = poisson_table(drive.stimulus.rate * dt * 1e-3).last
             sums[drive.target.population.id] += most * abs(drive.stimulus.weight)
 
-    quanta = {"pA": 2.0**_FINEST, "mV": 2.0**_FINEST}
+    quanta = []
     for population, total in zip(network.populations, sums, strict=True):
-        if total == 0.0:
-            continue
         # Leave room for the rounding of each weight by half a quantum
         largest_sum = 0.5 * MAX_SUM
         if total > 2.0**_COARSEST * largest_sum:
@@ -207,22 +223,21 @@ def _quanta(
                 f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
                 f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
             )
-        exponent = math.ceil(math.log2(total / largest_sum))
-        unit = _unit(population)
-        quanta[unit] = max(quanta[unit], 2.0**exponent)
-    return quanta
+        exponent = _FINEST if total == 0.0 else math.ceil(math.log2(total / largest_sum))
+        quanta.append(2.0 ** max(exponent, _FINEST))
+    return tuple(quanta)
 
 
 def _shift(
     projections: Sequence[Projection],
     tables: Sequence[NDArray[np.float64]],
-    quantum: dict[str, float],
+    quantum: Sequence[float],
 ) -> int:
     """Return the shift that lets all drawn weights fit 16 bits."""
     largest = 0.0
     for projection, table in zip(projections, tables, strict=True):
         if projection.weight is not None and not projection.weight.constant:
-            unit = quantum[_unit(projection.target.population)]
+            unit = quantum[projection.target.population.id]
             largest = max(largest, float(np.abs(table).max()) / unit)
     return max(0, math.ceil(math.log2(largest / (2**15 - 1)))) if largest > 0.0 else 0
 
@@ -230,13 +245,13 @@ def _shift(
 def _forms(
     projections: Sequence[Projection],
     tables: Sequence[NDArray[np.float64]],
-    quantum: dict[str, float],
+    quantum: Sequence[float],
     shift: int,
 ) -> list[Form]:
     constants = set()
     forms = []
     for projection, table in zip(projections, tables, strict=True):
-        unit = quantum[_unit(projection.target.population)]
+        unit = quantum[projection.target.population.id]
         if projection.weight is None:
             forms.append(Form.EXACT)
         elif projection.weight.constant:
@@ -251,7 +266,9 @@ def _forms(
     return forms
 
 
-def _round(table: NDArray[np.float64], form: Form, quantum: float, shift: int) -> Weights:
+def _round(
+    table: NDArray[np.float64], form: Form, quantum: float, shift: int, name: str
+) -> Weights:
     unit = quantum * 2**shift if form is Form.DRAWN else quantum
     values = np.rint(table / unit)
     largest = float(np.abs(table).max(initial=0.0))
@@ -259,4 +276,25 @@ def _round(table: NDArray[np.float64], form: Form, quantum: float, shift: int) -
     if form is Form.DRAWN:
         values *= 2**shift
     rounding = error / largest if largest > 0.0 else 0.0
+    _require_fine(rounding, f"{name}: weight {largest:.3g}")
     return Weights(form, values.astype(np.int32), quantum, rounding)
+
+
+def _whole(weight: float, quantum: float, name: str) -> int:
+    """Return a weight in quanta."""
+    value = round(weight / quantum)
+    if weight != 0.0:
+        _require_fine(abs(value * quantum / weight - 1.0), f"{name}: weight {weight:.3g}")
+    return value
+
+
+def _require_fine(rounding: float, subject: str) -> None:
+    """Raise `CapacityError` when a weight is lost beside the sum of all others."""
+    require(
+        rounding <= COARSEST_ROUNDING,
+        f"{subject}: share lost by rounding",
+        f"{rounding:.2g}",
+        f"at most {COARSEST_ROUNDING}",
+        "It is too small beside the sum of all weights of its target. Check the units.",
+        CapacityError,
+    )

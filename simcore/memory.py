@@ -1,53 +1,30 @@
-"""How much memory a shard takes, and how much there is: known before anything is allocated."""
+"""How much memory there is, and whether what a run will take fits: known before the build."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from simcore.comm import Comm
-from simcore.degrees import n_synapses
 from simcore.errors import CapacityError
-from simcore.fixed_point import FixedPoint, Form
-from simcore.network import Network
 
-# State, history and buffers of a neuron [B]
-_NEURON = 128
-
-# Interpreter, libraries and compiled kernels of a rank [B]
-_RANK = 250e6
-
-_SYNAPSE = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
-_SORT_KEY = 2
+_ROOT = Path("/")
 
 
-def estimated_bytes(network: Network, points: FixedPoint, n_local: int) -> float:
-    """Return the memory that a rank with `n_local` neurons needs at most, about [B].
+def available_bytes(root: Path = _ROOT) -> float:
+    """Return the memory that this process may still take [B]; infinity where nobody knows.
+
+    The smaller of what Linux has available and what the control groups allow.
 
     Parameters
     ----------
-    network : Network
-        The model.
-    points : FixedPoint
-        Its weights; they tell how many bytes a synapse takes.
-    n_local : int
-        Neurons of the rank.
+    root : Path
+        Where ``proc`` and ``sys`` are.
     """
-    share = n_local / network.n_neurons
-    synapses = sum(
-        n_synapses(p) * (_SYNAPSE[points.weights[p.id].form] + _SORT_KEY)
-        for p in network.projections
-    )
-    return _RANK + n_local * _NEURON + share * synapses
-
-
-def available_bytes() -> float:
-    """Return the memory that this process may still take [B]; infinity where nobody knows.
-
-    The smaller of what Linux has available and what the control group allows.
-    """
-    limits = [_meminfo(), _control_group()]
-    return min(limits)
+    return min([_meminfo(root), *_control_groups(root)])
 
 
 def require_memory(comm: Comm, host: str, needed: float) -> None:
@@ -67,39 +44,93 @@ def require_memory(comm: Comm, host: str, needed: float) -> None:
     CapacityError
         Naming the host, what is needed and what there is.
     """
-    ranks = comm.allgather((host, needed, available_bytes()))
-    for name in dict.fromkeys(host for host, _, _ in ranks):
-        total = sum(n for h, n, _ in ranks if h == name)
-        room = min(a for h, _, a in ranks if h == name)
+    hosts = defaultdict(list)
+    for name, *figures in comm.allgather((host, needed, available_bytes())):
+        hosts[name].append(figures)
+
+    for name, ranks in hosts.items():
+        total = sum(needed for needed, _ in ranks)
+        room = min(available for _, available in ranks)
         if total > room:
-            count = sum(h == name for h, _, _ in ranks)
             raise CapacityError(
-                f"memory on host {name!r}: {count} ranks need about {total / 1e9:.3g} GB, must be "
-                f"below the {room / 1e9:.3g} GB available. "
+                f"memory on host {name!r}: its {len(ranks)} rank(s) need about "
+                f"{total / 1e9:.3g} GB, must be below the {room / 1e9:.3g} GB available. "
                 "Use more hosts, or a smaller or sparser network."
             )
 
 
-def _meminfo() -> float:
+@dataclass(frozen=True)
+class _Hierarchy:
+    """Where one version of the control groups keeps its figures.
+
+    Parameters
+    ----------
+    folder : str
+        The topmost group, below the root.
+    limit, used : str
+        Files of a group: the most it may have, and what it has [B].
+    reclaimable : str
+        Line of ``memory.stat``: page cache that gives way to a process [B].
+    """
+
+    folder: str
+    limit: str
+    used: str
+    reclaimable: str
+
+
+_V1 = _Hierarchy(
+    "sys/fs/cgroup/memory",
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+)
+_V2 = _Hierarchy("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+
+
+def _meminfo(root: Path) -> float:
+    return 1024.0 * _entry(root / "proc/meminfo", "MemAvailable:", float("inf"))
+
+
+def _control_groups(root: Path) -> Iterator[float]:
+    """Yield what each control group of this process, and each above it, still allows [B]."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return float("inf")
-    values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024.0 * int(values[0]) if values else float("inf")
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        hierarchy = _V1 if controllers else _V2
+
+        # A container may see the path of its host, whose groups then lie above what is mounted
+        names = [name for name in path.split("/") if name not in ("", "..")]
+        group = PurePosixPath(*names)
+        for level in (group, *group.parents):
+            yield _room(root / hierarchy.folder / level, hierarchy)
 
 
-def _control_group() -> float:
-    """Return what the process's control group (version 2) still allows [B]."""
+def _room(group: Path, hierarchy: _Hierarchy) -> float:
+    """Return what a control group still allows [B]; infinity where it sets no limit."""
     try:
-        entries = Path("/proc/self/cgroup").read_text().splitlines()
-        path = next(line.split("::", 1)[1] for line in entries if line.startswith("0::"))
-        folder = Path("/sys/fs/cgroup") / path.lstrip("/")
-        limit = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
-    except (OSError, StopIteration, ValueError):
+        limit = (group / hierarchy.limit).read_text().strip()
+        used = int((group / hierarchy.used).read_text())
+        if limit == "max":
+            return float("inf")
+        reclaimable = _entry(group / "memory.stat", hierarchy.reclaimable, 0.0)
+        return max(0.0, int(limit) - max(0.0, used - reclaimable))
+    except (OSError, ValueError):
         return float("inf")
-    return float("inf") if limit == "max" else float(int(limit) - used)
+
+
+def _entry(path: Path, name: str, default: float) -> float:
+    """Return the number after a name in a file of the kernel."""
+    try:
+        rows = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return default
+    return next((float(row[1]) for row in rows if row and row[0] == name), default)
 
 
 def peak_bytes() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from simcore.connectivity import Edges, Projection, Rule, check_projection
+from simcore.connectivity import Projection, Rule, check_projection
 from simcore.distributions import Constant, Distribution, as_distribution
 from simcore.errors import ModelError, require
 from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
@@ -106,7 +106,8 @@ class Network:
         model : LIF, PoissonSource or SpikeTrains
             The neurons' model.
         V_m : float or Distribution, optional
-            Initial membrane potential [mV]; the resting potential if left out.
+            Initial membrane potential [mV]; the resting potential if left out, as it must be for
+            sources.
 
         Returns
         -------
@@ -136,6 +137,12 @@ class Network:
             require(largest < size, f"{subject}: node_ids", largest, f"below its size, {size}")
         initial: Distribution = Constant(model.E_L if isinstance(model, LIF) else 0.0)
         if V_m is not None:
+            require(
+                isinstance(model, LIF),
+                f"{subject}: V_m",
+                V_m,
+                f"left out, because a {type(model).__name__} has no potential",
+            )
             initial = as_distribution(V_m, f"{subject}: V_m")
         new = Population(
             len(self.populations), name, int(size), model, self.n_neurons, initial, self
@@ -296,6 +303,3 @@ def _or_carried(
         return None
     require(value is not None, subject, value, "a number or a distribution")
     return as_distribution(value, subject)
-
-
-__all__ = ["Edges", "Network", "Record"]

@@ -175,15 +175,22 @@ def require_rate(subject: str, rate: float) -> None:
 
 
 def require_window(subject: str, start: float, stop: float) -> None:
-    """Raise `ModelError` unless 0 <= start < stop [ms]."""
+    """Raise `ModelError` unless 0 <= start < stop [ms]; `stop` may be infinite."""
+    _require_number(f"{subject}: start", start)
+    if not _is_number(stop) or math.isnan(stop):
+        raise ModelError(f"{subject}: stop is {stop!r}, must be a number or infinity [ms]")
     require(start >= 0.0, f"{subject}: start", start, ">= 0 [ms]")
     require(start < stop, f"{subject}: stop", stop, f"above start = {start!r} [ms]")
 
 
 def _require_number(subject: str, value: Any) -> None:
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    if not number or isinstance(value, bool) or not math.isfinite(value):
+    if not _is_number(value) or not math.isfinite(value):
         raise ModelError(f"{subject} is {value!r}, must be a finite number")
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    return number and not isinstance(value, bool)
 
 
 def _as_indices(subject: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from simcore.jit import njit
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -12,19 +13,19 @@ _HALF = np.uint64(32)
 _HIGH_INDEX = np.uint64(16)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _round(c0, c1, c2, c3, k0, k1):
     left = _M0 * c0
     right = _M1 * c2
     return (right >> _HALF) ^ c1 ^ k0, right & _LOW, (left >> _HALF) ^ c3 ^ k1, left & _LOW
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _next_key(k0, k1):
     return (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def philox(c0, c1, c2, c3, k0, k1):
     """Return the four words; all arguments are uint64 below 2**32."""
     # Written out, since a loop in here keeps the caller's loop from being vectorised
@@ -49,7 +50,7 @@ def philox(c0, c1, c2, c3, k0, k1):
     return _round(c0, c1, c2, c3, k0, k1)
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def draw_inline(seed, stream, gid, index):
     """Return the four words of the draw for `gid` and `index`; all arguments are uint64.
 
@@ -59,13 +60,13 @@ def draw_inline(seed, stream, gid, index):
     return philox(index & _LOW, gid & _LOW, high, stream, seed & _LOW, seed >> _HALF)
 
 
-@numba.njit(cache=True)
+@njit
 def draw(seed, stream, gid, index):
     """Return the four words of the draw for `gid` and `index`; all arguments are uint64."""
     return draw_inline(seed, stream, gid, index)
 
 
-@numba.njit(cache=True)
+@njit
 def draw_many(seed, stream, gid, begin, count, w0, w1, w2, w3):
     """Draw for the indices from `begin` on.
 

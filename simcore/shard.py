@@ -46,7 +46,7 @@ class SynapseTable:
     Targets are cut into blocks of neighbouring lids, so that an index within a block fits 16 bits
     and the input of a block stays in the cache. Channels tell synapses of different delay,
     receptor or constant weight apart. A run is what one source sends to one block through one
-    channel; runs are sorted by block, then source, then channel, and by target within.
+    channel; runs are sorted by block, then source, then channel.
 
     Parameters
     ----------

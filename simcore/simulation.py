@@ -12,10 +12,11 @@ import numpy as np
 
 from simcore.clock import Clock, epochs
 from simcore.comm import Comm, world
+from simcore.digest import digest_json
 from simcore.errors import ConfigError, require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
-from simcore.memory import estimated_bytes, peak_bytes, require_memory
+from simcore.memory import peak_bytes, require_memory
 from simcore.network import Network
 from simcore.progress import Progress
 from simcore.timers import Timers
@@ -52,8 +53,6 @@ class Simulation:
         Type of the state.
     progress : Progress, optional
         Where to report how far it is.
-    points : FixedPoint, optional
-        The weights of the network as whole numbers, where they are at hand.
 
     Attributes
     ----------
@@ -76,11 +75,10 @@ class Simulation:
         partitioner: str = "balanced",
         precision: str = "float64",
         progress: Progress | None = None,
-        points: FixedPoint | None = None,
     ) -> None:
         from simcore.io.recorder import probes
         from simcore.kernels import Probe, make_backend, needs_compilation
-        from simcore.partition import SpikeExchange, build_shard, partition
+        from simcore.partition import SpikeExchange, build_shard, estimate, partition
 
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.comm = world() if comm is None else comm
@@ -91,10 +89,11 @@ class Simulation:
             self.progress.message("compiling the kernels, once for this version and machine")
         with self.timers("build"):
             with fail_together(self.comm):
-                points = points or fixed_point(network, dt)
+                points = fixed_point(network, dt)
                 division = partition(network, self.comm.size, partitioner)
                 n_local = division.gids(self.comm.rank).size
-            needed = estimated_bytes(network, points, n_local)
+                needed = estimate(network, points, n_local, dt, backend).total
+            _require_agreement(self.comm, network, points, dt)
             require_memory(self.comm, platform.node(), needed)
             with fail_together(self.comm):
                 self.shard = build_shard(
@@ -115,7 +114,8 @@ class Simulation:
         1. ``exchange.wait``   the spikes that other ranks emitted in the last epoch are here,
         2. ``backend.advance`` they and the shard's own are delivered when they are due; the
            neurons take all steps of the epoch,
-        3. ``exchange.start``  the spikes of this epoch are on their way,
+        3. ``exchange.start``  the spikes of this epoch are handed over, to be sent by the next
+           ``wait``,
         4. ``recorder.record`` they are kept.
 
         No synapse that crosses ranks is faster than an epoch, so what arrives in 1 is never late.
@@ -190,7 +190,7 @@ def simulate(
     SimcoreError
         When the model, an option or the output is wrong; on all ranks.
     """
-    from simcore.io import Recorder, RunWriter, open_run
+    from simcore.io import Recorder, RunWriter, check_output, open_run
     from simcore.kernels import check_backend
     from simcore.partition import check_partitioner
 
@@ -217,18 +217,19 @@ def simulate(
         "hosts": hosts,
         **(options or {}),
     }
+    with fail_together(comm):
+        if comm.rank == 0 and output is not None:
+            check_output(output, overwrite)
+    simulation = Simulation(network, dt, comm, backend, partitioner, precision, progress)
+    _report_build(simulation)
+    config["weights"] = simulation.shard.fixed_point.describe(network)
+
     with ExitStack() as stack:
         writer = None
         with fail_together(comm):
-            points = fixed_point(network, dt)
-            config["weights"] = points.describe()
             if comm.rank == 0:
                 path = Path(mkdtemp(prefix="simcore-")) / "run.h5" if output is None else output
                 writer = stack.enter_context(RunWriter(path, network, clock, config, overwrite))
-        simulation = Simulation(
-            network, dt, comm, backend, partitioner, precision, progress, points
-        )
-        _report_build(simulation)
         flush = max(simulation.epoch_steps, round(_FLUSH_INTERVAL / dt))
         recorder = Recorder(
             network, clock, simulation.shard.neurons, comm, writer, simulation.backend, first, flush
@@ -236,7 +237,24 @@ def simulate(
         _run(simulation, recorder, duration)
         _finish(simulation, recorder, writer)
     progress.finished()
-    return open_run(comm.bcast(None if writer is None else writer.path))
+
+    # Read once, since other hosts may not see the file yet, or at all
+    with fail_together(comm):
+        run = None if writer is None else open_run(writer.path)
+    return comm.bcast(run)
+
+
+def _require_agreement(comm: Comm, network: Network, points: FixedPoint, dt: float) -> None:
+    """Raise `ModelError` unless all ranks describe the same model, with the same tables."""
+    own = digest_json({"network": network.describe(), "dt": dt, "weights": points.digest()})
+    others = [rank for rank, digest in enumerate(comm.allgather(own)) if digest != own]
+    require(
+        not others,
+        f"Network: the description on rank {comm.rank}",
+        f"another than on rank {others[0] if others else 0}",
+        "the same on all ranks",
+        "Draw random numbers of the model with a fixed seed, and use processors of one kind.",
+    )
 
 
 def _report_build(simulation: Simulation) -> None:

@@ -14,7 +14,7 @@ _GID_MASK = 2**GID_BITS - 1
 
 @dataclass(frozen=True, slots=True)
 class Spikes:
-    """Some spikes, sorted by step, then by global id.
+    """Some spikes. Those of one rank are sorted by step, then by global id.
 
     Parameters
     ----------

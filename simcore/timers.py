@@ -39,11 +39,6 @@ class Timers:
         """Add seconds to a phase."""
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
-    def clear(self, *phases: str) -> None:
-        """Forget some phases, such as those of a warm-up; all of them if none is named."""
-        for phase in phases or list(self.seconds):
-            self.seconds.pop(phase, None)
-
     def gather(self, comm: Comm) -> dict[str, NDArray[np.float64]] | None:
         """Return the seconds of each phase on every rank.
 

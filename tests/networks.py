@@ -86,7 +86,7 @@ def advance(network, steps, backend="cpu", precision="float64", epochs=None, sha
     shard = build(network, dt=dt) if shard is None else shard
     sampled = [Probe(*p) for p in probes(network, shard.neurons, Clock(dt))]
     run = make_backend(backend, shard, tuple(sampled), precision)
-    bounds = np.concatenate([[0], np.cumsum(epochs if epochs is not None else [steps])])
+    bounds = np.cumsum([0, *epochs]) if epochs is not None else [*range(0, steps, 1000), steps]
     assert bounds[-1] == steps
     spikes, samples = [], []
     for begin, end in pairwise(bounds):
@@ -138,7 +138,7 @@ def every_feature(seed=12):
         V_m=sc.Uniform(-70.0, -51.0),
     )
     jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
-    bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=45.0))
+    bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
     still = net.population("still", 3, sc.LIF())
 
@@ -179,7 +179,7 @@ def every_feature(seed=12):
 def _trains(seed):
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, 4, 40)
-    return np.sort(rng.integers(1, 600, 40)) / 10, ids
+    return np.sort(rng.integers(1, 400, 40)) / 10, ids
 
 
 def _edges(seed):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.jit import njit
 from simcore.kernels.cpu import history as past
 from simcore.kernels.cpu import poisson, update
 from simcore.kernels.cpu.deliver import (
@@ -40,6 +40,7 @@ class Constants(NamedTuple):
     gids: NDArray[np.int64]
     blocks: NDArray[np.int64]
     max_delay: int
+    reached: NDArray[np.uint8]
     most_spikes: int
     segments: NDArray[np.void]
     segment_bounds: NDArray[np.int64]
@@ -74,7 +75,7 @@ class State(NamedTuple):
     visits: Visits
 
 
-@numba.njit(cache=True)
+@njit
 def advance(begin, end, origin, remote, tables, c, state, history, words, samples, sample_rows):
     """Advance a shard from step `begin` to `end`, or until a buffer is full.
 
@@ -112,7 +113,8 @@ def advance(begin, end, origin, remote, tables, c, state, history, words, sample
         live = past.n_live(history, begin, c.max_delay)
         if live + remote.size + c.most_spikes > history.rows.size:
             return begin, 0
-        past.admit(history, origin, remote, begin, np.empty(live, dtype=np.int64))
+        aside = np.empty(live, dtype=np.int64)
+        past.admit(history, origin, remote, begin, c.max_delay, c.reached, aside)
     state.cursors[ADMITTED] = 1
 
     count = 0
@@ -138,12 +140,12 @@ def advance(begin, end, origin, remote, tables, c, state, history, words, sample
             state.found[i] = c.gids[state.found[i]]
             words[count + i] = (step - begin) << GID_BITS | state.found[i]
         count += n_found
-        past.append(history, step, state.found, n_found)
+        past.append(history, step, state.found, n_found, c.reached)
         _sample(step, c, state, samples, sample_rows)
     return end, count
 
 
-@numba.njit(cache=True)
+@njit
 def _change_currents(step, c, state):
     """Apply the changes of direct currents that are due."""
     change = state.cursors[CHANGE]
@@ -153,7 +155,7 @@ def _change_currents(step, c, state):
     state.cursors[CHANGE] = change
 
 
-@numba.njit(cache=True)
+@njit
 def _emit_trains(step, c, state):
     """Let sources emit the given spikes of a step."""
     train = state.cursors[TRAIN]
@@ -164,7 +166,7 @@ def _emit_trains(step, c, state):
     state.cursors[TRAIN] = train
 
 
-@numba.njit(cache=True)
+@njit
 def _stimulate(block, step, c, state):
     """Add Poisson input to a block, and let its Poisson sources emit."""
     index = step // WORDS_PER_DRAW
@@ -193,7 +195,7 @@ def _stimulate(block, step, c, state):
             poisson.add_counts(counts, np.int32(group.weight), row)
 
 
-@numba.njit(cache=True)
+@njit
 def _update(block, c, state):
     """Advance the neurons of a block."""
     origin = c.blocks[block]
@@ -216,7 +218,7 @@ def _update(block, c, state):
             update.delta(s, V, waiting, arrived, spiked)
 
 
-@numba.njit(cache=True)
+@njit
 def _collect(block, c, state, n_found):
     """Collect the neurons of a block that spiked; return the number found so far."""
     begin, end = c.blocks[block], c.blocks[block + 1]
@@ -228,7 +230,7 @@ def _collect(block, c, state, n_found):
     return n_found
 
 
-@numba.njit(cache=True)
+@njit
 def _sample(step, c, state, samples, sample_rows):
     """Read the potentials of the probes that are due."""
     places, free = sample_rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +12,13 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.deliver import BATCH, Table, Visits
+from simcore.kernels.cpu.deliver import BATCH, Table, Visits, mark_reached
 from simcore.kernels.cpu.history import enlarge, make_history, n_live
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
-from simcore.spikes import NO_SPIKES, Spikes
+from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 
 _SAMPLE_ROWS = 64
-
-
-def is_compiled() -> bool:
-    """Return whether compiled kernels lie in the cache; they may be those of another version."""
-    folder = Path(str(loop.advance.stats.cache_path))
-    return any(folder.glob("advance.advance-*.nbi"))
 
 
 class CpuBackend(Backend):
@@ -63,7 +56,7 @@ class CpuBackend(Backend):
             self._grow(step, remote)
             begin = step
             step, count = self._run(begin, epoch.end, remote)
-            shifted = self._words[:count] + ((begin - epoch.begin) << 48)
+            shifted = self._words[:count] + ((begin - epoch.begin) << GID_BITS)
             words = np.concatenate([words, shifted])
         self._seconds += time.perf_counter() - start
         return Spikes(epoch.begin, words)
@@ -71,8 +64,9 @@ class CpuBackend(Backend):
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
         taken = []
-        for size, first, place in zip(self._sizes, self._first, self._places, strict=True):
-            taken.append(self._samples[first:place].reshape(-1, size).copy())
+        used = self._rows - self._free
+        for size, first, rows in zip(self._sizes, self._first, used, strict=True):
+            taken.append(self._samples[first : first + rows * size].reshape(rows, size).copy())
         self._make_samples(self._rows)
         return taken
 
@@ -146,6 +140,14 @@ def _tables(shard: Shard) -> loop.Tables:
     return loop.Tables(*(full.get(form, empty[form]) for form in Form))
 
 
+def _reached(shard: Shard) -> NDArray[np.uint8]:
+    """Return which sources have a synapse here, shape (n_neurons of the network,)."""
+    reached = np.zeros(shard.network.n_neurons, dtype=np.uint8)
+    for table in shard.tables:
+        mark_reached(table.starts, table.n_channels, reached)
+    return reached
+
+
 def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
     per_block = np.arange(shard.blocks.size)
     most = sum(
@@ -165,6 +167,7 @@ def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Cons
         gids=shard.neurons.gids,
         blocks=shard.blocks,
         max_delay=shard.max_delay,
+        reached=_reached(shard),
         most_spikes=most,
         segments=plan.segments,
         segment_bounds=np.searchsorted(plan.segments["block"], per_block),

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.jit import njit
 from simcore.kernels.cpu.intrinsics import prefetch
 
 BATCH = 32
@@ -55,7 +55,7 @@ def _deliverer(add_batch, per_line):
         Synapses in a cache line.
     """
 
-    @numba.njit
+    @njit
     def deliver(table, block, step, history, visits, arrived):
         n_channels = table.delays.size
         base = block * table.n_rows * n_channels
@@ -83,7 +83,7 @@ def _deliverer(add_batch, per_line):
     return deliver
 
 
-@numba.njit
+@njit
 def _add_constant(table, visits, n, arrived):
     for v in range(n):
         weight = table.weights[visits.channel[v]]
@@ -92,7 +92,7 @@ def _add_constant(table, visits, n, arrived):
             row[target] += weight
 
 
-@numba.njit
+@njit
 def _add_drawn(table, visits, n, arrived):
     # The weight is in the high half: one arithmetic shift divides by 2**16 and applies the shift
     down = np.int32(16 - table.shift)
@@ -102,7 +102,7 @@ def _add_drawn(table, visits, n, arrived):
             row[word & _LOW] += np.int32(word & _HIGH) >> down
 
 
-@numba.njit
+@njit
 def _add_exact(table, visits, n, arrived):
     for v in range(n):
         row = arrived[table.receptors[visits.channel[v]]]
@@ -113,3 +113,21 @@ def _add_exact(table, visits, n, arrived):
 deliver_constant = _deliverer(_add_constant, 32)
 deliver_drawn = _deliverer(_add_drawn, 16)
 deliver_exact = _deliverer(_add_exact, 32)
+
+
+@njit
+def mark_reached(starts, n_channels, reached):
+    """Mark the sources that have a synapse in any block.
+
+    Parameters
+    ----------
+    starts : ndarray
+        Of the `SynapseTable`.
+    n_channels : int
+        Number of channels.
+    reached : ndarray of uint8, shape (n_rows,)
+        Receives 1 for these sources.
+    """
+    for k in range((starts.size - 1) // n_channels):
+        if starts[k * n_channels] != starts[(k + 1) * n_channels]:
+            reached[k % reached.size] = 1

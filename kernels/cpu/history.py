@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.jit import njit
 from simcore.spikes import GID_BITS
 
 _GID_MASK = 2**GID_BITS - 1
@@ -57,24 +57,40 @@ def enlarge(history: History, n_rows: int, step: int, max_delay: int) -> History
     return larger
 
 
-@numba.njit(cache=True)
+@njit
 def n_live(history, step, max_delay):
     """Return the number of spikes that steps from `step` on may still need."""
     last = history.ends[(step - 1) & history.step_mask]
     return last - history.ends[(step - max_delay - 1) & history.step_mask]
 
 
-@numba.njit(cache=True)
-def append(history, step, gids, count):
-    """Add the spikes of a step; earlier steps are complete."""
+@njit
+def append(history, step, gids, count, reached):
+    """Add the spikes of a step; earlier steps are complete.
+
+    Parameters
+    ----------
+    history : History
+        Where to.
+    step : int
+        The step they were emitted in.
+    gids : ndarray of int64
+        Global ids.
+    count : int
+        How many of them.
+    reached : ndarray of uint8
+        Whether a source has a synapse here, by global id; other spikes are left out.
+    """
     position = history.ends[(step - 1) & history.step_mask]
     for i in range(count):
-        history.rows[(position + i) & history.row_mask] = gids[i]
-    history.ends[step & history.step_mask] = position + count
+        if reached[gids[i]]:
+            history.rows[position & history.row_mask] = gids[i]
+            position += 1
+    history.ends[step & history.step_mask] = position
 
 
-@numba.njit(cache=True)
-def admit(history, origin, words, step, local):
+@njit
+def admit(history, origin, words, step, max_delay, reached, local):
     """Add spikes of other ranks to the steps they were emitted in.
 
     Parameters
@@ -87,11 +103,16 @@ def admit(history, origin, words, step, local):
         Offset and global id, see `simcore.spikes`; in any order.
     step : int
         The next step; all spikes are earlier.
+    max_delay : int
+        Longest delay [steps]; spikes that are older than that are left out.
+    reached : ndarray of uint8
+        Whether a source has a synapse here, by global id; other spikes are left out.
     local : ndarray of int64
-        Room for the spikes that are there since `origin`, and the new ones.
+        Room for the spikes of the last `max_delay` steps.
     """
-    n_steps = step - origin
-    begin = history.ends[(origin - 1) & history.step_mask]
+    oldest = max(origin, step - max_delay)
+    n_steps = step - oldest
+    begin = history.ends[(oldest - 1) & history.step_mask]
     old_begin = begin
 
     # Set the local spikes aside, and count
@@ -100,13 +121,15 @@ def admit(history, origin, words, step, local):
         local[i] = history.rows[(begin + i) & history.row_mask]
     counts = np.zeros(n_steps, dtype=np.int64)
     for word in words:
-        counts[word >> GID_BITS] += 1
+        offset = origin + (word >> GID_BITS) - oldest
+        if offset >= 0 and reached[word & _GID_MASK]:
+            counts[offset] += 1
 
     # Give every step its old spikes, then room for the new ones
     cursors = np.empty(n_steps, dtype=np.int64)
     taken = 0
     for offset in range(n_steps):
-        slot = (origin + offset) & history.step_mask
+        slot = (oldest + offset) & history.step_mask
         own = history.ends[slot] - old_begin - taken
         for i in range(own):
             history.rows[(begin + i) & history.row_mask] = local[taken + i]
@@ -115,9 +138,10 @@ def admit(history, origin, words, step, local):
         begin = cursors[offset] + counts[offset]
         history.ends[slot] = begin
     for word in words:
-        offset = word >> GID_BITS
-        history.rows[cursors[offset] & history.row_mask] = word & _GID_MASK
-        cursors[offset] += 1
+        offset = origin + (word >> GID_BITS) - oldest
+        if offset >= 0 and reached[word & _GID_MASK]:
+            history.rows[cursors[offset] & history.row_mask] = word & _GID_MASK
+            cursors[offset] += 1
 
 
 def _power_of_two(n: int) -> int:

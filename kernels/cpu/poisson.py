@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from simcore.jit import njit
 from simcore.philox import draw_inline
 
 TILE = 1024
@@ -13,7 +13,7 @@ FEW = 48
 _SIGN = np.uint32(0x80000000)
 
 
-@numba.njit(cache=True)
+@njit
 def refill(seed, stream, gids, index, smallest, thresholds, offset, counts):
     """Draw the counts of the four steps from ``4 * index`` on.
 
@@ -49,7 +49,7 @@ def refill(seed, stream, gids, index, smallest, thresholds, offset, counts):
                 _search(words[k, :n], smallest, thresholds, out)
 
 
-@numba.njit(cache=True)
+@njit
 def _compare(words, smallest, thresholds, counts):
     """Count the thresholds at most each word, by comparing with all of them."""
     signed = np.empty(TILE, dtype=np.int32)
@@ -71,14 +71,14 @@ def _compare(words, smallest, thresholds, counts):
         counts[i] = np.uint16(total[i])
 
 
-@numba.njit(inline="always")
+@njit(inline="always")
 def _below(thresholds, k):
     if k >= thresholds.size:
         return np.int32(0x7FFFFFFF)
     return np.int32((thresholds[k] - np.uint32(1)) ^ _SIGN)
 
 
-@numba.njit(cache=True)
+@njit
 def _search(words, smallest, thresholds, counts):
     """Count the thresholds at most each word, by bisection."""
     for i in range(words.size):
@@ -92,7 +92,7 @@ def _search(words, smallest, thresholds, counts):
         counts[i] = np.uint16(smallest + first)
 
 
-@numba.njit(cache=True)
+@njit
 def add_counts(counts, weight, arrived):
     """Add ``weight`` times the counts to the input."""
     for i in range(counts.size):

@@ -19,13 +19,14 @@ spiked   uint8, (n,)       receives 1 for neurons that spiked, else 0
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from simcore.jit import njit
 
 _ZERO, _ONE, _EMPTY = np.int16(0), np.int16(1), np.int32(0)
 
 
-@numba.njit(cache=True)
+@njit
 def one_current(s, V, current, waiting, arrived, spiked):
     """Advance neurons with one exponential synaptic current."""
     decay_V, to_V, constant = s.decay_V, s.ex_to_V, s.constant
@@ -43,7 +44,7 @@ def one_current(s, V, current, waiting, arrived, spiked):
         spiked[i] = spike
 
 
-@numba.njit(cache=True)
+@njit
 def two_currents(s, V, current, second, waiting, arrived, arrived_second, spiked):
     """Advance neurons with an excitatory and an inhibitory exponential current."""
     decay_V, to_V, second_to_V, constant = s.decay_V, s.ex_to_V, s.in_to_V, s.constant
@@ -63,7 +64,7 @@ def two_currents(s, V, current, second, waiting, arrived, arrived_second, spiked
         spiked[i] = spike
 
 
-@numba.njit(cache=True)
+@njit
 def delta(s, V, waiting, arrived, spiked):
     """Advance neurons whose potential jumps; input while refractory is lost."""
     decay_V, constant, quantum = s.decay_V, s.constant, s.quantum
@@ -79,7 +80,7 @@ def delta(s, V, waiting, arrived, spiked):
         spiked[i] = spike
 
 
-@numba.njit(cache=True)
+@njit
 def collect(spiked, eights, begin, end, found, count):
     """Append the lids of neurons that spiked to `found`, once per spike; return its new length.
 

@@ -20,6 +20,7 @@ from typing import Any
 import simcore.models
 from simcore.cli.parameters import check_call, parameters_of, suggestion
 from simcore.errors import ConfigError, ModelError, SimcoreError
+from simcore.failure import exit_call
 from simcore.network import Network
 
 
@@ -75,7 +76,7 @@ class Model:
         except SimcoreError as error:
             known = str(error).startswith(f"{self.name}:")
             raise type(error)(str(error) if known else f"{self.origin}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModelError(f"{self.origin}: build() failed: {_where(error)}") from error
         if not isinstance(network, Network):
             raise ModelError(
@@ -162,6 +163,8 @@ def _load(path: Path) -> ModuleType:
 
 def _where(error: BaseException) -> str:
     what = f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, SystemExit):
+        what = exit_call(error)
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename not in (__file__, "<frozen importlib._bootstrap>")]
     own = [f for f in own if "importlib" not in f.filename]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import math
 import re
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from simcore.cli.modelfile import Model, builtin_names, find_model
 from simcore.cli.parameters import Parameter, parameters_of
@@ -40,10 +38,8 @@ def models(arguments: argparse.Namespace, comm: Comm) -> None:
     if arguments.json:
         print(_json([model_values(model) for model in found]))
         return
-    width = max(len(model.name) for model in found)
-    for model in found:
-        print(f"{model.name:<{width}}  {_first_line(model.module)}")
-    print("\n`simcore models NAME` shows the parameters of one.")
+    print("\n\n".join(model_lines(model) for model in found))
+    print("\n`simcore models NAME` tells what the parameters of one mean.")
 
 
 def run_values(result: Run) -> dict[str, Any]:
@@ -101,15 +97,31 @@ def model_values(model: Model) -> dict[str, Any]:
     }
 
 
+def model_lines(model: Model) -> str:
+    """Return the summary of a model, and its parameters with their defaults, as a few lines."""
+    values = model_values(model)
+    # Break lines between parameters, not inside
+    given = [f"{p['name']} = {_default(p)}".replace(" ", "\0") for p in values["parameters"]]
+    wrapped = textwrap.fill(
+        ", ".join(given), width=100, initial_indent="  ", subsequent_indent="  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return f"{model.name}: {values['summary']}\n{wrapped}".replace("\0", " ").rstrip()
+
+
 def model_text(model: Model) -> str:
     """Return a model and its parameters as text."""
     parts = [inspect.getdoc(model.module) or model.origin]
     lines = []
     for p in model_values(model)["parameters"]:
-        default = "required" if p["required"] else json.dumps(p["default"], default=str)
-        lines.append(f"  {p['name']} = {default}\n      {p['text']}".rstrip())
+        lines.append(f"  {p['name']} = {_default(p)}\n      {p['text']}".rstrip())
     parts.append("\n".join(["parameters, for --set NAME=VALUE:", *lines]))
     return "\n\n".join(parts)
+
+
+def _default(parameter: dict[str, Any]) -> str:
+    """Return the default of a parameter as users write it."""
+    return "required" if parameter["required"] else json.dumps(parameter["default"], default=str)
 
 
 def _weights(weights: dict[str, Any] | None) -> str:
@@ -163,17 +175,6 @@ def _parameter_docs(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_plain(value), indent=2)
+    from simcore.io.schema import to_json
 
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it: without arrays, and without numbers that are not finite."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+    return to_json(value, indent=2)

@@ -275,8 +275,10 @@ def test_models_are_listed(capsys):
     assert cli.main(["models"]) == 0
     out = capsys.readouterr().out
 
-    assert "brunel " in out
-    assert "microcircuit  The cortical microcircuit" in out
+    assert "brunel: Sparsely connected" in out
+    assert "microcircuit: The cortical microcircuit" in out
+    assert "  order = 2500, g = 5.0," in out
+    assert "thalamus_start = 700.0,\n" in out
 
 
 def test_one_model_is_shown_with_its_parameters(capsys):
@@ -356,6 +358,24 @@ def test_ranks_print_a_mistake_once(words, message):
 
     assert done.returncode == 2
     assert done.stderr.count(message) == 1
+    assert "Abort" not in done.stderr
+
+
+@needs_mpi
+def test_model_that_exits_on_one_rank_ends_the_command_on_all(tmp_path):
+    model = tmp_path / "leaving.py"
+    model.write_text(
+        "import sys\n"
+        "import simcore as sc\n"
+        "from simcore.launch import launched\n"
+        "def build():\n"
+        "    if launched().rank == 1: sys.exit('no data')\n"
+        "    return sc.Network()\n"
+    )
+    done = start("run", str(model), ranks=3)
+
+    assert done.returncode == 1
+    assert done.stderr.count("leaving.py: build() failed: called sys.exit('no data')") == 1
     assert "Abort" not in done.stderr
 
 

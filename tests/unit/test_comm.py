@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from simcore import failure
 from simcore.comm import RehearsalComm, SerialComm, world
-from simcore.errors import CommError, ConfigError, ModelError
+from simcore.errors import CommError, ConfigError, ModelError, SimcoreError
 from simcore.launch import launched, require_world
 from simcore.timers import Timers, phase_table
 
@@ -151,6 +152,23 @@ with fail_together(comm):
     assert "PeerError" not in done.stderr
 
 
+@needs_mpi
+def test_exit_in_a_block_of_all_ranks_is_an_error():
+    program = f"""{START}
+import sys
+from simcore.failure import fail_together
+with fail_together(comm):
+    if comm.rank == 1:
+        sys.exit("no data")
+comm.barrier()
+"""
+    done = run_program(program, ranks=3)
+
+    assert done.returncode == 1
+    assert done.stderr.count("SimcoreError: called sys.exit('no data')") == 1
+    assert "Abort" not in done.stderr
+
+
 class Verdicts(SerialComm):
     """A rank whose peers have their verdicts already."""
 
@@ -169,6 +187,14 @@ def test_fail_together_passes_when_all_are_well():
 def test_fail_together_raises_the_own_error():
     with pytest.raises(ModelError, match="mine"), failure.fail_together(Verdicts(["theirs"])):
         raise ModelError("mine")
+
+
+@pytest.mark.parametrize(("status", "text"), [(None, ""), (0, "0"), ("no data", "'no data'")])
+def test_fail_together_takes_an_exit_as_an_error(status, text):
+    words = re.escape(f"called sys.exit({text})")
+
+    with pytest.raises(SimcoreError, match=words), failure.fail_together(Verdicts([None])):
+        sys.exit(status)
 
 
 def test_fail_together_tells_of_a_peer():
@@ -290,10 +316,6 @@ def test_timers_add_up_and_are_gathered():
 
     assert timers.seconds["build"] >= 0.0
     assert gathered["exchange"].tolist() == [0.75]
-    timers.clear("exchange")
-    assert list(timers.seconds) == ["build"]
-    timers.clear()
-    assert timers.seconds == {}
 
 
 def test_timers_count_also_what_fails():

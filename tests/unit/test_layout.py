@@ -29,7 +29,7 @@ HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 
 # Layers from the bottom; a module imports its own group and the layers below. What is not named
 # here is a description or a container, and "simcore" is the package's __init__, the public names
-SERVICES = ("comm", "digest", "errors", "failure", "launch", "philox", "random", "timers")
+SERVICES = ("comm", "digest", "errors", "failure", "jit", "launch", "philox", "random", "timers")
 LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],
     [["descriptions"]],

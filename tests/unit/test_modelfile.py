@@ -116,7 +116,11 @@ def test_python_file_imports_its_neighbours(small, tmp_path):
         ("build = 3", r"small\.py: has no function build"),
         ("import nothing_like_it", r"small\.py: cannot be imported: ModuleNotFoundError.*line 1"),
         ("def build(:", r"small\.py: cannot be imported: SyntaxError"),
-        ("import sys\nsys.exit(3)", r"small\.py: cannot be imported: SystemExit"),
+        ("import sys\nsys.exit(3)", r"small\.py: cannot be imported: called sys\.exit\(3\)"),
+        (
+            "import sys\ndef build():\n    sys.exit('no data')",
+            r"small\.py: build\(\) failed: called sys\.exit\('no data'\) .*py, line 3",
+        ),
         ("def build():\n    return 1 / 0", r"build\(\) failed: ZeroDivisionError.*py, line 2"),
         ("def build():\n    return 7", r"small\.py: build\(\) returned 7, must return"),
         ("import simcore as sc\nbuild = lambda: sc.LIF(tau_m=-1.0)", r"small\.py: LIF: tau_m"),

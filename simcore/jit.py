@@ -1,0 +1,59 @@
+"""Compilation by Numba, with a cache that never holds code of another version.
+
+Numba notices a change of the file that a compiled function stands in, but not of the files that
+it calls. So the cache lies in a folder named by all sources that hold compiled functions:
+``simcore-kernels/<digest>`` in ``NUMBA_CACHE_DIR``, or else in the user's cache folder. Ranks may
+share it; a file in it is written under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_HERE = Path(__file__).parent
+
+
+def _sources() -> list[Path]:
+    """Return all files with compiled functions, in the checkout or in an installed package."""
+    roots = (_HERE, _HERE.parent)
+    folders = [root / name for root in roots for name in ("partition", "kernels", "kernels/cpu")]
+    found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    return [_HERE / "philox.py", _HERE / "spikes.py", *found]
+
+
+def _folder() -> Path:
+    sha = hashlib.sha256(numba.__version__.encode())
+    for path in _sources():
+        sha.update(path.read_bytes())
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or user)
+    return base / "simcore-kernels" / sha.hexdigest()[:16]
+
+
+CACHE = _folder()
+numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
+
+
+def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Compile a function at its first call, or load what was compiled before.
+
+    Parameters
+    ----------
+    function : callable, optional
+        The function; without it a decorator is returned.
+    **options
+        Options of ``numba.njit``.
+    """
+    decorate = numba.njit(cache=True, **options)
+    return decorate if function is None else decorate(function)
+
+
+def is_compiled() -> bool:
+    """Return whether kernels of this version were compiled before."""
+    return any(CACHE.glob("**/advance.advance-*.nbi"))

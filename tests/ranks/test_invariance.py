@@ -1,0 +1,274 @@
+"""The same everywhere: spikes and potentials are those of a lone rank, to the last bit."""
+
+import numpy as np
+import pytest
+
+import simcore as sc
+import simcore.partition
+from simcore.comm import MPIComm, SerialComm
+from simcore.models import microcircuit
+from simcore.partition import PARTITIONERS, RangePartition, build_shard
+from tests.networks import every_feature, same_bits, serial
+
+PRECISIONS = ("float64", "float32")
+REFERENCE = {"backend": "reference", "precision": "float64"}
+
+
+@pytest.fixture(scope="module")
+def ranks(comm):
+    return MPIComm(comm)
+
+
+class Kept:
+    """A recorder that keeps all spikes."""
+
+    def __init__(self):
+        self.spikes = []
+
+    def record(self, epoch, spikes):
+        self.spikes.append((spikes.steps, spikes.gids))
+
+
+def outcome(simulation, duration, change=None):
+    """Run a simulation; return steps, gids and potentials of all ranks, on rank 0."""
+    kept = Kept()
+    if change is not None:
+        change(simulation)
+    simulation.run(duration, kept)
+    steps, gids = (np.concatenate(arrays) for arrays in zip(*kept.spikes, strict=True))
+    ranks = simulation.comm.gather(
+        (steps, gids, simulation.shard.neurons.gids, simulation.backend.potentials())
+    )
+    if ranks is None:
+        return None
+    steps, gids, owned, V_m = (np.concatenate(arrays) for arrays in zip(*ranks, strict=True))
+    order, places = np.lexsort((gids, steps)), np.argsort(owned)
+    return {"steps": steps[order], "gids": gids[order], "V_m": V_m[places]}
+
+
+ALONE = {}
+
+
+def alone(name, network, duration, **options):
+    """Return the outcome without other ranks; it is computed once, on rank 0."""
+    key = name, tuple(options.items())
+    if key not in ALONE:
+        ALONE[key] = outcome(serial(network, **options), duration)
+    return ALONE[key]
+
+
+def differing(ranks, found, expected):
+    """Return on all ranks the names of what differs."""
+    names = None
+    if found is not None:
+        names = [name for name in expected if not same_bits(found[name], expected[name])]
+    return ranks.bcast(names)
+
+
+@pytest.fixture
+def assert_same(ranks, comm, parallel_assert):
+    """Compare a network on these ranks with the same network on one, in the reference backend."""
+
+    def check(name, network, duration, partitioner, backend, precision="float64"):
+        simulation = sc.Simulation(
+            network, comm=ranks, partitioner=partitioner, backend=backend, precision=precision
+        )
+        found = outcome(simulation, duration)
+        expected = None
+        if comm.rank == 0:
+            oracle = "cpu" if network.n_neurons > 1000 else "reference"
+            expected = alone(name, network, duration, backend=oracle, precision=precision)
+        names = differing(ranks, found, expected)
+        parallel_assert(comm, names == [], f"{names} differ between 1 and {comm.size} ranks")
+        return simulation, ranks.bcast(expected)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "partitioner"),
+    [
+        *(("cpu", precision, name) for precision in PRECISIONS for name in PARTITIONERS),
+        ("reference", "float64", "balanced"),
+    ],
+)
+def test_every_feature(assert_same, comm, parallel_assert, backend, precision, partitioner):
+    simulation, expected = assert_same(
+        "features", every_feature(), 40.0, partitioner, backend, precision
+    )
+
+    parallel_assert(comm, expected["steps"].size > 1000, "the network is nearly silent")
+    # The shortest delay of all is two steps
+    epoch = 2 if comm.size > 1 else 1000
+    parallel_assert(comm, simulation.epoch_steps == epoch, f"epoch of {simulation.epoch_steps}")
+
+
+def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path):
+    net = every_feature()
+    run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)
+    wrong = []
+    if comm.rank == 0:
+        lone = sc.simulate(net, 40.0, output=mpi_tmp_path / "alone.h5", comm=SerialComm())
+        wrong = [n for n in lone.populations if run.digest(n) != lone.digest(n)]
+        for name in lone.populations:
+            pairs = zip(run.spikes(name), lone.spikes(name), strict=True)
+            wrong += [f"spikes of {name}" for a, b in pairs if not same_bits(a, b)]
+        for name in ("one", "two", "jumps"):
+            a, b = run.V_m(name).values, lone.V_m(name).values
+            wrong += [] if same_bits(a, b) and np.isfinite(a).all() else [f"V_m of {name}"]
+        wrong += [] if run.spike_counts == lone.spike_counts else ["counts"]
+        wrong += [] if sum(run.shards["n_neurons"]) == net.n_neurons else ["shards"]
+
+    parallel_assert(comm, not wrong, f"{wrong} differ")
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("partitioner", ["block", "round_robin"])
+def test_few_neurons_leave_ranks_empty(assert_same, comm, parallel_assert, backend, partitioner):
+    net = sc.Network()
+    pair = net.population("pair", 2, sc.LIF(tau_m=5.0, I_e=2500.0), V_m=sc.Uniform(0.0, 15.0))
+    net.connect(pair, pair, sc.AllToAll(), weight=1.5, delay=sc.Uniform(0.1, 2.0))
+    net.record(pair, "V_m", interval=1.0)
+
+    simulation, expected = assert_same("pair", net, 30.0, partitioner, backend)
+
+    sizes = comm.allgather(simulation.shard.neurons.size)
+    parallel_assert(comm, sizes.count(0) == max(0, comm.size - 2), f"sizes are {sizes}")
+    parallel_assert(comm, expected["steps"].size > 10, "the pair is silent")
+
+
+def test_empty_ranks_can_be_sampled(ranks, comm, parallel_assert, mpi_tmp_path):
+    net = sc.Network(seed=3)
+    net.record(net.population("lone", 1, sc.LIF(I_e=700.0)), "V_m", interval=0.1)
+
+    values = sc.simulate(net, 3.0, output=mpi_tmp_path / "run.h5", comm=ranks).V_m("lone").values
+
+    parallel_assert(comm, values.shape == (30, 1), f"shape is {values.shape}")
+    parallel_assert(comm, bool(np.isfinite(values).all()), "samples are missing")
+
+
+def test_silent_ranks(assert_same, comm, parallel_assert):
+    # The first half is driven, the second only listens
+    net = sc.Network(seed=2)
+    loud = net.population("loud", 40, sc.LIF(I_e=700.0), V_m=sc.Uniform(0.0, 19.0))
+    quiet = net.population("quiet", 40, sc.LIF(tau_syn=3.0))
+    net.connect(loud, [loud, quiet], sc.FixedIndegree(6), weight=0.1, delay=0.7)
+
+    _, expected = assert_same("silent", net, 40.0, "block", "cpu")
+
+    spikes = expected["gids"]
+    parallel_assert(comm, spikes.size > 100, "nobody fires")
+    parallel_assert(comm, bool((spikes < 40).all()), "the silent half fires")
+
+
+def test_any_division(assert_same, comm, monkeypatch):
+    def lopsided(network, n_ranks):
+        # Ranges of 11 neurons; the last rank owns every third, rank 0 what lies at the end
+        bounds = [*range(0, network.n_neurons, 11), network.n_neurons]
+        owners = [(n_ranks - 1) if i % 3 else i % n_ranks for i in range(len(bounds) - 1)]
+        return RangePartition(bounds, [*owners[:-1], 0], n_ranks)
+
+    monkeypatch.setitem(PARTITIONERS, "lopsided", lopsided)
+
+    assert_same("features", every_feature(), 40.0, "lopsided", "cpu")
+
+
+def test_only_remote_synapses_force_a_meeting(assert_same, comm, parallel_assert):
+    # Fast within each half, slow between them
+    net = sc.Network(seed=4)
+    neuron, V_m = sc.LIF(I_e=1500.0), sc.Uniform(0.0, 19.0)
+    halves = [net.population(name, 30, neuron, V_m=V_m) for name in ("left", "right")]
+    for here, there in (halves, halves[::-1]):
+        net.connect(here, here, sc.FixedIndegree(5), weight=0.2, delay=0.1)
+        net.connect(here, there, sc.FixedIndegree(5), weight=-0.3, delay=3.0)
+
+    simulation, expected = assert_same("halves", net, 50.0, "block", "cpu")
+
+    epoch = {1: 1000, 2: 30}.get(comm.size, 1)
+    parallel_assert(comm, simulation.epoch_steps == epoch, f"epoch of {simulation.epoch_steps}")
+    parallel_assert(comm, expected["steps"].size > 300, "the halves are silent")
+
+
+def test_running_in_pieces(ranks, comm, parallel_assert):
+    # The spikes of the last epoch of a piece arrive in the next
+    simulation = sc.Simulation(every_feature(), comm=ranks, backend="cpu")
+
+    def in_pieces(_):
+        run = simulation.run
+
+        def pieces(duration, kept):
+            for piece in (0.1, 0.3, 9.6, 17.7, 12.3):
+                run(piece, kept)
+
+        simulation.run = pieces
+
+    found = outcome(simulation, 40.0, in_pieces)
+    expected = None
+    if comm.rank == 0:
+        expected = alone("features", every_feature(), 40.0, **REFERENCE)
+    names = differing(ranks, found, expected)
+    parallel_assert(comm, names == [], f"{names} differ")
+
+
+@pytest.mark.parametrize("partitioner", ["balanced", "round_robin"])
+def test_microcircuit(assert_same, comm, parallel_assert, partitioner):
+    net = microcircuit.build(N_scaling=0.1, K_scaling=0.1, drive="poisson")
+
+    _, expected = assert_same("microcircuit", net, 100.0, partitioner, "cpu")
+
+    parallel_assert(comm, expected["steps"].size > 1000, "the microcircuit is silent")
+
+
+class TestTheComparisonCanFail:
+    """A rank that is not like the others is found out, so the tests above mean something."""
+
+    @pytest.fixture
+    def found_out(self, ranks, comm, parallel_assert):
+        def check(make, change=None):
+            found = outcome(make(), 15.0, change)
+            expected = None
+            if comm.rank == 0:
+                expected = alone("features for a while", every_feature(), 15.0, backend="cpu")
+            names = differing(ranks, found, expected)
+            parallel_assert(comm, "V_m" in names, f"only {names} differ")
+            return names
+
+        return check
+
+    def test_by_another_seed_on_one_rank(
+        self, ranks, comm, parallel_assert, found_out, monkeypatch
+    ):
+        def other_seed(network, *arguments):
+            return build_shard(every_feature(seed=13), *arguments)
+
+        if comm.rank == comm.size - 1:
+            monkeypatch.setattr(simcore.partition, "build_shard", other_seed)
+        names = found_out(lambda: sc.Simulation(every_feature(), comm=ranks, backend="cpu"))
+
+        parallel_assert(comm, {"steps", "gids"} <= set(names), f"only {names} differ")
+
+    def test_by_one_neuron_that_starts_a_picovolt_higher(self, ranks, comm, found_out):
+        def lift(simulation):
+            lids = np.flatnonzero(simulation.shard.neurons.gids == 105)
+            simulation.backend.V[lids] += 1e-9
+
+        found_out(lambda: sc.Simulation(every_feature(), comm=ranks, backend="reference"), lift)
+
+    def test_by_one_lost_spike(self, ranks, comm, found_out):
+        def lose(simulation):
+            advance = simulation.backend.advance
+
+            def forgetful(epoch, remote):
+                spikes = advance(epoch, remote)
+                own = comm.rank == comm.size - 1 and epoch.begin <= 100 < epoch.end
+                return sc.spikes.Spikes(spikes.origin, spikes.words[1:]) if own else spikes
+
+            simulation.backend.advance = forgetful
+
+        # On one rank the shard delivers its own spikes, so that only the record lacks one
+        names = None
+        if comm.size > 1:
+            names = found_out(
+                lambda: sc.Simulation(every_feature(), comm=ranks, backend="cpu"), lose
+            )
+        assert names is None or "steps" in names

@@ -1,0 +1,219 @@
+"""Memory: what a rank will take is known before the build, and what there is, is read right."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import simcore as sc
+import simcore.memory
+import simcore.shard
+from simcore.comm import RehearsalComm, SerialComm
+from simcore.errors import CapacityError
+from simcore.fixed_point import fixed_point
+from simcore.kernels import make_backend
+from simcore.memory import available_bytes, peak_bytes, require_memory
+from simcore.models import brunel, microcircuit
+from simcore.partition import estimate
+from tests.networks import build, every_feature
+
+NETWORKS = {
+    "brunel": lambda: brunel.build(order=100),
+    "microcircuit": lambda: microcircuit.build(N_scaling=0.01, K_scaling=0.1, drive="dc"),
+    "every feature": every_feature,
+}
+
+
+def estimated(network, n_local=None, dt=0.1, backend="cpu"):
+    n_local = network.n_neurons if n_local is None else n_local
+    return estimate(network, fixed_point(network, dt), n_local, dt, backend)
+
+
+def pair(n=1000, indegree=10, **options):
+    net = sc.Network(seed=1)
+    P = net.population("P", n, sc.LIF())
+    net.connect(P, P, sc.FixedIndegree(indegree), **{"weight": 1.0, "delay": 1.0, **options})
+    return net
+
+
+@pytest.mark.parametrize("largest", [simcore.shard.MAX_BLOCK, 64])
+@pytest.mark.parametrize("n_ranks", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_estimate_of_the_tables_is_their_size(monkeypatch, name, n_ranks, largest):
+    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    network = NETWORKS[name]()
+    for rank in range(n_ranks):
+        shard = build(network, rank, n_ranks)
+        found = estimated(network, shard.neurons.size)
+        index = sum(t.starts.nbytes for t in shard.tables)
+        # A projection with few targets may have none on one of several ranks
+        assert index <= found.index <= (index if n_ranks == 1 else 1.02 * index)
+        synapses = sum(t.words.nbytes + t.exact.nbytes for t in shard.tables)
+        assert found.synapses == pytest.approx(synapses, rel=0.1)
+        assert found.synapses + found.index == pytest.approx(shard.nbytes, rel=0.1)
+
+
+def test_estimate_counts_the_time_step():
+    network = pair(delay=sc.Uniform(1.0, 3.0))
+    shard = build(network, dt=0.5)
+    assert estimated(network, dt=0.5).index == shard.tables[0].starts.nbytes
+    assert estimated(network, dt=0.1).index > 3 * shard.tables[0].starts.nbytes
+
+
+def test_spread_delays_in_a_large_sparse_network():
+    found = estimated(pair(4_000_000, 10, delay=sc.Uniform(1.0, 101.0)))
+    n_blocks, n_channels = math.ceil(4e6 / 2**16), 1001
+    assert found.index == 4 * (n_blocks * 4_000_000 * n_channels + 1)
+    assert found.index > 0.9e12
+
+
+def test_index_is_wider_where_there_are_very_many_synapses():
+    wide, narrow = estimated(pair(1000, 2**23)), estimated(pair(1000, 2**20))
+    assert wide.index == 2 * narrow.index == 8 * (1000 + 1)
+
+
+def test_the_keys_of_the_fullest_block_are_counted(monkeypatch):
+    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", 100)
+    net = sc.Network(seed=1)
+    full = net.population("full", 100, sc.LIF())
+    sparse = net.population("sparse", 100, sc.LIF())
+    net.connect(full, full, sc.FixedIndegree(5000), weight=1.0, delay=1.0)
+    net.connect(full, sparse, sc.FixedIndegree(10), weight=1.0, delay=1.0)
+    indegrees = 200 * 8
+    assert estimated(net).sorting == 2 * 5000 * 100 + indegrees
+
+
+def test_the_reference_backend_has_a_ring():
+    network = every_feature()
+    shard = build(network)
+    ring = make_backend("reference", shard).ring
+    assert estimated(network, backend="reference").ring == ring.nbytes
+    assert estimated(network, backend="auto").ring == 0
+
+
+def test_a_rank_without_neurons_takes_what_any_process_takes():
+    found = estimated(pair(), 0)
+    assert found.total == found.rank > 0
+
+
+def test_the_total_is_the_sum_of_the_parts():
+    found = estimated(every_feature(), backend="reference")
+    parts = dataclasses.astuple(found)
+    assert min(parts) > 0
+    assert found.total == sum(parts)
+
+
+def files(root, **contents):
+    """Write files, given by name, into a folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (root / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+def v2(root, path, limit, used, reclaimable=0):
+    stat = f"anon 5\nactive_file 7\ninactive_file {reclaimable}"
+    files(root / "sys/fs/cgroup" / path, memory__max=limit, memory__current=used, memory__stat=stat)
+
+
+def v1(root, path, limit, used, reclaimable=0):
+    folder = root / "sys/fs/cgroup/memory" / path
+    stat = f"inactive_file 1\ntotal_inactive_file {reclaimable}"
+    files(folder, memory__limit_in_bytes=limit, memory__usage_in_bytes=used, memory__stat=stat)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a root with 1 GiB available and no control groups."""
+    files(tmp_path / "proc", meminfo="MemTotal: 9999999 kB\nMemAvailable: 1048576 kB")
+    (tmp_path / "proc/self").mkdir()
+    return tmp_path
+
+
+def test_available_without_control_groups(root):
+    assert available_bytes(root) == 2**30
+
+
+def test_available_where_nobody_knows(tmp_path):
+    assert available_bytes(tmp_path) == np.inf
+
+
+def test_available_in_a_group_of_version_2(root):
+    files(root / "proc/self", cgroup="0::/job")
+    v2(root, "job", 1000, 600)
+    assert available_bytes(root) == 400
+
+
+def test_the_tightest_group_counts(root):
+    files(root / "proc/self", cgroup="0::/slurm/job/step")
+    v2(root, "slurm", 10_000, 9_700)
+    v2(root, "slurm/job", 5_000, 4_800)
+    v2(root, "slurm/job/step", "max", 4_000)
+    assert available_bytes(root) == 200
+
+
+def test_page_cache_that_gives_way_is_available(root):
+    files(root / "proc/self", cgroup="0::/job")
+    v2(root, "job", 1000, 900, reclaimable=700)
+    assert available_bytes(root) == 800
+
+
+def test_a_group_above_its_limit_has_no_room(root):
+    files(root / "proc/self", cgroup="0::/job")
+    v2(root, "job", 1000, 1100)
+    assert available_bytes(root) == 0
+
+
+def test_available_in_a_group_of_version_1(root):
+    files(root / "proc/self", cgroup="5:cpu,cpuacct:/other\n4:memory:/slurm/job\n0::/")
+    v1(root, "", 2**63 - 4096, 50)
+    v1(root, "slurm", 1000, 950, reclaimable=200)
+    v1(root, "slurm/job", 2**63 - 4096, 40)
+    v1(root, "other", 1, 1)
+    assert available_bytes(root) == 250
+
+
+@pytest.mark.parametrize("path", ["/docker/0123", "/../.."])
+def test_a_container_sees_its_own_group_at_the_top(root, path):
+    files(root / "proc/self", cgroup=f"0::{path}")
+    v2(root, "", 1000, 100)
+    assert available_bytes(root) == 900
+
+
+def test_a_group_that_cannot_be_read_sets_no_limit(root):
+    files(root / "proc/self", cgroup="0::/job")
+    files(root / "sys/fs/cgroup/job", memory__max="many", memory__current="few")
+    assert available_bytes(root) == 2**30
+
+
+def test_this_machine_has_memory():
+    assert available_bytes() > 0
+    assert 2**20 < peak_bytes() < 2**50
+
+
+class Hosts(RehearsalComm):
+    """Ranks on several hosts, with what each of them would say."""
+
+    def __init__(self, ranks):
+        super().__init__(0, len(ranks))
+        self.ranks = ranks
+
+    def allgather(self, value):
+        return self.ranks
+
+
+def test_hosts_with_room_are_accepted():
+    require_memory(SerialComm(), "a", 1.0)
+    require_memory(Hosts([("a", 4e9, 9e9), ("a", 4e9, 8e9), ("b", 9e9, 9e9)]), "a", 4e9)
+
+
+def test_a_host_without_room_is_named():
+    ranks = [("a", 3e9, 9e9), ("b", 5e9, 9e9), ("a", 3e9, 9e9), ("b", 5e9, 8.5e9)]
+    with pytest.raises(CapacityError, match=r"host 'b': its 2 rank\(s\) .* 10 GB, .* 8.5 GB"):
+        require_memory(Hosts(ranks), "a", 3e9)
+
+
+def test_a_simulation_that_cannot_fit_is_refused(monkeypatch):
+    monkeypatch.setattr(simcore.memory, "available_bytes", lambda: 1e6)
+    with pytest.raises(CapacityError, match="Use more hosts, or a smaller or sparser network"):
+        sc.Simulation(pair(), comm=SerialComm(), backend="reference")

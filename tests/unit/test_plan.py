@@ -1,0 +1,256 @@
+"""The constants of a step against the differential equations, and the tables of the plan."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.linalg import expm
+
+import simcore as sc
+import simcore.shard
+from simcore.errors import ModelError
+from simcore.kernels import BACKENDS
+from simcore.kernels.plan import (
+    DELTA,
+    ONE_CURRENT,
+    SOURCE,
+    TWO_CURRENTS,
+    current_response,
+    make_plan,
+)
+from simcore.models import microcircuit
+from tests.networks import advance, build, every_feature
+
+FLOAT64 = np.dtype(np.float64)
+
+
+def propagator(tau_m, tau_syn, C_m, dt):
+    """Return the matrix that advances potential, current and a constant current by a step."""
+    rates = [[-1 / tau_m, 1 / C_m, 1 / C_m], [0.0, -1 / tau_syn, 0.0], [0.0, 0.0, 0.0]]
+    return expm(np.array(rates) * dt)
+
+
+@pytest.mark.parametrize("dt", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize(
+    ("tau_m", "tau_syn"),
+    [(10.0, 0.5), (10.0, 10.0), (10.0, 10.0 + 1e-9), (10.0, 9.999), (5.0, 80.0), (20.0, 0.01)],
+)
+def test_response_to_a_current(tau_m, tau_syn, dt):
+    exact = propagator(tau_m, tau_syn, 250.0, dt)[0, 1]
+
+    assert current_response(tau_m, tau_syn, 250.0, dt) == pytest.approx(exact, rel=1e-11)
+
+
+def test_constants_of_a_step():
+    net = sc.Network()
+    common = {"tau_m": 12.0, "C_m": 200.0, "E_L": -60.0, "V_th": -45.0, "V_reset": -62.0}
+    net.population("one", 2, sc.LIF(**common, tau_syn=2.0, I_e=30.0, t_ref=1.26))
+    net.population("two", 2, sc.LIF(**common, tau_syn=(2.0, 7.0)))
+    net.population("jumps", 2, sc.LIF(**common, I_e=-5.0, t_ref=0.04))
+    net.population("source", 2, sc.PoissonSource(1.0))
+    one, two, jumps, source = make_plan(build(net), FLOAT64).segments
+    excitatory, inhibitory = (propagator(12.0, tau, 200.0, 0.1) for tau in (2.0, 7.0))
+
+    kinds = [s["kind"] for s in (one, two, jumps, source)]
+    assert kinds == [ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE]
+    assert [s["refractory"] for s in (one, two, jumps)] == [13, 20, 0]
+    for s in (one, two, jumps):
+        assert s["decay_V"] == pytest.approx(excitatory[0, 0], rel=1e-14)
+        assert (s["threshold"], s["reset"]) == (15.0, -2.0)
+    assert one["constant"] == pytest.approx(30.0 * excitatory[0, 2], rel=1e-12)
+    assert (two["constant"], jumps["constant"]) == (0.0, pytest.approx(-5.0 * excitatory[0, 2]))
+    assert two["decay_ex"] == pytest.approx(excitatory[1, 1], rel=1e-14)
+    assert two["decay_in"] == pytest.approx(inhibitory[1, 1], rel=1e-14)
+    assert two["ex_to_V"] == pytest.approx(excitatory[0, 1], rel=1e-12)
+    assert two["in_to_V"] == pytest.approx(inhibitory[0, 1], rel=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_postsynaptic_potential_of_the_microcircuit(backend):
+    net = sc.Network()
+    spike = net.population("spike", 1, sc.SpikeTrains([1.0]))
+    cell = net.population("cell", 1, sc.LIF(tau_m=10.0, C_m=250.0, tau_syn=0.5))
+    weight = microcircuit.psc(0.15)
+    net.connect(spike, cell, sc.OneToOne(), weight=weight, delay=1.5)
+    net.record(cell, "V_m", interval=0.1, dtype="float64")
+
+    (V,) = advance(net, 500, backend).samples
+    # The spike of 1 ms arrives at 2.5 ms, at the end of the step
+    t = np.maximum(0.1 * np.arange(1, 501) - 2.5, 0.0)
+    exact = weight / 250.0 / (1 / 0.5 - 1 / 10.0) * (np.exp(-t / 10.0) - np.exp(-t / 0.5))
+
+    assert weight == pytest.approx(87.8085, rel=1e-5)
+    np.testing.assert_allclose(V[:, 0], exact, atol=1e-9)
+    assert V.max() == pytest.approx(0.15, rel=2e-3)
+
+
+@pytest.mark.parametrize("largest", [2**16, 20])
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_segments_cover_every_neuron_once(rank, largest, monkeypatch):
+    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    shard = build(every_feature(), rank, 3)
+    segments = make_plan(shard, FLOAT64).segments
+
+    np.testing.assert_array_equal(segments["begin"], [0, *segments["end"][:-1]])
+    assert segments["end"][-1] == shard.neurons.size
+    assert (segments["end"] > segments["begin"]).all()
+    assert (shard.blocks[segments["block"]] <= segments["begin"]).all()
+    assert (segments["end"] <= shard.blocks[segments["block"] + 1]).all()
+
+
+def test_currents_add_up_in_their_windows():
+    net = sc.Network()
+    E = net.population("E", 10, sc.LIF(I_e=7.0, tau_m=10.0, C_m=250.0))
+    windows = [
+        (E, 100.0, 0.0, 2.0), (E[3:], 20.0, 1.0, np.inf), (E[3:6], -300.0, 1.04, 3.0),
+        (E[9], 5.0, 0.5, 0.6), (E[:4], 1.0, 2.0, 2.96),
+    ]  # fmt: skip
+    for view, *window in windows:
+        net.drive(view, sc.Current(*window))
+    plan = make_plan(build(net), FLOAT64)
+    per_pA = propagator(10.0, 1.0, 250.0, 0.1)[0, 2]
+
+    for step in range(40):
+        now = plan.changes[0] == step
+        plan.segments["constant"][plan.changes[1][now]] = plan.changes[2][now]
+        constant = np.repeat(
+            plan.segments["constant"], plan.segments["end"] - plan.segments["begin"]
+        )
+        expected = np.full(10, 7.0)
+        for view, amplitude, start, stop in windows:
+            lids = (view.view() if hasattr(view, "view") else view).gids()
+            first, last = round(start, 1) * 10, round(min(stop, 99), 1) * 10
+            expected[lids] += amplitude if round(first) <= step < round(last) else 0.0
+        np.testing.assert_allclose(constant, per_pA * expected, rtol=1e-12, err_msg=str(step))
+
+
+def test_poisson_groups():
+    net = sc.Network()
+    E = net.population("E", 10, sc.LIF(tau_syn=(1.0, 2.0)))
+    S = net.population("S", 6, sc.PoissonSource(500.0, start=2.0))
+    net.drive(E[2:], sc.Poisson(1000.0, 3.0, start=1.0, stop=4.0))
+    net.drive(E, sc.Poisson(0.0, 3.0))
+    net.drive(E[:5], sc.Poisson(2000.0, -3.0))
+    plan = make_plan(build(net), FLOAT64)
+    unit = build(net).fixed_point.quantum_of(E)
+
+    columns = ["begin", "end", "emits", "receptor", "start", "stop", "smallest"]
+    assert plan.groups[columns].tolist() == [
+        (2, 10, 0, 0, 10, 40, 0),
+        (0, 5, 0, 1, 0, 2**62, 0),
+        (10, 16, 1, 0, 20, 2**62, 0),
+    ]
+    assert (plan.groups["weight"] * unit).tolist() == [3.0, -3.0, 0.0]
+    assert len(set(plan.groups["stream"].tolist())) == 3
+    assert S.is_source
+
+
+def test_trains_are_split_among_ranks():
+    net = sc.Network()
+    net.population("E", 3, sc.LIF())
+    net.population("S", 4, sc.SpikeTrains([0.3, 0.1, 0.3, 0.3, 2.0], [2, 3, 0, 2, 1]))
+
+    whole = make_plan(build(net), FLOAT64).trains
+    parts = [build(net, rank, 2, "round_robin") for rank in range(2)]
+    steps, lids = zip(*(make_plan(p, FLOAT64).trains for p in parts), strict=True)
+    gids = np.concatenate([p.neurons.gids[lid] for p, lid in zip(parts, lids, strict=True)])
+
+    assert [w.tolist() for w in whole] == [[0, 2, 2, 2, 19], [6, 3, 5, 5, 4]]
+    spikes = sorted(zip(np.concatenate(steps).tolist(), gids.tolist(), strict=True))
+    assert spikes == sorted(zip(*(w.tolist() for w in whole), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (
+            [1.0, 1.05],
+            r"population 'S': times contains 1\.05 ms, must be multiples of dt = 0\.1 ms",
+        ),
+        ([0.1, 2.0, 1e-9], r"population 'S': times contains 1e-09 ms, must be >= dt"),
+    ],
+)
+def test_trains_off_the_grid(times, message):
+    net = sc.Network()
+    net.population("S", 1, sc.SpikeTrains(times))
+
+    with pytest.raises(ModelError, match=message):
+        make_plan(build(net), FLOAT64)
+
+
+@pytest.mark.parametrize(
+    ("V_m", "law"),
+    [
+        (sc.Normal(-58.0, 5.0), stats.norm(-58.0, 5.0)),
+        (sc.Uniform(-70.0, -51.0), stats.uniform(-70.0, 19.0)),
+    ],
+)
+def test_initial_potentials(V_m, law):
+    net = sc.Network(seed=6)
+    for name in ("a", "b"):
+        net.population(name, 3000, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0), V_m=V_m)
+    plan = make_plan(build(net), FLOAT64)
+    V = plan.potentials + plan.resting
+    parts = [build(net, rank, 3, "round_robin") for rank in range(3)]
+    plans = [make_plan(p, FLOAT64) for p in parts]
+
+    assert (plan.resting == -65.0).all()
+    assert stats.kstest(V, law.cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(V[:3000], V[3000:])[0, 1]) < 0.07
+    for part, own in zip(parts, plans, strict=True):
+        np.testing.assert_array_equal(own.potentials, plan.potentials[part.neurons.gids])
+
+
+def test_neurons_start_at_rest_unless_told():
+    net = sc.Network()
+    net.population("a", 2, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0))
+    net.population("b", 2, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0), V_m=-55.0)
+
+    plan = make_plan(build(net), FLOAT64)
+
+    assert plan.potentials.tolist() == [0.0, 0.0, 10.0, 10.0]
+
+
+# An integrator: the potential counts the events
+COUNTER = sc.LIF(tau_m=1e12, V_th=1e6, C_m=1.0)
+
+
+@pytest.mark.parametrize("rate", [100.0, 9000.0, 600_000.0])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_poisson_input_has_its_law(backend, rate):
+    net = sc.Network(seed=21)
+    E = net.population("E", 300, COUNTER)
+    net.drive(E, sc.Poisson(rate, 1.0))
+    net.record(E, "V_m", interval=0.1, dtype="float64")
+
+    (V,) = advance(net, 200, backend).samples
+    counts = np.rint(np.diff(V, axis=0, prepend=0.0)).astype(int)
+
+    mean, n = rate * 1e-4, counts.size
+    assert abs(counts.mean() - mean) < 4 * np.sqrt(mean / n)
+    assert counts.var() == pytest.approx(mean, rel=4 * np.sqrt((2 + 1 / mean) / n))
+    totals = counts.sum(axis=0), counts.sum(axis=1)
+    for total in totals:
+        # Neurons, and steps, are independent
+        assert stats.chi2(total.size - 1).sf(total.var() * total.size / total.mean()) > 1e-3
+        assert stats.chi2(total.size - 1).cdf(total.var() * total.size / total.mean()) > 1e-3
+    assert abs(np.corrcoef(counts[:-1].ravel(), counts[1:].ravel())[0, 1]) < 4 / np.sqrt(n)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_windows_of_poisson_input_and_sources(backend):
+    net = sc.Network(seed=3)
+    E = net.population("E", 50, COUNTER)
+    S = net.population("S", 50, sc.PoissonSource(20_000.0, start=1.1, stop=2.3))
+    net.drive(E, sc.Poisson(50_000.0, 1.0, start=0.5, stop=1.7))
+    net.record(E, "V_m", interval=0.1, dtype="float64")
+
+    result = advance(net, 40, backend)
+    active = np.flatnonzero(np.rint(np.diff(result.samples[0].sum(axis=1), prepend=0.0)))
+
+    # Step t ends at 0.1 * (t + 1) ms
+    assert active.tolist() == list(range(5, 17))
+    assert np.unique(result.steps).tolist() == list(range(11, 23))
+    assert abs(result.gids.size - 50 * 12 * 2.0) < 4 * np.sqrt(1200)
+    assert set(result.gids) <= set(S.view().gids())
+    pairs = np.unique(np.stack([result.steps, result.gids]), axis=1, return_counts=True)[1]
+    assert pairs.max() >= 4
