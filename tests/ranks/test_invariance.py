@@ -225,10 +225,10 @@ class TestTheComparisonCanFail:
     @pytest.fixture
     def found_out(self, ranks, comm, parallel_assert):
         def check(make, change=None):
-            found = outcome(make(), 15.0, change)
             expected = None
             if comm.rank == 0:
                 expected = alone("features for a while", every_feature(), 15.0, backend="cpu")
+            found = outcome(make(), 15.0, change)
             names = differing(ranks, found, expected)
             parallel_assert(comm, "V_m" in names, f"only {names} differ")
             return names
@@ -241,9 +241,12 @@ class TestTheComparisonCanFail:
         def other_seed(network, *arguments):
             return build_shard(every_feature(seed=13), *arguments)
 
-        if comm.rank == comm.size - 1:
-            monkeypatch.setattr(simcore.partition, "build_shard", other_seed)
-        names = found_out(lambda: sc.Simulation(every_feature(), comm=ranks, backend="cpu"))
+        def make():
+            if comm.rank == comm.size - 1:
+                monkeypatch.setattr(simcore.partition, "build_shard", other_seed)
+            return sc.Simulation(every_feature(), comm=ranks, backend="cpu")
+
+        names = found_out(make)
 
         parallel_assert(comm, {"steps", "gids"} <= set(names), f"only {names} differ")
 

@@ -128,6 +128,19 @@ def test_rate_of_a_driven_neuron(backend, dt):
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_threshold_itself_is_enough(backend):
+    net = sc.Network()
+    train = net.population("train", 1, sc.SpikeTrains([1.0]))
+    cell = net.population("cell", 2, sc.LIF(V_th=16.0))
+    net.connect(train, cell[0], sc.OneToOne(), weight=16.0, delay=0.1)
+    net.connect(train, cell[1], sc.OneToOne(), weight=15.875, delay=0.1)
+
+    result = advance(net, 20, backend)
+
+    assert result.gids.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_jumps_in_the_refractory_time_are_lost(backend):
     net = sc.Network()
     trains = net.population("trains", 2, sc.SpikeTrains([1.0, 3.9, 4.0, 4.1], [0, 1, 1, 1]))
