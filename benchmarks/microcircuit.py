@@ -5,7 +5,8 @@
 
 Each round runs every simulator once, one after the other, so that their ratio holds even where the
 machine is shared. Prints a table and writes JSON. NEST runs in the Python given by ``--nest``, by
-default this one. Real-time factors do not count the build, and NEST's not the first ``--presim`` ms.
+default this one. Real-time factors do not count the build, and NEST's not the first ``--presim``
+ms.
 """
 
 import argparse

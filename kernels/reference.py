@@ -66,14 +66,11 @@ class ReferenceBackend(Backend):
         """Add all synapses of one spike to the input of the steps in which they are due."""
         for table in self.shard.tables:
             for block in range(self.shard.blocks.size - 1):
-                for channel, delay in enumerate(table.delays):
-                    run = (block * table.n_rows + gid) * table.n_channels + channel
-                    begin, end = table.starts[run], table.starts[run + 1]
-                    if begin == end:
-                        continue
-                    assert step + delay >= earliest
+                for channel, begin, end in table.runs_of(block, gid):
+                    due = step + int(table.delays[channel])
+                    assert due >= earliest
                     targets, weights = _synapses(table, channel, begin, end)
-                    slot = self.ring[(step + delay) % len(self.ring), table.receptors[channel]]
+                    slot = self.ring[due % len(self.ring), table.receptors[channel]]
                     np.add.at(slot, self.shard.blocks[block] + targets, weights)
 
     def _step(self, step: int) -> NDArray[np.int64]:

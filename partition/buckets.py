@@ -14,6 +14,7 @@ from simcore.fixed_point import Form
 from simcore.jit import njit
 
 KEYS = 2**16
+LONGEST_RUN = 2**16 - 1
 
 _DRAWN, _EXACT = int(Form.DRAWN), int(Form.EXACT)
 
@@ -99,8 +100,8 @@ def put_each(form, targets, rows, channels, weights, buckets, arrays):
 
 
 @njit
-def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact, keys):
-    """Sort the synapses of every bucket of a block by run.
+def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys):
+    """Sort the synapses of every bucket of a block by run; return where the runs are.
 
     Parameters
     ----------
@@ -108,14 +109,21 @@ def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact,
         Where each bucket starts in `words`.
     offset : int
         Where the block starts in `words`; `keys` holds this block alone.
-    n_rows, bits, n_channels : int
-        Number of rows; rows of a bucket as a power of two; number of channels.
-    starts : ndarray, shape (n_rows * n_channels,)
-        Receives where each run of the block starts.
+    n_sources, bits, n_channels : int
+        Number of sources; sources of a bucket as a power of two; number of channels.
     words, exact : ndarray
         The synapses; sorted in place.
     keys : ndarray of uint16
         Run of each synapse within its bucket.
+
+    Returns
+    -------
+    index : ndarray of uint64, shape (n_groups, 2)
+        See `SynapseTable`, for this block.
+    rows : ndarray of int64, shape (n_rows, 2)
+        First run, counted within the block, and first synapse of each row.
+    runs : ndarray of uint32
+        Channel and number of synapses of each run.
     """
     largest = 0
     for b in range(bounds.size - 1):
@@ -123,22 +131,42 @@ def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact,
     old_words = np.empty(largest, dtype=words.dtype)
     old_exact = np.empty(largest if exact.size > 0 else 0, dtype=exact.dtype)
     counts = np.empty(n_channels << bits, dtype=np.int64)
+    index = np.zeros(((n_sources + 63) // 64, 2), dtype=np.uint64)
+
+    # Room for the most that there can be; what is not used takes no memory
+    n_synapses = bounds[-1] - offset
+    rows = np.empty((min(n_sources, n_synapses), 2), dtype=np.int64)
+    most = min(n_sources * n_channels, n_synapses) + n_synapses // LONGEST_RUN
+    runs = np.empty(most, dtype=np.uint32)
+    n_rows = n_runs = 0
 
     for b in range(bounds.size - 1):
         begin, end = bounds[b], bounds[b + 1]
-        first_run = (b << bits) * n_channels
-        n_runs = min(n_channels << bits, n_rows * n_channels - first_run)
-        for k in range(n_runs):
+        for k in range(counts.size):
             counts[k] = 0
         for i in range(begin, end):
             counts[keys[i - offset]] += 1
             old_words[i - begin] = words[i]
+
+        # Write down rows and runs; turn the counts into places
         place = begin
-        for k in range(n_runs):
-            starts[first_run + k] = place
-            n = counts[k]
-            counts[k] = place
-            place += n
+        for s in range(min(1 << bits, n_sources - (b << bits))):
+            first_run, first_word = n_runs, place
+            for channel in range(n_channels):
+                left = counts[s * n_channels + channel]
+                counts[s * n_channels + channel] = place
+                place += left
+                while left > 0:
+                    length = min(left, LONGEST_RUN)
+                    runs[n_runs] = np.uint32(channel << 16 | length)
+                    n_runs += 1
+                    left -= length
+            if n_runs > first_run:
+                source = (b << bits) + s
+                index[source >> 6, 0] |= np.uint64(1) << np.uint64(source & 63)
+                rows[n_rows, 0], rows[n_rows, 1] = first_run, first_word
+                n_rows += 1
+
         if exact.size > 0:
             for i in range(begin, end):
                 old_exact[i - begin] = exact[i]
@@ -149,26 +177,39 @@ def sort_buckets(bounds, offset, n_rows, bits, n_channels, starts, words, exact,
             words[place] = old_words[i - begin]
             if exact.size > 0:
                 exact[place] = old_exact[i - begin]
+    _count_rows_before(index)
+    return index, rows[:n_rows].copy(), runs[:n_runs].copy()
 
 
 @njit
-def shortest_remote(starts, gids, n_blocks, n_rows, delays):
-    """Return the shortest delay of a run whose source is not in the sorted `gids`; or 2**62."""
-    n_channels = delays.size
+def _count_rows_before(index):
+    """Set the second number of each group from the bits of the groups before."""
+    before = np.uint64(0)
+    for group in range(index.shape[0]):
+        index[group, 1] = before
+        bits = index[group, 0]
+        while bits != np.uint64(0):
+            bits &= bits - np.uint64(1)
+            before += np.uint64(1)
+
+
+@njit
+def shortest_remote(index, rows, runs, gids, delays):
+    """Return the shortest delay of a row whose source is not in the sorted `gids`; or 2**62."""
     shortest = np.int64(2**62)
-    for b in range(n_blocks):
+    row = 0
+    for block in range(index.shape[0]):
         local = 0
-        for row in range(n_rows):
-            if local < gids.size and gids[local] == row:
-                local += 1
-                continue
-            run = (b * n_rows + row) * n_channels
-            if starts[run] == starts[run + n_channels]:
-                continue
-            for c in range(n_channels):
-                if delays[c] >= shortest:
-                    break
-                if starts[run + c + 1] > starts[run + c]:
-                    shortest = delays[c]
-                    break
+        for group in range(index.shape[1]):
+            bits = index[block, group, 0]
+            for place in range(64):
+                if (bits >> np.uint64(place)) & np.uint64(1) == np.uint64(0):
+                    continue
+                source = group * 64 + place
+                while local < gids.size and gids[local] < source:
+                    local += 1
+                if local == gids.size or gids[local] != source:
+                    delay = np.int64(delays[runs[rows[row, 0]] >> np.uint32(16)])
+                    shortest = min(shortest, delay)
+                row += 1
     return shortest

@@ -96,7 +96,10 @@ def build_shard(
         neurons=neurons,
         blocks=blocks,
         tables=tuple(tables),
-        min_remote_delay=min((_shortest_remote(t, neurons, blocks) for t in tables), default=2**62),
+        min_remote_delay=min(
+            (int(shortest_remote(t.index, t.rows, t.runs, neurons.gids, t.delays)) for t in tables),
+            default=2**62,
+        ),
         max_delay=max_delay,
     )
 
@@ -119,10 +122,10 @@ def _table(
     delays, receptors, weights = (
         np.array([c[k] for c in channels], dtype=np.int32) for k in range(3)
     )
-    n_rows, n_blocks, n_channels = network.n_neurons, blocks.size - 1, len(channels)
+    n_sources, n_blocks, n_channels = network.n_neurons, blocks.size - 1, len(channels)
     expected = sum(n_synapses(r.projection) * _share(neurons, r) for r in recipes)
-    bits = rows_per_bucket(n_rows, n_channels, expected / n_blocks)
-    n_buckets = (n_rows - 1 >> bits) + 1
+    bits = rows_per_bucket(n_sources, n_channels, expected / n_blocks)
+    n_buckets = (n_sources - 1 >> bits) + 1
     draws = [Draws(network.seed, r, neurons, index, (bits, n_channels, shift)) for r in recipes]
 
     # Count the synapses of every bucket
@@ -139,8 +142,7 @@ def _table(
     words = np.empty(bounds[-1], dtype=dtype)
     exact = np.empty(words.size if form is Form.EXACT else 0, dtype=np.int32)
     keys = np.empty(counts.sum(axis=1).max(), dtype=np.uint16)
-    starts = np.empty(n_blocks * n_rows * n_channels + 1, dtype=_index_type(words.size))
-    starts[-1] = words.size
+    found = []
     for b in range(n_blocks):
         own = bounds[b * n_buckets : (b + 1) * n_buckets + 1]
         offset, end = own[0], own[-1]
@@ -148,23 +150,35 @@ def _table(
         for projection in draws:
             projection.visit(int(form), blocks[b : b + 2], arrays)
             step(1.0 / n_blocks)
-        runs = starts[b * n_rows * n_channels : (b + 1) * n_rows * n_channels]
-        sort_buckets(own, offset, n_rows, bits, n_channels, runs, words, exact, keys)
+        found.append(sort_buckets(own, offset, n_sources, bits, n_channels, words, exact, keys))
+    found_index, rows, runs = _join(found, words.size)
     return SynapseTable(
         form=form,
         delays=delays,
         receptors=receptors,
         weights=weights,
-        n_rows=n_rows,
-        starts=starts,
+        index=found_index,
+        rows=rows,
+        runs=runs,
         words=words,
         exact=exact,
         shift=shift if form is Form.DRAWN else 0,
     )
 
 
-def _index_type(n_synapses: int) -> type[np.unsignedinteger] | type[np.int64]:
-    return np.uint32 if n_synapses < 2**32 else np.int64
+def _join(
+    found: list[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32]]], n_synapses: int
+) -> tuple[NDArray[np.uint64], NDArray[Any], NDArray[np.uint32]]:
+    """Return index, rows and runs of all blocks from those of each."""
+    index = np.stack([index for index, _, _ in found])
+    n_rows = np.cumsum([0, *(rows.shape[0] for _, rows, _ in found)])
+    n_runs = np.cumsum([0, *(runs.size for _, _, runs in found)])
+    index[:, :, 1] += n_rows[:-1, None].astype(np.uint64)
+    joined = np.empty((n_rows[-1] + 1, 2), dtype=np.uint32 if n_synapses < 2**32 else np.int64)
+    for b, (_, rows, _) in enumerate(found):
+        joined[n_rows[b] : n_rows[b + 1]] = rows + np.array([n_runs[b], 0])
+    joined[-1] = n_runs[-1], n_synapses
+    return index, joined, np.concatenate([runs for _, _, runs in found])
 
 
 def _share(neurons: LocalNeurons, recipe: Recipe) -> float:
@@ -300,12 +314,6 @@ def _check_indegrees(recipe: Recipe, indegrees: NDArray[np.int64]) -> None:
 def _size(neurons: LocalNeurons, gid_range: tuple[int, int]) -> int:
     begin, end = neurons.lid_range(gid_range)
     return end - begin
-
-
-def _shortest_remote(table: SynapseTable, neurons: LocalNeurons, blocks: NDArray[np.int64]) -> int:
-    return int(
-        shortest_remote(table.starts, neurons.gids, blocks.size - 1, table.n_rows, table.delays)
-    )
 
 
 @dataclass

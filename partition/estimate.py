@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +11,7 @@ from simcore.connectivity import Projection
 from simcore.degrees import n_synapses
 from simcore.fixed_point import FixedPoint, Form
 from simcore.network import Network
-from simcore.partition.recipe import Channel, make_recipe
+from simcore.partition.recipe import Recipe, make_recipe
 from simcore.shard import block_bounds
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 169 MB alone, 187 MB under MPICH;
@@ -22,7 +20,7 @@ _RANK = 190e6
 
 # State of a neuron, as the CPU backend allocates it in float64: potential 8, resting potential 8,
 # two currents 16, waiting 2, spiked 1, global id 8, Poisson counts 8, found 8, spikes of an epoch
-# 16, history 16 to 32; the rest for what a flush collects [B]
+# 16; the rest for cursors of spikes under way and what a flush collects [B]
 _NEURON = 128
 
 # In-degree of a target, and given delay of an edge on any rank: int64, during the build [B]
@@ -31,6 +29,9 @@ _EDGE_DELAY = 8
 
 # Words and exact weights of a synapse, see `simcore.shard.SynapseTable` [B]
 _SYNAPSE = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
+
+# A source in the index, a row, and a run, see `simcore.shard.SynapseTable` [B]
+_SOURCE, _ROW, _RUN = 0.25, 8, 4
 
 # Key of a synapse in the sort, see `simcore.partition.buckets` [B]
 _KEY = 2
@@ -49,7 +50,7 @@ class Estimate:
     synapses : float
         Words and exact weights.
     index : float
-        Where each run of synapses starts.
+        What finds the synapses: bits of sources, rows and runs.
     sorting : float
         What lives during the build alone: in-degrees, given delays and the keys of one block.
     ring : float
@@ -103,21 +104,22 @@ def estimate(
         return Estimate(_RANK, 0.0, 0.0, 0.0, 0.0, 0.0)
     receptors = max((p.n_receptors for p in network.populations), default=1)
     blocks = block_bounds(n_local, receptors) * (network.n_neurons / n_local)
-    channels, max_delay = _channels(network, points, dt)
+    recipes = [make_recipe(p, points, dt) for p in network.projections]
+    max_delay = max((r.delays.last for r in recipes), default=1)
     share = n_local / network.n_neurons
-    reference = backend == "reference"
 
     given = sum(n_synapses(p) for p in network.projections if p.delay is None)
     synapses, index, buffers = 0.0, 0.0, [0.0]
-    for form, found in channels.items():
-        chosen = [p for p in network.projections if points.weights[p.id].form is form]
-        expected = share * sum(n_synapses(p) for p in chosen)
-        entry = 4 if expected < 2**32 else 8
-        runs = (blocks.size - 1) * network.n_neurons
+    for form in {r.form for r in recipes}:
+        chosen = [r for r in recipes if r.form is form]
+        per_block = share * np.array([_per_block(r.projection, blocks) for r in chosen])
+        expected = per_block.sum()
+        rows, runs = _rows_and_runs(chosen, per_block)
         synapses += expected * _SYNAPSE[form]
-        index += entry * (runs * len(found) + 1.0)
-        indegrees = _INDEGREE * share * sum(p.target.size for p in chosen)
-        keys = _KEY * share * _largest_block(chosen, blocks)
+        index += (blocks.size - 1) * network.n_neurons * _SOURCE
+        index += rows * (_ROW if expected < 2**32 else 2 * _ROW) + runs * _RUN
+        indegrees = _INDEGREE * share * sum(r.projection.target.size for r in chosen)
+        keys = _KEY * per_block.sum(axis=0).max()
         buffers.append(_EDGE_DELAY * given + indegrees + keys)
     return Estimate(
         rank=_RANK,
@@ -125,28 +127,46 @@ def estimate(
         synapses=synapses,
         index=index,
         sorting=max(buffers),
-        ring=(max_delay + 1) * 2 * n_local * 8.0 if reference else 0.0,
+        ring=(max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0,
     )
 
 
-def _channels(
-    network: Network, points: FixedPoint, dt: float
-) -> tuple[dict[Form, set[Channel]], int]:
-    """Return the channels of each form in use, and the longest delay [steps]."""
-    channels: dict[Form, set[Channel]] = defaultdict(set)
-    longest = 1
-    for projection in network.projections:
-        recipe = make_recipe(projection, points, dt)
-        channels[recipe.form].update(recipe.channels())
-        longest = max(longest, recipe.delays.last)
-    return channels, longest
+def _per_block(projection: Projection, blocks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the synapses that a projection would have in each block, were all neurons local."""
+    begin, end = projection.target.gid_range
+    inside = np.minimum(end, blocks[1:]) - np.maximum(begin, blocks[:-1])
+    return n_synapses(projection) / projection.target.size * np.maximum(inside, 0.0)
 
 
-def _largest_block(projections: Iterable[Projection], blocks: NDArray[np.floating]) -> float:
-    """Return the synapses of the fullest block, were all neurons local."""
-    totals = np.zeros(blocks.size - 1)
-    for p in projections:
-        begin, end = p.target.gid_range
-        inside = np.minimum(end, blocks[1:]) - np.maximum(begin, blocks[:-1])
-        totals += n_synapses(p) / p.target.size * np.maximum(inside, 0.0)
-    return float(totals.max())
+def _rows_and_runs(recipes: list[Recipe], per_block: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the expected number of rows and of runs.
+
+    A row with m expected synapses is there with the probability 1 - exp(-m), and so is a run, as
+    if synapses were independent.
+
+    Parameters
+    ----------
+    recipes : list of Recipe
+        Those of one table.
+    per_block : ndarray, shape (n_recipes, n_blocks)
+        Expected synapses of each.
+    """
+    shares = [dict(r.shares()) for r in recipes]
+    channels = {c: i for i, c in enumerate(sorted({c for found in shares for c in found}))}
+    places = [[channels[c] for c in found] for found in shares]
+    parts = [np.array(list(found.values())) for found in shares]
+    ranges = np.array([r.projection.source.gid_range for r in recipes])
+
+    # Neighbouring sources with the same projections have equal rows
+    cuts = np.unique(ranges)
+    sizes, pieces = np.diff(cuts), np.searchsorted(cuts, ranges)
+    rows = runs = 0.0
+    for inside in per_block.T:
+        expected = np.zeros((sizes.size, len(channels)))
+        for k in np.flatnonzero(inside):
+            first, stop = pieces[k]
+            each = inside[k] / (ranges[k, 1] - ranges[k, 0])
+            expected[first:stop, places[k]] += each * parts[k]
+        rows += float(sizes @ -np.expm1(-expected.sum(axis=1)))
+        runs += float(sizes @ -np.expm1(-expected).sum(axis=1))
+    return rows, runs

@@ -60,6 +60,14 @@ class Recipe:
             for receptor in receptors:
                 yield delay, receptor, self._constant
 
+    def shares(self) -> Iterator[tuple[Channel, float]]:
+        """Yield each channel with the share of the synapses that it is expected to carry."""
+        negative = float((self.weights < 0).mean()) if self.weights.size else 0.0
+        for delay, share in enumerate(self.delays.probabilities(), self.delays.first):
+            for receptor, part in ((0, 1.0 - negative), (self.n_receptors - 1, negative)):
+                if part > 0.0:
+                    yield (delay, receptor, self._constant), float(share) * part
+
     def channel_of(self, index: dict[Channel, int]) -> NDArray[np.int32]:
         """Return the channel by delay and sign of the weight, shape (2 * n_delays,).
 

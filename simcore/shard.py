@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from simcore.fixed_point import FixedPoint, Form
 from simcore.network import Network
 
 MAX_BLOCK = 2**16
+SOURCES_PER_GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ class SynapseTable:
 
     Targets are cut into blocks of neighbouring lids, so that an index within a block fits 16 bits
     and the input of a block stays in the cache. Channels tell synapses of different delay,
-    receptor or constant weight apart. A run is what one source sends to one block through one
-    channel; runs are sorted by block, then source, then channel.
+    receptor or constant weight apart.
+
+    What one source sends to one block is a row, and what it sends through one channel is a run of
+    that row. Rows are sorted by block, then source; runs by channel. Only rows and runs that have
+    synapses are kept. A bit for each source tells where there is a row, so that finding one
+    takes 2 bits per source and block: the only thing here that grows with the network.
 
     Parameters
     ----------
@@ -54,10 +60,14 @@ class SynapseTable:
         How weights are kept.
     delays, receptors, weights : ndarray of int32, shape (n_channels,)
         Delay in steps, receptor, and weight in quanta (form CONSTANT, else 0); ascending delay.
-    n_rows : int
-        Number of sources; the row of a source is its global id.
-    starts : ndarray of uint32 or int64, shape (n_blocks * n_rows * n_channels + 1,)
-        Where each run starts in `words`.
+    index : ndarray of uint64, shape (n_blocks, n_groups, 2)
+        For each group of 64 neighbouring sources: a bit for each that has a row, and the number
+        of rows before.
+    rows : ndarray of uint32 or int64, shape (n_rows + 1, 2)
+        First run and first synapse of each row.
+    runs : ndarray of uint32, shape (n_runs,)
+        Channel in the high half, number of synapses in the low. Where there are more than 65 535
+        the next run has the same channel.
     words : ndarray, shape (n_synapses,)
         uint16 target within its block (CONSTANT, EXACT), or uint32 with the target in the low and
         the weight, divided by ``2**shift``, in the high half (DRAWN).
@@ -71,8 +81,9 @@ class SynapseTable:
     delays: NDArray[np.int32]
     receptors: NDArray[np.int32]
     weights: NDArray[np.int32]
-    n_rows: int
-    starts: NDArray[np.uint32] | NDArray[np.int64]
+    index: NDArray[np.uint64]
+    rows: NDArray[np.uint32] | NDArray[np.int64]
+    runs: NDArray[np.uint32]
     words: NDArray[np.uint16] | NDArray[np.uint32]
     exact: NDArray[np.int32]
     shift: int
@@ -88,9 +99,35 @@ class SynapseTable:
         return self.delays.size
 
     @property
+    def index_nbytes(self) -> int:
+        """Size in memory of what finds the synapses [B]."""
+        return self.index.nbytes + self.rows.nbytes + self.runs.nbytes
+
+    @property
     def nbytes(self) -> int:
         """Size in memory [B]."""
-        return self.words.nbytes + self.starts.nbytes + self.exact.nbytes
+        return self.words.nbytes + self.exact.nbytes + self.index_nbytes
+
+    def runs_of(self, block: int, source: int) -> Iterator[tuple[int, int, int]]:
+        """Yield channel, first synapse and the one after the last of each run of a row.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        source : int
+            Global id.
+        """
+        group, place = divmod(source, SOURCES_PER_GROUP)
+        bits, before = (int(word) for word in self.index[block, group])
+        if not bits >> place & 1:
+            return
+        row = before + (bits & (1 << place) - 1).bit_count()
+        begin = int(self.rows[row, 1])
+        for run in self.runs[int(self.rows[row, 0]) : int(self.rows[row + 1, 0])]:
+            end = begin + (int(run) & 0xFFFF)
+            yield int(run) >> 16, begin, end
+            begin = end
 
 
 @dataclass(frozen=True)

@@ -28,16 +28,9 @@ def synapses(shard):
 
 
 def _rows(shard, table):
-    starts = table.starts.astype(np.int64)
-    lengths = np.diff(starts)
-    assert starts[0] == 0
-    assert starts[-1] == table.words.size
-    assert (lengths >= 0).all()
-
-    # The runs lie in the order of block, source, channel
-    run = np.repeat(np.arange(lengths.size), lengths)
-    block, rest = np.divmod(run, table.n_rows * table.n_channels)
-    source, channel = np.divmod(rest, table.n_channels)
+    block, source, channel = (
+        np.array(column, dtype=np.int64) for column in _run_of_each_synapse(shard, table)
+    )
     words = table.words.astype(np.int64)
     rows = np.empty(words.size, SYNAPSE)
     rows["source"] = source
@@ -51,6 +44,23 @@ def _rows(shard, table):
     else:
         rows["weight"] = table.weights[channel]
     return rows
+
+
+def _run_of_each_synapse(shard, table):
+    """Return block, source and channel of each synapse, in the order in which they lie."""
+    found = [
+        (block, source, channel, begin, end)
+        for block in range(shard.blocks.size - 1)
+        for source in range(shard.network.n_neurons)
+        for channel, begin, end in table.runs_of(block, source)
+    ]
+    *runs, begin, end = np.array(found, dtype=np.int64).reshape(-1, 5).T
+    assert (begin[1:] == end[:-1]).all()
+    assert (end > begin).all()
+    assert begin.min(initial=0) == 0
+    assert end.max(initial=0) == table.words.size
+    assert table.rows[-1].tolist() == [len(found), table.words.size]
+    return [np.repeat(column, end - begin) for column in runs]
 
 
 def build(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.fixed_point import Form
 from simcore.jit import njit
-from simcore.kernels.cpu import history as past
+from simcore.kernels.cpu import calendar as diary
 from simcore.kernels.cpu import poisson, update
 from simcore.kernels.cpu.deliver import (
     Table,
@@ -23,6 +24,9 @@ from simcore.spikes import GID_BITS
 
 CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, ADMITTED = range(5)
 N_CURSORS = 5
+
+_CONSTANT, _DRAWN, _EXACT = int(Form.CONSTANT), int(Form.DRAWN), int(Form.EXACT)
+_GID_MASK = 2**GID_BITS - 1
 
 
 class Tables(NamedTuple):
@@ -39,9 +43,8 @@ class Constants(NamedTuple):
     seed: np.uint64
     gids: NDArray[np.int64]
     blocks: NDArray[np.int64]
-    max_delay: int
-    reached: NDArray[np.uint8]
     most_spikes: int
+    rows_per_spike: int
     segments: NDArray[np.void]
     segment_bounds: NDArray[np.int64]
     change_steps: NDArray[np.int64]
@@ -76,7 +79,7 @@ class State(NamedTuple):
 
 
 @njit
-def advance(begin, end, origin, remote, tables, c, state, history, words, samples, sample_rows):
+def advance(begin, end, origin, remote, tables, c, state, calendar, words, samples, sample_rows):
     """Advance a shard from step `begin` to `end`, or until a buffer is full.
 
     Parameters
@@ -93,8 +96,8 @@ def advance(begin, end, origin, remote, tables, c, state, history, words, sample
         What does not change.
     state : State
         What changes.
-    history : History
-        Spikes of the last steps.
+    calendar : Calendar
+        The synapses still to be delivered.
     words : ndarray of int64
         Receives the spikes, see `simcore.spikes`.
     samples : ndarray
@@ -105,31 +108,30 @@ def advance(begin, end, origin, remote, tables, c, state, history, words, sample
     Returns
     -------
     step : int
-        Where it stopped; less than `end` when the history or `words` has no room.
+        Where it stopped; less than `end` when the calendar or `words` has no room.
     count : int
         Number of spikes in `words`.
     """
-    if remote.size > 0 and state.cursors[ADMITTED] == 0:
-        live = past.n_live(history, begin, c.max_delay)
-        if live + remote.size + c.most_spikes > history.rows.size:
+    if state.cursors[ADMITTED] == 0:
+        if diary.room(calendar) < remote.size * c.rows_per_spike:
             return begin, 0
-        aside = np.empty(live, dtype=np.int64)
-        past.admit(history, origin, remote, begin, c.max_delay, c.reached, aside)
+        for word in remote:
+            _enter(word & _GID_MASK, origin + (word >> GID_BITS), tables, calendar)
     state.cursors[ADMITTED] = 1
 
     count = 0
     for step in range(begin, end):
-        room = min(history.rows.size - past.n_live(history, step, c.max_delay), words.size - count)
-        if room < c.most_spikes:
+        rows = c.most_spikes * c.rows_per_spike
+        if words.size - count < c.most_spikes or diary.room(calendar) < rows:
             return step, count
         _change_currents(step, c, state)
         _emit_trains(step, c, state)
         n_found = 0
         for b in range(c.blocks.size - 1):
             start = cycles()
-            deliver_constant(tables.constant, b, step, history, state.visits, state.arrived)
-            deliver_drawn(tables.drawn, b, step, history, state.visits, state.arrived)
-            deliver_exact(tables.exact, b, step, history, state.visits, state.arrived)
+            deliver_constant(tables.constant, b, step, calendar, state.visits, state.arrived)
+            deliver_drawn(tables.drawn, b, step, calendar, state.visits, state.arrived)
+            deliver_exact(tables.exact, b, step, calendar, state.visits, state.arrived)
             delivered = cycles()
             _stimulate(b, step, c, state)
             _update(b, c, state)
@@ -137,12 +139,24 @@ def advance(begin, end, origin, remote, tables, c, state, history, words, sample
             state.cursors[DELIVER_CYCLES] += delivered - start
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
         for i in range(n_found):
-            state.found[i] = c.gids[state.found[i]]
-            words[count + i] = (step - begin) << GID_BITS | state.found[i]
+            gid = c.gids[state.found[i]]
+            words[count + i] = (step - begin) << GID_BITS | gid
+            _enter(gid, step, tables, calendar)
         count += n_found
-        past.append(history, step, state.found, n_found, c.reached)
         _sample(step, c, state, samples, sample_rows)
     return end, count
+
+
+@njit
+def _enter(gid, step, tables, calendar):
+    """Enter all rows of a spike into the calendar."""
+    for b in range(calendar.slots.shape[1]):
+        if tables.constant.delays.size > 0:
+            diary.enter(calendar, _CONSTANT, b, tables.constant, gid, step)
+        if tables.drawn.delays.size > 0:
+            diary.enter(calendar, _DRAWN, b, tables.drawn, gid, step)
+        if tables.exact.delays.size > 0:
+            diary.enter(calendar, _EXACT, b, tables.exact, gid, step)
 
 
 @njit

@@ -12,8 +12,8 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.deliver import BATCH, Table, Visits, mark_reached
-from simcore.kernels.cpu.history import enlarge, make_history, n_live
+from simcore.kernels.cpu.calendar import LIVE, enlarge, make_calendar, room
+from simcore.kernels.cpu.deliver import BATCH, Table, Visits
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -37,7 +37,9 @@ class CpuBackend(Backend):
         self._constants = _constants(shard, plan, probes)
         most = self._constants.most_spikes
         self._state = _state(shard, plan, most)
-        self._history = make_history(2 * most + 64, shard.max_delay + 2)
+        n_blocks = shard.blocks.size - 1
+        cursors = (2 * most + 64) * self._constants.rows_per_spike
+        self._calendar = make_calendar(cursors, len(Form), n_blocks, shard.max_delay)
         self._words = np.zeros(2 * most + 64, dtype=np.int64)
         self._resting = plan.resting
         self._seconds = 0.0
@@ -53,7 +55,7 @@ class CpuBackend(Backend):
         step, count = self._run(epoch.begin, epoch.end, remote)
         words = self._words[:count].copy()
         while step < epoch.end:
-            self._grow(step, remote)
+            self._grow(remote)
             begin = step
             step, count = self._run(begin, epoch.end, remote)
             shifted = self._words[:count] + ((begin - epoch.begin) << GID_BITS)
@@ -88,15 +90,16 @@ class CpuBackend(Backend):
     def _run(self, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
         return loop.advance(
             begin, end, remote.origin, remote.words, self._tables, self._constants, self._state,
-            self._history, self._words, self._samples, (self._places, self._free),
+            self._calendar, self._words, self._samples, (self._places, self._free),
         )  # fmt: skip
 
-    def _grow(self, step: int, remote: Spikes) -> None:
-        """Make room in the history and in the buffer of spikes."""
-        most, max_delay = self._constants.most_spikes, self.shard.max_delay
-        needed = n_live(self._history, step, max_delay) + remote.size + most
-        if needed > self._history.rows.size:
-            self._history = enlarge(self._history, 2 * needed, step, max_delay)
+    def _grow(self, remote: Spikes) -> None:
+        """Make room in the calendar and in the buffer of spikes."""
+        c = self._constants
+        needed = (remote.size + c.most_spikes) * c.rows_per_spike
+        if room(self._calendar) < needed:
+            live = int(self._calendar.counts[LIVE])
+            self._calendar = enlarge(self._calendar, 2 * (live + needed))
         self._words = np.zeros(2 * self._words.size, dtype=np.int64)
 
     def _reserve_samples(self, epoch: Epoch) -> None:
@@ -127,25 +130,20 @@ class CpuBackend(Backend):
 def _tables(shard: Shard) -> loop.Tables:
     """Return the synapses by form; a table without channels where there are none of a form."""
     present = {t.form: t for t in shard.tables}
-    none, starts = np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.uint32)
+    none, rows = np.zeros(0, dtype=np.int32), np.zeros((1, 2), dtype=np.uint32)
+    index, runs = np.zeros((0, 0, 2), dtype=np.uint64), np.zeros(0, dtype=np.uint32)
     short, long = np.zeros(0, dtype=np.uint16), np.zeros(0, dtype=np.uint32)
     empty = {
-        form: Table(none, none, none, 0, starts, words, none, 0)
+        form: Table(none, none, none, index, rows, runs, words, none, 0)
         for form, words in ((Form.CONSTANT, short), (Form.DRAWN, long), (Form.EXACT, short))
     }
     full = {
-        form: Table(t.delays, t.receptors, t.weights, t.n_rows, t.starts, t.words, t.exact, t.shift)
+        form: Table(
+            t.delays, t.receptors, t.weights, t.index, t.rows, t.runs, t.words, t.exact, t.shift
+        )
         for form, t in present.items()
     }
     return loop.Tables(*(full.get(form, empty[form]) for form in Form))
-
-
-def _reached(shard: Shard) -> NDArray[np.uint8]:
-    """Return which sources have a synapse here, shape (n_neurons of the network,)."""
-    reached = np.zeros(shard.network.n_neurons, dtype=np.uint8)
-    for table in shard.tables:
-        mark_reached(table.starts, table.n_channels, reached)
-    return reached
 
 
 def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
@@ -166,9 +164,8 @@ def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Cons
         seed=np.uint64(shard.network.seed),
         gids=shard.neurons.gids,
         blocks=shard.blocks,
-        max_delay=shard.max_delay,
-        reached=_reached(shard),
         most_spikes=most,
+        rows_per_spike=len(shard.tables) * (shard.blocks.size - 1),
         segments=plan.segments,
         segment_bounds=np.searchsorted(plan.segments["block"], per_block),
         change_steps=steps,

@@ -1,9 +1,9 @@
 """Delivery of the synapses that are due in one step.
 
-Every spike of the last `max_delay` steps is visited once for each channel, in the step in which
-the channel's delay has passed. So all additions of a step go to the input of one block, which
-stays in the cache. Visits are made in batches: runs are looked up, and their synapses asked for,
-before the first of them is used.
+Every run of synapses is added to the input in the step in which it is due, see
+`simcore.kernels.cpu.calendar`. So all additions of a step go to the input of one block, which
+stays in the cache. Runs are visited in batches: the synapses of all are asked for before those of
+the first are used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.fixed_point import Form
 from simcore.jit import njit
+from simcore.kernels.cpu.calendar import NONE, move_on
 from simcore.kernels.cpu.intrinsics import prefetch
 
 BATCH = 32
@@ -29,8 +31,9 @@ class Table(NamedTuple):
     delays: NDArray[np.int32]
     receptors: NDArray[np.int32]
     weights: NDArray[np.int32]
-    n_rows: int
-    starts: NDArray[np.uint32] | NDArray[np.int64]
+    index: NDArray[np.uint64]
+    rows: NDArray[np.uint32] | NDArray[np.int64]
+    runs: NDArray[np.uint32]
     words: NDArray[np.uint16] | NDArray[np.uint32]
     exact: NDArray[np.int32]
     shift: int
@@ -44,41 +47,42 @@ class Visits(NamedTuple):
     end: NDArray[np.int64]
 
 
-def _deliverer(add_batch, per_line):
+def _deliverer(form, add_batch, per_line):
     """Return the function that delivers the synapses of one form.
 
     Parameters
     ----------
+    form : Form
+        Which.
     add_batch : callable
         Adds the synapses of a batch of visits to the input.
     per_line : int
         Synapses in a cache line.
     """
+    number = int(form)
 
     @njit
-    def deliver(table, block, step, history, visits, arrived):
-        n_channels = table.delays.size
-        base = block * table.n_rows * n_channels
-        n = 0
-        for channel in range(n_channels):
-            emitted = step - table.delays[channel]
-            if emitted < 0:
-                break
-            first = history.ends[(emitted - 1) & history.step_mask]
-            last = history.ends[emitted & history.step_mask]
-            for position in range(first, last):
-                run = base + history.rows[position & history.row_mask] * n_channels + channel
-                begin, end = table.starts[run], table.starts[run + 1]
-                if begin == end:
-                    continue
-                for line in range(LINES):
-                    prefetch(table.words, begin + line * per_line)
-                visits.channel[n], visits.begin[n], visits.end[n] = channel, begin, end
-                n += 1
-                if n == BATCH:
-                    add_batch(table, visits, n, arrived)
-                    n = 0
-        add_batch(table, visits, n, arrived)
+    def deliver(table, block, step, calendar, visits, arrived):
+        slot = step & (calendar.slots.shape[2] - 1)
+        due = calendar.slots[number, block, slot]
+        while due != NONE:
+            # Runs of one row that are due together come one after the other
+            calendar.slots[number, block, slot] = NONE
+            while due != NONE:
+                n = 0
+                while due != NONE and n < BATCH:
+                    cursor = calendar.cursors[due]
+                    begin, after = cursor.word, cursor.next
+                    for line in range(LINES):
+                        prefetch(table.words, begin + line * per_line)
+                    visits.begin[n] = begin
+                    visits.end[n] = begin + np.int64(cursor.head & _LOW)
+                    visits.channel[n] = cursor.head >> np.uint32(16)
+                    move_on(calendar, number, block, table, due)
+                    due = after
+                    n += 1
+                add_batch(table, visits, n, arrived)
+            due = calendar.slots[number, block, slot]
 
     return deliver
 
@@ -110,24 +114,6 @@ def _add_exact(table, visits, n, arrived):
             row[table.words[synapse]] += table.exact[synapse]
 
 
-deliver_constant = _deliverer(_add_constant, 32)
-deliver_drawn = _deliverer(_add_drawn, 16)
-deliver_exact = _deliverer(_add_exact, 32)
-
-
-@njit
-def mark_reached(starts, n_channels, reached):
-    """Mark the sources that have a synapse in any block.
-
-    Parameters
-    ----------
-    starts : ndarray
-        Of the `SynapseTable`.
-    n_channels : int
-        Number of channels.
-    reached : ndarray of uint8, shape (n_rows,)
-        Receives 1 for these sources.
-    """
-    for k in range((starts.size - 1) // n_channels):
-        if starts[k * n_channels] != starts[(k + 1) * n_channels]:
-            reached[k % reached.size] = 1
+deliver_constant = _deliverer(Form.CONSTANT, _add_constant, 32)
+deliver_drawn = _deliverer(Form.DRAWN, _add_drawn, 16)
+deliver_exact = _deliverer(Form.EXACT, _add_exact, 32)

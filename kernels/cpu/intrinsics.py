@@ -1,4 +1,4 @@
-"""Two instructions that Python has no name for."""
+"""Instructions that Python has no name for."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def cycles(typingctx):
         return builder.call(declared, [])
 
     return types.int64(), codegen
+
+
+@intrinsic
+def count_bits(typingctx, word):
+    """Return the number of bits of a uint64 that are set."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), codegen

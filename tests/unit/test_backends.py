@@ -143,8 +143,8 @@ class TestGrowth:
         assert differences(cut, plain) == []
 
     def test_buffers_start_small(self, monkeypatch):
-        make, grow, grown = cpu.make_history, cpu.CpuBackend._grow, []
-        monkeypatch.setattr(cpu, "make_history", lambda rows, steps: make(1, steps))
+        make, grow, grown = cpu.make_calendar, cpu.CpuBackend._grow, []
+        monkeypatch.setattr(cpu, "make_calendar", lambda capacity, *given: make(1, *given))
         monkeypatch.setattr(
             cpu.CpuBackend, "_grow", lambda self, *given: grown.append(1) or grow(self, *given)
         )
@@ -214,7 +214,7 @@ class TestRemoteSpikes:
         assert same_bits(together, expected().V_m)
 
     @pytest.mark.parametrize("backend", BACKENDS)
-    def test_more_than_the_history_holds(self, backend):
+    def test_more_than_the_calendar_holds(self, backend):
         net = sc.Network()
         net.population("far", 20_000, sc.LIF())
         E = net.population("E", 4, sc.LIF(tau_m=1e9, V_th=1e9))

@@ -109,8 +109,10 @@ def test_tables_are_sorted(largest, monkeypatch):
         assert (np.diff(table.delays) >= 0).all()
         channels = np.stack([table.delays, table.receptors, table.weights])
         assert np.unique(channels, axis=1).shape == (3, table.n_channels)
-        n_runs = (shard.blocks.size - 1) * NETWORK.n_neurons * table.n_channels
-        assert table.starts.size == n_runs + 1
+        for block in range(shard.blocks.size - 1):
+            for source in range(NETWORK.n_neurons):
+                row = [channel for channel, _, _ in table.runs_of(block, source)]
+                assert row == sorted(set(row))
 
 
 def test_weights_of_one_projection_are_sorted_by_target():
@@ -120,8 +122,34 @@ def test_weights_of_one_projection_are_sorted_by_target():
     (table,) = build(net).tables
 
     targets = (table.words & 0xFFFF).astype(int)
-    runs = [targets[i:j] for i, j in zip(table.starts[:-1], table.starts[1:], strict=True)]
+    runs = [targets[i:j] for source in range(70) for _, i, j in table.runs_of(0, source)]
+    assert sum(run.size for run in runs) == table.n_synapses
     assert all((np.diff(run) >= 0).all() for run in runs)
+
+
+def test_very_many_synapses_of_one_pair():
+    net = sc.Network(seed=3)
+    a, b = net.population("a", 1, sc.PoissonSource(1.0)), net.population("b", 2, sc.LIF())
+    net.connect(a, b, sc.FixedIndegree(100_000), weight=1e-3, delay=0.1)
+    (table,) = build(net).tables
+
+    lengths = [end - begin for channel, begin, end in table.runs_of(0, 0) if channel == 0]
+    assert lengths == [65_535, 65_535, 65_535, 200_000 - 3 * 65_535]
+
+
+def test_sources_without_synapses_take_two_bits():
+    net = sc.Network(seed=3)
+    a = net.population("a", 64_000, sc.PoissonSource(1.0))
+    b = net.population("b", 1, sc.LIF())
+    net.connect(a[63_000:], b, sc.AllToAll(), weight=1.0, delay=0.1)
+    (table,) = build(net).tables
+
+    assert table.rows.shape == (1001, 2)
+    assert table.runs.size == 1000
+    assert table.index.nbytes == pytest.approx(64_000 / 4, rel=0.01)
+    assert [list(table.runs_of(0, source)) for source in (62_999, 63_000, 63_999, 64_000)] == [
+        [], [(0, 0, 1)], [(0, 999, 1000)], []
+    ]  # fmt: skip
 
 
 def test_progress_is_reported():
