@@ -97,7 +97,10 @@ def build_shard(
         blocks=blocks,
         tables=tuple(tables),
         min_remote_delay=min(
-            (int(shortest_remote(t.index, t.rows, t.runs, neurons.gids, t.delays)) for t in tables),
+            (
+                int(shortest_remote(t.sources, t.rows, t.runs, neurons.gids, t.delays))
+                for t in tables
+            ),
             default=2**62,
         ),
         max_delay=max_delay,
@@ -151,13 +154,13 @@ def _table(
             projection.visit(int(form), blocks[b : b + 2], arrays)
             step(1.0 / n_blocks)
         found.append(sort_buckets(own, offset, n_sources, bits, n_channels, words, exact, keys))
-    found_index, rows, runs = _join(found, words.size)
+    sources, rows, runs = _join(found, words.size)
     return SynapseTable(
         form=form,
         delays=delays,
         receptors=receptors,
         weights=weights,
-        index=found_index,
+        sources=sources,
         rows=rows,
         runs=runs,
         words=words,
@@ -169,16 +172,16 @@ def _table(
 def _join(
     found: list[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32]]], n_synapses: int
 ) -> tuple[NDArray[np.uint64], NDArray[Any], NDArray[np.uint32]]:
-    """Return index, rows and runs of all blocks from those of each."""
-    index = np.stack([index for index, _, _ in found])
+    """Return sources, rows and runs of all blocks from those of each."""
+    sources = np.stack([sources for sources, _, _ in found])
     n_rows = np.cumsum([0, *(rows.shape[0] for _, rows, _ in found)])
     n_runs = np.cumsum([0, *(runs.size for _, _, runs in found)])
-    index[:, :, 1] += n_rows[:-1, None].astype(np.uint64)
+    sources[:, :, 1] += n_rows[:-1, None].astype(np.uint64)
     joined = np.empty((n_rows[-1] + 1, 2), dtype=np.uint32 if n_synapses < 2**32 else np.int64)
     for b, (_, rows, _) in enumerate(found):
         joined[n_rows[b] : n_rows[b + 1]] = rows + np.array([n_runs[b], 0])
     joined[-1] = n_runs[-1], n_synapses
-    return index, joined, np.concatenate([runs for _, _, runs in found])
+    return sources, joined, np.concatenate([runs for _, _, runs in found])
 
 
 def _share(neurons: LocalNeurons, recipe: Recipe) -> float:

@@ -60,7 +60,7 @@ class SynapseTable:
         How weights are kept.
     delays, receptors, weights : ndarray of int32, shape (n_channels,)
         Delay in steps, receptor, and weight in quanta (form CONSTANT, else 0); ascending delay.
-    index : ndarray of uint64, shape (n_blocks, n_groups, 2)
+    sources : ndarray of uint64, shape (n_blocks, n_groups, 2)
         For each group of 64 neighbouring sources: a bit for each that has a row, and the number
         of rows before.
     rows : ndarray of uint32 or int64, shape (n_rows + 1, 2)
@@ -81,7 +81,7 @@ class SynapseTable:
     delays: NDArray[np.int32]
     receptors: NDArray[np.int32]
     weights: NDArray[np.int32]
-    index: NDArray[np.uint64]
+    sources: NDArray[np.uint64]
     rows: NDArray[np.uint32] | NDArray[np.int64]
     runs: NDArray[np.uint32]
     words: NDArray[np.uint16] | NDArray[np.uint32]
@@ -101,7 +101,7 @@ class SynapseTable:
     @property
     def index_nbytes(self) -> int:
         """Size in memory of what finds the synapses [B]."""
-        return self.index.nbytes + self.rows.nbytes + self.runs.nbytes
+        return self.sources.nbytes + self.rows.nbytes + self.runs.nbytes
 
     @property
     def nbytes(self) -> int:
@@ -119,7 +119,7 @@ class SynapseTable:
             Global id.
         """
         group, place = divmod(source, SOURCES_PER_GROUP)
-        bits, before = (int(word) for word in self.index[block, group])
+        bits, before = (int(word) for word in self.sources[block, group])
         if not bits >> place & 1:
             return
         row = before + (bits & (1 << place) - 1).bit_count()

@@ -131,15 +131,15 @@ def _tables(shard: Shard) -> loop.Tables:
     """Return the synapses by form; a table without channels where there are none of a form."""
     present = {t.form: t for t in shard.tables}
     none, rows = np.zeros(0, dtype=np.int32), np.zeros((1, 2), dtype=np.uint32)
-    index, runs = np.zeros((0, 0, 2), dtype=np.uint64), np.zeros(0, dtype=np.uint32)
+    sources, runs = np.zeros((0, 0, 2), dtype=np.uint64), np.zeros(0, dtype=np.uint32)
     short, long = np.zeros(0, dtype=np.uint16), np.zeros(0, dtype=np.uint32)
     empty = {
-        form: Table(none, none, none, index, rows, runs, words, none, 0)
+        form: Table(none, none, none, sources, rows, runs, words, none, 0)
         for form, words in ((Form.CONSTANT, short), (Form.DRAWN, long), (Form.EXACT, short))
     }
     full = {
         form: Table(
-            t.delays, t.receptors, t.weights, t.index, t.rows, t.runs, t.words, t.exact, t.shift
+            t.delays, t.receptors, t.weights, t.sources, t.rows, t.runs, t.words, t.exact, t.shift
         )
         for form, t in present.items()
     }

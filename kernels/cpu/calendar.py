@@ -100,11 +100,11 @@ def enter(calendar, form, block, table, source, emitted):
     emitted : int
         Step of the spike.
     """
-    bits = table.index[block, source >> 6, 0]
+    bits = table.sources[block, source >> 6, 0]
     mask = np.uint64(1) << np.uint64(source & 63)
     if bits & mask == np.uint64(0):
         return
-    row = np.int64(table.index[block, source >> 6, 1]) + count_bits(bits & (mask - np.uint64(1)))
+    row = np.int64(table.sources[block, source >> 6, 1]) + count_bits(bits & (mask - np.uint64(1)))
 
     # Take a cursor
     counts = calendar.counts

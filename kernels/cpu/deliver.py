@@ -31,7 +31,7 @@ class Table(NamedTuple):
     delays: NDArray[np.int32]
     receptors: NDArray[np.int32]
     weights: NDArray[np.int32]
-    index: NDArray[np.uint64]
+    sources: NDArray[np.uint64]
     rows: NDArray[np.uint32] | NDArray[np.int64]
     runs: NDArray[np.uint32]
     words: NDArray[np.uint16] | NDArray[np.uint32]

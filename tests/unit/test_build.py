@@ -146,7 +146,7 @@ def test_sources_without_synapses_take_two_bits():
 
     assert table.rows.shape == (1001, 2)
     assert table.runs.size == 1000
-    assert table.index.nbytes == pytest.approx(64_000 / 4, rel=0.01)
+    assert table.sources.nbytes == pytest.approx(64_000 / 4, rel=0.01)
     assert [list(table.runs_of(0, source)) for source in (62_999, 63_000, 63_999, 64_000)] == [
         [], [(0, 0, 1)], [(0, 999, 1000)], []
     ]  # fmt: skip
