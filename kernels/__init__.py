@@ -1,20 +1,37 @@
 """The arithmetic of a step, behind one contract."""
 
+from collections.abc import Sequence
+
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
 from simcore.shard import Shard
 
 BACKENDS = ("cpu", "reference")
 
-__all__ = ["BACKENDS", "Backend", "Probe", "check_backend", "make_backend", "needs_compilation"]
+MAX_THREADS = 1024
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Probe",
+    "check_backend",
+    "make_backend",
+    "make_threaded_backend",
+    "needs_compilation",
+]
 
 
-def check_backend(name: str, precision: str) -> None:
-    """Raise `ConfigError` unless there is a backend and a precision of these names."""
+def check_backend(name: str, precision: str, threads: int = 1) -> None:
+    """Raise `ConfigError` unless there is such a backend, for this precision and many threads."""
     valid = ", ".join(("auto", *BACKENDS))
     require(name in ("auto", *BACKENDS), "backend", name, f"one of {valid}", error=ConfigError)
     known = precision in ("float64", "float32")
     require(known, "precision", precision, "float64 or float32", error=ConfigError)
+    valid = f"a whole number from 1 to {MAX_THREADS}"
+    whole = isinstance(threads, int) and 1 <= threads <= MAX_THREADS
+    require(whole, "threads", threads, valid, error=ConfigError)
+    alone = threads == 1 or name != "reference"
+    require(alone, "threads", threads, "1 with the backend 'reference'", error=ConfigError)
 
 
 def needs_compilation(name: str) -> bool:
@@ -55,3 +72,35 @@ def make_backend(
     from simcore.kernels.cpu.backend import CpuBackend
 
     return CpuBackend(shard, probes, precision)
+
+
+def make_threaded_backend(
+    name: str,
+    shards: Sequence[Shard],
+    probes: Sequence[tuple[Probe, ...]],
+    precision: str = "float64",
+) -> Backend:
+    """Return the backend of that name for the shards of a rank, each with a thread of its own.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu"}
+        The backend; "reference" as well where there is one shard.
+    shards : sequence of Shard
+        What the rank owns.
+    probes : sequence of tuple of Probe
+        What to sample of each shard.
+    precision : {"float64", "float32"}
+        Type of the state.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such backend or precision.
+    """
+    check_backend(name, precision, len(shards))
+    if len(shards) == 1:
+        return make_backend(name, shards[0], probes[0], precision)
+    from simcore.kernels.cpu.threads import ThreadedCpuBackend
+
+    return ThreadedCpuBackend(shards, probes, precision)

@@ -94,5 +94,5 @@ class Backend(ABC):
         """Do once what would otherwise delay the first epoch, such as compiling."""
 
     def phase_seconds(self) -> dict[str, float]:
-        """Return the time spent so far in the phases "deliver" and "update" [s]."""
+        """Return the time spent so far in the phases "deliver", "update" and "waiting" [s]."""
         return {"deliver": 0.0, "update": 0.0}

@@ -1,6 +1,6 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
-from simcore.partition.build import build_shard
+from simcore.partition.build import build_shard, build_shards
 from simcore.partition.estimate import Estimate, estimate
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
@@ -14,6 +14,7 @@ __all__ = [
     "RangePartition",
     "SpikeExchange",
     "build_shard",
+    "build_shards",
     "check_partitioner",
     "estimate",
     "partition",

@@ -7,6 +7,7 @@ drawn twice: once to count, once to keep.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,45 @@ Report = Callable[[float], None]
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[np.int32], NDArray[np.uint16]]
 
 
+def build_shards(
+    network: Network,
+    partition: Partition,
+    parts: range,
+    dt: float,
+    report: Report = lambda share: None,
+    points: FixedPoint | None = None,
+) -> tuple[Shard, ...]:
+    """Build the shards of one rank, each in a thread of its own.
+
+    Parameters
+    ----------
+    network, partition, dt, report, points
+        See `build_shard`.
+    parts : range
+        Whose shards.
+
+    Returns
+    -------
+    tuple of Shard
+
+    Raises
+    ------
+    ModelError, CapacityError
+        When the description cannot be built.
+    """
+    points = points or fixed_point(network, dt)
+    together = np.sort(np.concatenate([partition.gids(part) for part in parts]))
+
+    def build(part: int) -> Shard:
+        own = report if part == parts[0] else (lambda share: None)
+        return build_shard(network, partition, part, dt, own, points, together)
+
+    if len(parts) == 1:
+        return (build(parts[0]),)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return tuple(pool.map(build, parts))
+
+
 def build_shard(
     network: Network,
     partition: Partition,
@@ -47,8 +87,9 @@ def build_shard(
     dt: float,
     report: Report = lambda share: None,
     points: FixedPoint | None = None,
+    together: NDArray[np.int64] | None = None,
 ) -> Shard:
-    """Build the shard of one rank.
+    """Build the shard of one rank, or of one thread of a rank.
 
     Parameters
     ----------
@@ -64,6 +105,8 @@ def build_shard(
         Called now and then with the share that is done, from 0 to 1.
     points : FixedPoint, optional
         The weights of the network as whole numbers, where they are at hand.
+    together : ndarray of int64, optional
+        Ascending global ids of all neurons of the rank, where it has other shards.
 
     Returns
     -------
@@ -96,13 +139,8 @@ def build_shard(
         neurons=neurons,
         blocks=blocks,
         tables=tuple(tables),
-        min_remote_delay=min(
-            (
-                int(shortest_remote(t.sources, t.rows, t.runs, neurons.gids, t.delays))
-                for t in tables
-            ),
-            default=2**62,
-        ),
+        min_remote_delay=_shortest(tables, neurons.gids if together is None else together),
+        min_other_delay=_shortest(tables, neurons.gids),
         max_delay=max_delay,
     )
 
@@ -317,6 +355,12 @@ def _check_indegrees(recipe: Recipe, indegrees: NDArray[np.int64]) -> None:
 def _size(neurons: LocalNeurons, gid_range: tuple[int, int]) -> int:
     begin, end = neurons.lid_range(gid_range)
     return end - begin
+
+
+def _shortest(tables: list[SynapseTable], gids: NDArray[np.int64]) -> int:
+    """Return the shortest delay of a synapse whose source is not in the sorted `gids`."""
+    found = [shortest_remote(t.sources, t.rows, t.runs, gids, t.delays) for t in tables]
+    return min(map(int, found), default=2**62)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,12 @@ class Estimate:
 
 
 def estimate(
-    network: Network, points: FixedPoint, n_local: int, dt: float, backend: str = "cpu"
+    network: Network,
+    points: FixedPoint,
+    n_local: int,
+    dt: float,
+    backend: str = "cpu",
+    threads: int = 1,
 ) -> Estimate:
     """Estimate the memory that a rank needs at its peak.
 
@@ -90,6 +96,8 @@ def estimate(
         Time step [ms].
     backend : {"auto", "cpu", "reference"}
         The arithmetic.
+    threads : int
+        Threads of the rank; each has a shard of its own.
 
     Returns
     -------
@@ -100,6 +108,10 @@ def estimate(
     ModelError, CapacityError
         When a delay does not fit the time step.
     """
+    if threads > 1:
+        part = estimate(network, points, -(-n_local // threads), dt, backend)
+        grown = (threads * getattr(part, f.name) for f in dataclasses.fields(part)[1:])
+        return Estimate(part.rank, *grown)
     if n_local == 0:
         return Estimate(_RANK, 0.0, 0.0, 0.0, 0.0, 0.0)
     receptors = max((p.n_receptors for p in network.populations), default=1)

@@ -43,6 +43,8 @@ numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
 def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Compile a function at its first call, or load what was compiled before.
 
+    It runs beside other Python threads.
+
     Parameters
     ----------
     function : callable, optional
@@ -50,7 +52,7 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     **options
         Options of ``numba.njit``.
     """
-    decorate = numba.njit(cache=True, **options)
+    decorate = numba.njit(cache=True, nogil=True, **options)
     return decorate if function is None else decorate(function)
 
 

@@ -150,6 +150,8 @@ class Shard:
         The synapses, one table per form in use.
     min_remote_delay : int
         Shortest delay of a synapse from another rank [steps]; 2**62 without any.
+    min_other_delay : int
+        Shortest delay of a synapse from outside the shard; less where the rank has other shards.
     max_delay : int
         Longest delay in the whole network [steps], at least 1.
     """
@@ -161,6 +163,7 @@ class Shard:
     blocks: NDArray[np.int64]
     tables: tuple[SynapseTable, ...]
     min_remote_delay: int
+    min_other_delay: int
     max_delay: int
 
     @property

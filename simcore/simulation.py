@@ -19,6 +19,7 @@ from simcore.fixed_point import FixedPoint, fixed_point
 from simcore.memory import peak_bytes, require_memory
 from simcore.network import Network
 from simcore.progress import Progress
+from simcore.shard import LocalNeurons
 from simcore.timers import Timers
 
 if TYPE_CHECKING:
@@ -53,13 +54,17 @@ class Simulation:
         Type of the state.
     progress : Progress, optional
         Where to report how far it is.
+    threads : int
+        Threads of this rank.
 
     Attributes
     ----------
-    shard : Shard
-        What this rank owns.
+    shards : tuple of Shard
+        What this rank owns, one shard for each thread.
+    neurons : LocalNeurons
+        The neurons of all of them.
     backend : Backend
-        The state of the shard.
+        The state of the shards.
     epoch_steps : int
         Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks.
     step : int
@@ -75,10 +80,11 @@ class Simulation:
         partitioner: str = "balanced",
         precision: str = "float64",
         progress: Progress | None = None,
+        threads: int = 1,
     ) -> None:
         from simcore.io.recorder import probes
-        from simcore.kernels import Probe, make_backend, needs_compilation
-        from simcore.partition import SpikeExchange, build_shard, estimate, partition
+        from simcore.kernels import Probe, make_threaded_backend, needs_compilation
+        from simcore.partition import SpikeExchange, build_shards, estimate, partition
 
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.comm = world() if comm is None else comm
@@ -90,19 +96,26 @@ class Simulation:
         with self.timers("build"):
             with fail_together(self.comm):
                 points = fixed_point(network, dt)
-                division = partition(network, self.comm.size, partitioner)
-                n_local = division.gids(self.comm.rank).size
-                needed = estimate(network, points, n_local, dt, backend).total
+                division = partition(network, self.comm.size * threads, partitioner)
+                parts = range(self.comm.rank * threads, (self.comm.rank + 1) * threads)
+                gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
+                self.neurons = LocalNeurons(gids)
+                needed = estimate(network, points, gids.size, dt, backend, threads).total
             _require_agreement(self.comm, network, points, dt)
             require_memory(self.comm, platform.node(), needed)
             with fail_together(self.comm):
-                self.shard = build_shard(
-                    network, division, self.comm.rank, dt, self.progress.building, points
+                self.shards = build_shards(
+                    network, division, parts, dt, self.progress.building, points
                 )
-                sampled = [Probe(*p) for p in probes(network, self.shard.neurons, self.clock)]
-                self.backend: Backend = make_backend(backend, self.shard, tuple(sampled), precision)
+                sampled = [
+                    tuple(Probe(*p) for p in probes(network, shard.neurons, self.clock))
+                    for shard in self.shards
+                ]
+                self.backend: Backend = make_threaded_backend(
+                    backend, self.shards, sampled, precision
+                )
         self.exchange = SpikeExchange(self.comm)
-        shortest = self.comm.allreduce_min(self.shard.min_remote_delay)
+        shortest = self.comm.allreduce_min(min(s.min_remote_delay for s in self.shards))
         self.epoch_steps = min(shortest, _LONGEST_EPOCH)
         self.step = 0
 
@@ -148,6 +161,7 @@ def simulate(
     precision: str = "float64",
     record_from: float = 0.0,
     progress: bool | Progress = False,
+    threads: int = 1,
     comm: Comm | None = None,
     options: dict[str, Any] | None = None,
 ) -> Run:
@@ -175,6 +189,8 @@ def simulate(
         Model time from which on is recorded [ms].
     progress : bool or Progress
         Whether, or where, to report progress.
+    threads : int
+        Threads of each rank, at most as many as it has cores.
     comm : Comm, optional
         The ranks; those this process was started with if left out.
     options : dict, optional
@@ -194,7 +210,7 @@ def simulate(
     from simcore.kernels import check_backend
     from simcore.partition import check_partitioner
 
-    check_backend(backend, precision)
+    check_backend(backend, precision, threads)
     check_partitioner(partitioner)
     comm = world() if comm is None else comm
     if not isinstance(progress, Progress):
@@ -214,15 +230,16 @@ def simulate(
         "partitioner": partitioner,
         "precision": precision,
         "n_ranks": comm.size,
+        "threads": threads,
         "hosts": hosts,
         **(options or {}),
     }
     with fail_together(comm):
         if comm.rank == 0 and output is not None:
             check_output(output, overwrite)
-    simulation = Simulation(network, dt, comm, backend, partitioner, precision, progress)
+    simulation = Simulation(network, dt, comm, backend, partitioner, precision, progress, threads)
     _report_build(simulation)
-    config["weights"] = simulation.shard.fixed_point.describe(network)
+    config["weights"] = simulation.shards[0].fixed_point.describe(network)
 
     with ExitStack() as stack:
         writer = None
@@ -232,7 +249,7 @@ def simulate(
                 writer = stack.enter_context(RunWriter(path, network, clock, config, overwrite))
         flush = max(simulation.epoch_steps, round(_FLUSH_INTERVAL / dt))
         recorder = Recorder(
-            network, clock, simulation.shard.neurons, comm, writer, simulation.backend, first, flush
+            network, clock, simulation.neurons, comm, writer, simulation.backend, first, flush
         )
         _run(simulation, recorder, duration)
         _finish(simulation, recorder, writer)
@@ -260,7 +277,7 @@ def _require_agreement(comm: Comm, network: Network, points: FixedPoint, dt: flo
 def _report_build(simulation: Simulation) -> None:
     """Compile, wait for all ranks, and say what was built."""
     simulation.warm_up()
-    synapses = np.array([simulation.shard.n_synapses], dtype=np.int64)
+    synapses = np.array([sum(s.n_synapses for s in simulation.shards)], dtype=np.int64)
     total = int(simulation.comm.allreduce_sum(synapses)[0])
     seconds = simulation.timers.seconds["build"]
     simulation.progress.built(seconds, simulation.network.n_neurons, total)
@@ -281,7 +298,7 @@ def _run(simulation: Simulation, recorder: Recorder, duration: float) -> None:
 
 def _finish(simulation: Simulation, recorder: Recorder, writer: RunWriter | None) -> None:
     """Write the results of the run: timers, and what each rank owned."""
-    comm, shard, timers = simulation.comm, simulation.shard, simulation.timers
+    comm, shards, timers = simulation.comm, simulation.shards, simulation.timers
     timers.add("record", recorder.seconds)
     for phase, seconds in simulation.backend.phase_seconds().items():
         timers.add(phase, seconds)
@@ -289,7 +306,8 @@ def _finish(simulation: Simulation, recorder: Recorder, writer: RunWriter | None
     timers.add("exchange", exchange.seconds * (1.0 - exchange.waiting_share))
     timers.add("waiting", exchange.seconds * exchange.waiting_share)
     gathered = timers.gather(comm)
-    owned = comm.gather((shard.neurons.size, shard.n_synapses, shard.nbytes, peak_bytes()))
+    n_synapses, nbytes = sum(s.n_synapses for s in shards), sum(s.nbytes for s in shards)
+    owned = comm.gather((simulation.neurons.size, n_synapses, nbytes, peak_bytes()))
     with fail_together(comm):
         if writer is not None:
             names = ("n_neurons", "n_synapses", "bytes", "peak_bytes")

@@ -12,8 +12,8 @@ from simcore.clock import Clock, Epoch
 from simcore.comm import SerialComm
 from simcore.fixed_point import Form
 from simcore.io.recorder import probes
-from simcore.kernels import Probe, make_backend
-from simcore.partition import build_shard, partition
+from simcore.kernels import Probe, make_threaded_backend
+from simcore.partition import build_shard, build_shards, partition
 from simcore.spikes import NO_SPIKES
 
 SYNAPSE = np.dtype([(n, np.int64) for n in ("source", "target", "delay", "receptor", "weight")])
@@ -91,11 +91,19 @@ class Result:
         return np.bincount(populations, minlength=len(firsts)).tolist()
 
 
-def advance(network, steps, backend="cpu", precision="float64", epochs=None, shard=None, dt=0.1):
+def make_run(network, backend="cpu", precision="float64", shards=None, dt=0.1, threads=1):
+    """Return a backend that has the whole network, with the probes of its records."""
+    if shards is None:
+        shards = build_shards(network, partition(network, threads), range(threads), dt)
+    sampled = [
+        tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(dt))) for shard in shards
+    ]
+    return make_threaded_backend(backend, shards, sampled, precision)
+
+
+def advance(network, steps, backend="cpu", precision="float64", epochs=None, shard=None, **options):
     """Advance a network alone, in epochs of given lengths; return a `Result`."""
-    shard = build(network, dt=dt) if shard is None else shard
-    sampled = [Probe(*p) for p in probes(network, shard.neurons, Clock(dt))]
-    run = make_backend(backend, shard, tuple(sampled), precision)
+    run = make_run(network, backend, precision, shard and (shard,), **options)
     bounds = np.cumsum([0, *epochs]) if epochs is not None else [*range(0, steps, 1000), steps]
     assert bounds[-1] == steps
     spikes, samples = [], []

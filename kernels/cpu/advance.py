@@ -11,6 +11,7 @@ from simcore.fixed_point import Form
 from simcore.jit import njit
 from simcore.kernels.cpu import calendar as diary
 from simcore.kernels.cpu import poisson, update
+from simcore.kernels.cpu import team as crew
 from simcore.kernels.cpu.deliver import (
     Table,
     Visits,
@@ -18,11 +19,11 @@ from simcore.kernels.cpu.deliver import (
     deliver_drawn,
     deliver_exact,
 )
-from simcore.kernels.cpu.intrinsics import cycles
+from simcore.kernels.cpu.intrinsics import cycles, load
 from simcore.kernels.plan import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW
 from simcore.spikes import GID_BITS
 
-CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, ADMITTED = range(5)
+CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, WAIT_CYCLES = range(5)
 N_CURSORS = 5
 
 _CONSTANT, _DRAWN, _EXACT = int(Form.CONSTANT), int(Form.DRAWN), int(Form.EXACT)
@@ -79,11 +80,15 @@ class State(NamedTuple):
 
 
 @njit
-def advance(begin, end, origin, remote, tables, c, state, calendar, words, samples, sample_rows):
-    """Advance a shard from step `begin` to `end`, or until a buffer is full.
+def advance(number, begin, end, origin, remote, tables, c, state, calendar, samples, rows, team):
+    """Advance a shard from step `begin` to `end`, or until there is no room for more spikes.
+
+    The spikes are in the words of the team for this thread and an epoch of this number.
 
     Parameters
     ----------
+    number : int
+        Number of the epoch.
     begin, end : int
         The steps to take.
     origin : int
@@ -97,33 +102,32 @@ def advance(begin, end, origin, remote, tables, c, state, calendar, words, sampl
     state : State
         What changes.
     calendar : Calendar
-        The synapses still to be delivered.
-    words : ndarray of int64
-        Receives the spikes, see `simcore.spikes`.
+        The synapses still to be delivered; not to be used again.
     samples : ndarray
         Receives sampled potentials, for each probe at its own place.
-    sample_rows : (ndarray of int64, ndarray of int64)
+    rows : (ndarray of int64, ndarray of int64)
         For each probe, where the next row of samples goes, and rows still free.
+    team : Team
+        Other threads that advance other shards of this rank.
 
     Returns
     -------
     step : int
-        Where it stopped; less than `end` when the calendar or `words` has no room.
+        Where it stopped; less than `end` when there is no room for another step.
     count : int
-        Number of spikes in `words`.
+        Number of spikes.
+    calendar : Calendar
+        The synapses still to be delivered.
     """
-    if state.cursors[ADMITTED] == 0:
-        if diary.room(calendar) < remote.size * c.rows_per_spike:
-            return begin, 0
-        for word in remote:
-            _enter(word & _GID_MASK, origin + (word >> GID_BITS), tables, calendar)
-    state.cursors[ADMITTED] = 1
+    calendar = diary.with_room(calendar, remote.size * c.rows_per_spike)
+    for word in remote:
+        _enter(word & _GID_MASK, origin + (word >> GID_BITS), tables, calendar)
+    for member in range(team.size):
+        team.seen[member] = 0
 
+    words = team.words[number & 1, team.member]
     count = 0
     for step in range(begin, end):
-        rows = c.most_spikes * c.rows_per_spike
-        if words.size - count < c.most_spikes or diary.room(calendar) < rows:
-            return step, count
         _change_currents(step, c, state)
         _emit_trains(step, c, state)
         n_found = 0
@@ -138,13 +142,81 @@ def advance(begin, end, origin, remote, tables, c, state, calendar, words, sampl
             n_found = _collect(b, c, state, n_found)
             state.cursors[DELIVER_CYCLES] += delivered - start
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
+        calendar = diary.with_room(calendar, n_found * c.rows_per_spike)
         for i in range(n_found):
             gid = c.gids[state.found[i]]
             words[count + i] = (step - begin) << GID_BITS | gid
             _enter(gid, step, tables, calendar)
         count += n_found
-        _sample(step, c, state, samples, sample_rows)
-    return end, count
+        _sample(step, c, state, samples, rows)
+
+        if team.size == 1:
+            if words.size - count < c.most_spikes:
+                return step + 1, count, calendar
+        elif step + 1 == end or (step + 1 - begin) % team.interval == 0:
+            full, calendar = _meet(number, begin, count, tables, c, state, calendar, team)
+            if full:
+                return step + 1, count, calendar
+    return end, count, calendar
+
+
+@njit
+def serve(last, tables, c, state, calendar, samples, rows, team):
+    """Advance a shard whenever the first thread of the team asks; return when none asks.
+
+    Parameters
+    ----------
+    last : int
+        Number of the last epoch.
+    tables, c, state, calendar, samples, rows, team
+        See `advance`.
+
+    Returns
+    -------
+    calendar : Calendar
+        The synapses still to be delivered.
+    """
+    while True:
+        number = crew.wait_for_mail(team, last)
+        if number == crew.LEAVE:
+            crew.leave(team)
+        if number < 0:
+            return calendar
+        last = number
+        orders = team.orders
+        _, _, calendar = advance(
+            number, orders[0], orders[1], orders[2], team.remote[: orders[3]], tables, c, state,
+            calendar, samples, rows, team,
+        )  # fmt: skip
+
+
+@njit
+def _meet(number, begin, count, tables, c, state, calendar, team):
+    """Exchange spikes with the other threads; return whether one of them has no more room."""
+    start = cycles()
+    half = load(team.barrier, crew.LINE) & 1
+    post = team.posts[half, team.member]
+    post[crew.COUNT] = count
+    post[crew.FULL] = team.words.shape[2] - count < team.interval * c.most_spikes
+    crew.meet(team)
+    state.cursors[WAIT_CYCLES] += cycles() - start
+
+    start = cycles()
+    full = False
+    new = 0
+    for member in range(team.size):
+        full |= team.posts[half, member, crew.FULL] != 0
+        new += team.posts[half, member, crew.COUNT] - team.seen[member]
+    calendar = diary.with_room(calendar, new * c.rows_per_spike)
+    for member in range(team.size):
+        posted = team.posts[half, member, crew.COUNT]
+        if member != team.member:
+            theirs = team.words[number & 1, member]
+            for i in range(team.seen[member], posted):
+                _enter(theirs[i] & _GID_MASK, begin + (theirs[i] >> GID_BITS), tables, calendar)
+        team.seen[member] = posted
+    state.cursors[DELIVER_CYCLES] += cycles() - start
+    return full, calendar
 
 
 @njit

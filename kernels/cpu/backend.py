@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.calendar import LIVE, enlarge, make_calendar, room
+from simcore.kernels.cpu.calendar import make_calendar
 from simcore.kernels.cpu.deliver import BATCH, Table, Visits
+from simcore.kernels.cpu.team import make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -35,13 +37,12 @@ class CpuBackend(Backend):
         require(longest < 2**15, "t_ref [steps]", longest, "below 32768", error=CapacityError)
         self._tables = _tables(shard)
         self._constants = _constants(shard, plan, probes)
-        most = self._constants.most_spikes
-        self._state = _state(shard, plan, most)
-        n_blocks = shard.blocks.size - 1
-        cursors = (2 * most + 64) * self._constants.rows_per_spike
-        self._calendar = make_calendar(cursors, len(Form), n_blocks, shard.max_delay)
-        self._words = np.zeros(2 * most + 64, dtype=np.int64)
+        self.most_spikes = self._constants.most_spikes
+        self._state = _state(shard, plan, self.most_spikes)
+        self._calendar = make_calendar(64, len(Form), shard.blocks.size - 1, shard.max_delay)
+        self.team = make_teams(1, 1, 2 * self.most_spikes + 64)[0]
         self._resting = plan.resting
+        self._number = 0
         self._seconds = 0.0
         self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
         self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
@@ -49,19 +50,35 @@ class CpuBackend(Backend):
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
         """Advance the shard by an epoch."""
         start = time.perf_counter()
-        if self.probes:
-            self._reserve_samples(epoch)
-        self._state.cursors[loop.ADMITTED] = 0
-        step, count = self._run(epoch.begin, epoch.end, remote)
-        words = self._words[:count].copy()
+        self.reserve_samples(epoch)
+        pieces = []
+        step = epoch.begin
         while step < epoch.end:
-            self._grow(remote)
+            self._number += 1
             begin = step
-            step, count = self._run(begin, epoch.end, remote)
-            shifted = self._words[:count] + ((begin - epoch.begin) << GID_BITS)
-            words = np.concatenate([words, shifted])
+            step, count = self.run(self._number, begin, epoch.end, remote)
+            words = self.team.words[self._number & 1, 0, :count]
+            pieces.append(words + ((begin - epoch.begin) << GID_BITS))
+            remote = NO_SPIKES
         self._seconds += time.perf_counter() - start
-        return Spikes(epoch.begin, words)
+        return Spikes(epoch.begin, pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+
+    def run(self, number: int, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
+        """Advance in compiled code; return where it stopped and how many spikes there are."""
+        step, count, self._calendar = loop.advance(
+            number, begin, end, remote.origin, remote.words, *self._arguments()
+        )
+        return step, count
+
+    def serve(self, last: int) -> None:
+        """Advance whenever the first thread of the team asks, until it does no longer."""
+        self._calendar = loop.serve(last, *self._arguments())
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (
+            self._tables, self._constants, self._state, self._calendar, self._samples,
+            (self._places, self._free), self.team,
+        )  # fmt: skip
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
@@ -69,54 +86,50 @@ class CpuBackend(Backend):
         used = self._rows - self._free
         for size, first, rows in zip(self._sizes, self._first, used, strict=True):
             taken.append(self._samples[first : first + rows * size].reshape(rows, size).copy())
-        self._make_samples(self._rows)
+        self._places[:], self._free[:] = self._first, self._rows
         return taken
 
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron [mV]."""
         return self._state.V + self._resting
 
+    def cycles(self) -> NDArray[np.int64]:
+        """Return the cycles spent so far in delivery, update and waiting for other threads."""
+        phases = [loop.DELIVER_CYCLES, loop.UPDATE_CYCLES, loop.WAIT_CYCLES]
+        return self._state.cursors[phases]
+
     def phase_seconds(self) -> dict[str, float]:
         """Return the time spent so far in delivery and update [s]."""
-        deliver = int(self._state.cursors[loop.DELIVER_CYCLES])
-        update = int(self._state.cursors[loop.UPDATE_CYCLES])
-        share = deliver / max(1, deliver + update)
-        return {"deliver": share * self._seconds, "update": (1.0 - share) * self._seconds}
+        seconds = share_seconds(self._seconds, self.cycles())
+        return {phase: seconds[phase] for phase in ("deliver", "update")}
 
     def warm_up(self) -> None:
         """Compile the kernels."""
-        self._run(0, 0, NO_SPIKES)
+        self.run(0, 0, 0, NO_SPIKES)
 
-    def _run(self, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
-        return loop.advance(
-            begin, end, remote.origin, remote.words, self._tables, self._constants, self._state,
-            self._calendar, self._words, self._samples, (self._places, self._free),
-        )  # fmt: skip
+    def has_room_for(self, epoch: Epoch) -> bool:
+        """Return whether there is room for the samples of an epoch."""
+        return bool((self._due(epoch) <= self._free).all())
 
-    def _grow(self, remote: Spikes) -> None:
-        """Make room in the calendar and in the buffer of spikes."""
-        c = self._constants
-        needed = (remote.size + c.most_spikes) * c.rows_per_spike
-        if room(self._calendar) < needed:
-            live = int(self._calendar.counts[LIVE])
-            self._calendar = enlarge(self._calendar, 2 * (live + needed))
-        self._words = np.zeros(2 * self._words.size, dtype=np.int64)
-
-    def _reserve_samples(self, epoch: Epoch) -> None:
+    def reserve_samples(self, epoch: Epoch) -> None:
         """Make room for the samples of an epoch."""
-        due = np.array([epoch.end // p.interval - epoch.begin // p.interval for p in self.probes])
-        if (due <= self._free).all():
+        if not self.probes or self.has_room_for(epoch):
             return
         kept = [
             self._samples[first:place].copy()
             for first, place in zip(self._first, self._places, strict=True)
         ]
         used = self._rows - self._free
-        self._make_samples(2 * (used + due))
+        self._make_samples(2 * (used + self._due(epoch)))
         for k, values in enumerate(kept):
             self._samples[self._first[k] : self._first[k] + values.size] = values
         self._places += used * self._sizes
         self._free -= used
+
+    def _due(self, epoch: Epoch) -> NDArray[np.int64]:
+        """Return how many samples each probe takes in an epoch."""
+        due = [epoch.end // p.interval - epoch.begin // p.interval for p in self.probes]
+        return np.array(due, dtype=np.int64)
 
     def _make_samples(self, rows: NDArray[np.int64]) -> None:
         """Make empty buffers of that many rows for each probe."""
@@ -125,6 +138,12 @@ class CpuBackend(Backend):
         self._first = ends - rows * self._sizes
         self._places = self._first.copy()
         self._samples = np.zeros(int(ends[-1]) if ends.size else 0, dtype=self.dtype)
+
+
+def share_seconds(seconds: float, cycles: NDArray[np.int64]) -> dict[str, float]:
+    """Return the parts of a time by the cycles of delivery, update and waiting."""
+    deliver, update, waiting = seconds * cycles / max(1, int(cycles.sum()))
+    return {"deliver": float(deliver), "update": float(update), "waiting": float(waiting)}
 
 
 def _tables(shard: Shard) -> loop.Tables:

@@ -58,7 +58,7 @@ def make_calendar(capacity: int, n_forms: int, n_blocks: int, max_delay: int) ->
     Parameters
     ----------
     capacity : int
-        Number of cursors; those never used take no memory.
+        Number of cursors, to begin with.
     n_forms, n_blocks : int
         Number of synapse tables, and of blocks.
     max_delay : int
@@ -69,18 +69,24 @@ def make_calendar(capacity: int, n_forms: int, n_blocks: int, max_delay: int) ->
     return Calendar(np.zeros(capacity, dtype=CURSOR), slots, np.array([0, 0, NONE]))
 
 
-def enlarge(calendar: Calendar, capacity: int) -> Calendar:
-    """Return a calendar with room for more cursors and the same content."""
-    cursors = np.zeros(capacity, dtype=CURSOR)
-    used = calendar.counts[USED]
-    cursors[:used] = calendar.cursors[:used]
-    return Calendar(cursors, calendar.slots, calendar.counts)
-
-
 @njit
-def room(calendar):
-    """Return the number of cursors that are free."""
-    return calendar.cursors.size - calendar.counts[LIVE]
+def with_room(calendar, needed):
+    """Return a calendar of the same content with that many free cursors, if need be a larger one.
+
+    Parameters
+    ----------
+    calendar : Calendar
+        The old one; not to be used again.
+    needed : int
+        Cursors.
+    """
+    live = calendar.counts[LIVE]
+    if calendar.cursors.size - live >= needed:
+        return calendar
+    cursors = np.empty(2 * (live + needed), dtype=CURSOR)
+    for k in range(calendar.counts[USED]):
+        cursors[k] = calendar.cursors[k]
+    return Calendar(cursors, calendar.slots, calendar.counts)
 
 
 @njit

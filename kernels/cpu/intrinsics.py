@@ -1,4 +1,4 @@
-"""Instructions that Python has no name for."""
+"""Instructions that Python has no name for, and one system call."""
 
 from __future__ import annotations
 
@@ -46,3 +46,77 @@ def count_bits(typingctx, word):
         return builder.ctpop(args[0])
 
     return types.int64(types.uint64), codegen
+
+
+@intrinsic
+def yield_core(typingctx):
+    """Let another thread have the core, if one waits for it."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+def _place(context, builder, kind, array, index):
+    """Return the pointer to ``array[index]``."""
+    struct = cgutils.create_struct_proxy(kind)(context, builder, value=array)
+    return builder.gep(struct.data, [index])
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """Return ``array[index]`` of an int64 array, with all that was stored before it was."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(_place(context, builder, array, *args), "acquire", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, array, index, value):
+    """Set ``array[index]`` of an int64 array; who loads it sees all that was stored before."""
+
+    def codegen(context, builder, signature, args):
+        place = _place(context, builder, array, *args[:2])
+        builder.store_atomic(args[2], place, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def add(typingctx, array, index, value):
+    """Add to ``array[index]`` of an int64 array; return what was there before."""
+
+    def codegen(context, builder, signature, args):
+        place = _place(context, builder, array, *args[:2])
+        return builder.atomic_rmw("add", place, args[2], "acq_rel")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def exchange(typingctx, array, index, value):
+    """Set ``array[index]`` of an int64 array; return what was there before."""
+
+    def codegen(context, builder, signature, args):
+        place = _place(context, builder, array, *args[:2])
+        return builder.atomic_rmw("xchg", place, args[2], "acq_rel")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def replace(typingctx, array, index, expected, value):
+    """Set ``array[index]`` of an int64 array if it is as expected; return what was there."""
+
+    def codegen(context, builder, signature, args):
+        place = _place(context, builder, array, *args[:2])
+        pair = builder.cmpxchg(place, args[2], args[3], "acq_rel", "acquire")
+        return builder.extract_value(pair, 0)
+
+    return types.int64(array, types.intp, types.int64, types.int64), codegen

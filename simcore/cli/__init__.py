@@ -43,7 +43,7 @@ build(**parameters) that returns a simcore.Network, or a TOML file:
   [parameters]
   N_scaling = 0.1
   [run]
-  duration = 1000.0           # ms; also dt, seed, backend, partitioner, precision
+  duration = 1000.0           # ms; also dt, seed, threads, backend, partitioner, precision
   [record]
   from = 500.0                # ms
   spikes = ["L4E", "L4I"]     # or true, or false
@@ -59,6 +59,7 @@ examples:
   simcore run microcircuit --set N_scaling=0.1 --set K_scaling=0.1 --duration 500
   simcore run microcircuit --set drive=dc --record-from 500 --raster spikes.png
   simcore run my_model.py --set rate=12.5 --output out/rate12.h5 --overwrite
+  simcore run microcircuit --threads 4
   mpiexec -n 16 simcore run study.toml --seed 7
 """
 
@@ -133,6 +134,7 @@ def _add_run(commands: _Commands) -> None:
     add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
     add("--backend", metavar="NAME", help="auto, cpu or reference (auto)")
     add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
+    add("--threads", type=int, metavar="N", help="threads of each rank (1)")
     add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
     add("--record-from", type=float, metavar="MS", help="record from this time on [ms] (0)")
     add("--output", metavar="FILE", help="output file (MODEL.h5)")

@@ -129,6 +129,7 @@ def _simulate(job: Job, network: Network, comm: Comm) -> Run:
         backend=options.backend,
         partitioner=options.partitioner,
         precision=options.precision,
+        threads=options.threads,
         record_from=options.record_from,
         progress=Progress(options.duration, enabled=job.progress and comm.rank == 0),
         comm=comm,

@@ -30,6 +30,8 @@ class RunOptions:
         Seed of all random numbers; the model's own if left out.
     backend, partitioner, precision : str
         As in `simulate`.
+    threads : int
+        Threads of each rank.
     record_from : float
         Record from this time on [ms].
     output : str, optional
@@ -46,6 +48,7 @@ class RunOptions:
     backend: str = "auto"
     partitioner: str = "balanced"
     precision: str = "float64"
+    threads: int = 1
     record_from: float = 0.0
     output: str | None = None
     overwrite: bool = False
@@ -62,7 +65,9 @@ class RunOptions:
 
 # Section and key of the file, and the option it sets
 _OPTIONS = {
-    "run": {k: k for k in ("duration", "dt", "seed", "backend", "partitioner", "precision")},
+    "run": {
+        k: k for k in ("duration", "dt", "seed", "backend", "partitioner", "precision", "threads")
+    },
     "record": {"from": "record_from"},
     "output": {"file": "output", "overwrite": "overwrite", "raster": "raster"},
 }

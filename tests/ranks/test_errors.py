@@ -36,14 +36,14 @@ def raised(action):
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_rank_cannot_build(ranks, comm, parallel_assert, monkeypatch, error, place):
     broken = {"first": 0, "last": comm.size - 1}[place]
-    build = simcore.partition.build_shard
+    build = simcore.partition.build_shards
 
     def maybe(*arguments, **options):
         if comm.rank == broken:
             raise error("no shard today")
         return build(*arguments, **options)
 
-    monkeypatch.setattr(simcore.partition, "build_shard", maybe)
+    monkeypatch.setattr(simcore.partition, "build_shards", maybe)
     found = raised(lambda: sc.Simulation(network(), comm=ranks))
 
     expected = error if comm.rank == broken else PeerError

@@ -7,7 +7,7 @@ import simcore as sc
 import simcore.partition
 from simcore.comm import MPIComm, SerialComm
 from simcore.models import microcircuit
-from simcore.partition import PARTITIONERS, RangePartition, build_shard
+from simcore.partition import PARTITIONERS, RangePartition, build_shards
 from tests.networks import every_feature, same_bits, serial
 
 PRECISIONS = ("float64", "float32")
@@ -37,7 +37,7 @@ def outcome(simulation, duration, change=None):
     simulation.run(duration, kept)
     steps, gids = (np.concatenate(arrays) for arrays in zip(*kept.spikes, strict=True))
     ranks = simulation.comm.gather(
-        (steps, gids, simulation.shard.neurons.gids, simulation.backend.potentials())
+        (steps, gids, simulation.neurons.gids, simulation.backend.potentials())
     )
     if ranks is None:
         return None
@@ -69,9 +69,14 @@ def differing(ranks, found, expected):
 def assert_same(ranks, comm, parallel_assert):
     """Compare a network on these ranks with the same network on one, in the reference backend."""
 
-    def check(name, network, duration, partitioner, backend, precision="float64"):
+    def check(name, network, duration, partitioner, backend, precision="float64", threads=1):
         simulation = sc.Simulation(
-            network, comm=ranks, partitioner=partitioner, backend=backend, precision=precision
+            network,
+            comm=ranks,
+            partitioner=partitioner,
+            backend=backend,
+            precision=precision,
+            threads=threads,
         )
         found = outcome(simulation, duration)
         expected = None
@@ -103,6 +108,15 @@ def test_every_feature(assert_same, comm, parallel_assert, backend, precision, p
     parallel_assert(comm, simulation.epoch_steps == epoch, f"epoch of {simulation.epoch_steps}")
 
 
+@pytest.mark.parametrize("partitioner", PARTITIONERS)
+def test_threads_in_ranks(assert_same, comm, parallel_assert, partitioner):
+    simulation, _ = assert_same(
+        "features", every_feature(), 40.0, partitioner, "cpu", "float64", threads=3
+    )
+
+    parallel_assert(comm, len(simulation.shards) == 3, "not three shards")
+
+
 def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path):
     net = every_feature()
     run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)
@@ -132,7 +146,7 @@ def test_few_neurons_leave_ranks_empty(assert_same, comm, parallel_assert, backe
 
     simulation, expected = assert_same("pair", net, 30.0, partitioner, backend)
 
-    sizes = comm.allgather(simulation.shard.neurons.size)
+    sizes = comm.allgather(simulation.neurons.size)
     parallel_assert(comm, sizes.count(0) == max(0, comm.size - 2), f"sizes are {sizes}")
     parallel_assert(comm, expected["steps"].size > 10, "the pair is silent")
 
@@ -239,11 +253,11 @@ class TestTheComparisonCanFail:
         self, ranks, comm, parallel_assert, found_out, monkeypatch
     ):
         def other_seed(network, *arguments):
-            return build_shard(every_feature(seed=13), *arguments)
+            return build_shards(every_feature(seed=13), *arguments)
 
         def make():
             if comm.rank == comm.size - 1:
-                monkeypatch.setattr(simcore.partition, "build_shard", other_seed)
+                monkeypatch.setattr(simcore.partition, "build_shards", other_seed)
             return sc.Simulation(every_feature(), comm=ranks, backend="cpu")
 
         names = found_out(make)
@@ -252,7 +266,7 @@ class TestTheComparisonCanFail:
 
     def test_by_one_neuron_that_starts_a_picovolt_higher(self, ranks, comm, found_out):
         def lift(simulation):
-            lids = np.flatnonzero(simulation.shard.neurons.gids == 105)
+            lids = np.flatnonzero(simulation.neurons.gids == 105)
             simulation.backend.V[lids] += 1e-9
 
         found_out(lambda: sc.Simulation(every_feature(), comm=ranks, backend="reference"), lift)

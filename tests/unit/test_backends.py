@@ -119,6 +119,11 @@ def coarse_network():
     return net
 
 
+def _counting(method, calls):
+    """Return a method that also notes each of its calls."""
+    return lambda *given: calls.append(1) or method(*given)
+
+
 class TestGrowth:
     """Buffers that are too small are enlarged, and nothing is lost."""
 
@@ -143,15 +148,14 @@ class TestGrowth:
         assert differences(cut, plain) == []
 
     def test_buffers_start_small(self, monkeypatch):
-        make, grow, grown = cpu.make_calendar, cpu.CpuBackend._grow, []
-        monkeypatch.setattr(cpu, "make_calendar", lambda capacity, *given: make(1, *given))
-        monkeypatch.setattr(
-            cpu.CpuBackend, "_grow", lambda self, *given: grown.append(1) or grow(self, *given)
-        )
+        calendar, teams, made = cpu.make_calendar, cpu.make_teams, []
+        monkeypatch.setattr(cpu, "make_calendar", lambda room, *given: calendar(1, *given))
+        monkeypatch.setattr(cpu, "make_teams", lambda n, k, room: teams(n, k, room // 2 - 30))
+        monkeypatch.setattr(cpu.CpuBackend, "run", _counting(cpu.CpuBackend.run, made))
         result = advance(NETWORK, STEPS, "cpu", shard=shard())
 
         assert differences(result, expected()) == []
-        assert grown
+        assert len(made) > 2
 
     def test_many_samples_between_two_readings(self):
         net = sc.Network(seed=2)

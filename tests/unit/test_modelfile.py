@@ -158,6 +158,7 @@ def test_toml_sets_everything(toml):
         backend = "cpu"
         partitioner = "block"
         precision = "float32"
+        threads = 3
         [record]
         from = 50.0
         [output]
@@ -169,7 +170,7 @@ def test_toml_sets_everything(toml):
     assert run.name == "study"
     assert run.parameters == {"n": 30}
     assert run.options == RunOptions(
-        200.0, 0.2, 8, "cpu", "block", "float32", 50.0, "out.h5", True, "out.png"
+        200.0, 0.2, 8, "cpu", "block", "float32", 3, 50.0, "out.h5", True, "out.png"
     )
 
 

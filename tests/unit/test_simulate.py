@@ -261,14 +261,14 @@ FAILING_BUILD = """
 import simcore as sc
 import simcore.partition
 from simcore.comm import world
-build = simcore.partition.build_shard
+build = simcore.partition.build_shards
 
 def broken(*arguments):
     if world().rank == 1:
         raise MemoryError("rank 1 has no room")
     return build(*arguments)
 
-simcore.partition.build_shard = broken
+simcore.partition.build_shards = broken
 net = sc.Network()
 net.population("E", 30, sc.LIF())
 sc.simulate(net, 50.0)

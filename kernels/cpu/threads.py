@@ -1,0 +1,140 @@
+"""The CPU backend on several threads: each advances a shard of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Epoch
+from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.cpu import team as crew
+from simcore.kernels.cpu.backend import CpuBackend, share_seconds
+from simcore.shard import Shard
+from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+
+# Largest number of steps in which all neurons may spike in each, between two meetings
+_CROWDED_STEPS = 16
+
+
+class ThreadedCpuBackend(Backend):
+    """Several shards of one rank, each advanced by a thread of its own.
+
+    The first thread is the caller's. See `simcore.kernels.cpu.team` for how they meet.
+
+    Parameters
+    ----------
+    shards : sequence of Shard
+        At least two.
+    probes : sequence of tuple of Probe
+        Of each shard: as many, with the same intervals.
+    precision : {"float64", "float32"}
+        Type of the state.
+    """
+
+    name = "cpu"
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        probes: Sequence[tuple[Probe, ...]],
+        precision: str = "float64",
+    ) -> None:
+        self.dtype = np.dtype(precision)
+        self._parts = [
+            CpuBackend(shard, own, precision) for shard, own in zip(shards, probes, strict=True)
+        ]
+        most = max(part.most_spikes for part in self._parts)
+        interval = min(_CROWDED_STEPS, *(shard.min_other_delay for shard in shards))
+        teams = crew.make_teams(len(shards), interval, 2 * _CROWDED_STEPS * most + 64)
+        for part, team in zip(self._parts, teams, strict=True):
+            part.team = team
+        gids = [shard.neurons.gids for shard in shards]
+        self._order = np.argsort(np.concatenate(gids))
+        self._columns = [
+            np.argsort(np.concatenate([g[p.lids] for g, p in zip(gids, probe, strict=True)]))
+            for probe in zip(*probes, strict=True)
+        ]
+        self._pool = ThreadPoolExecutor(len(shards) - 1, thread_name_prefix="simcore")
+        self._serving: dict[int, Future[None]] = {}
+        self._gone = np.zeros(len(shards), dtype=np.uint8)
+        self._number = 0
+        self._seconds = 0.0
+
+    def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
+        """Advance all shards by an epoch."""
+        start = time.perf_counter()
+        if not all(part.has_room_for(epoch) for part in self._parts):
+            self._dismiss()
+            for part in self._parts:
+                part.reserve_samples(epoch)
+        pieces = []
+        step = epoch.begin
+        while step < epoch.end:
+            begin = step
+            step = self._run(begin, epoch.end, remote)
+            pieces.append(self._spikes() + ((begin - epoch.begin) << GID_BITS))
+            remote = NO_SPIKES
+        self._seconds += time.perf_counter() - start
+        return Spikes(epoch.begin, np.concatenate(pieces))
+
+    def samples(self) -> list[NDArray[np.floating]]:
+        """Return and forget what was sampled."""
+        parts = zip(*(part.samples() for part in self._parts), strict=True)
+        return [
+            np.concatenate(part, axis=1)[:, order]
+            for part, order in zip(parts, self._columns, strict=True)
+        ]
+
+    def potentials(self) -> NDArray[np.floating]:
+        """Return the membrane potential of every neuron, ascending by global id [mV]."""
+        return np.concatenate([part.potentials() for part in self._parts])[self._order]
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the time spent so far in delivery, update and waiting, mean over threads [s]."""
+        cycles = np.sum([part.cycles() for part in self._parts], axis=0)
+        return share_seconds(self._seconds, cycles)
+
+    def warm_up(self) -> None:
+        """Compile the kernels."""
+        self._run(0, 0, NO_SPIKES)
+        self._dismiss()
+
+    def _run(self, begin: int, end: int, remote: Spikes) -> int:
+        """Let all threads advance; return where they stopped."""
+        first = self._parts[0]
+        if remote.size > first.team.remote.size:
+            self._make_room(remote.size)
+        self._number += 1
+        crew.call(first.team, self._number, begin, end, remote.origin, remote.words, self._gone)
+        for member in np.flatnonzero(self._gone).tolist():
+            if member in self._serving:
+                self._serving[member].result()
+            serve = self._parts[member].serve
+            self._serving[member] = self._pool.submit(serve, self._number - 1)
+        step, _ = first.run(self._number, begin, end, remote)
+        return step
+
+    def _spikes(self) -> NDArray[np.int64]:
+        """Return what all threads emitted since they were called, sorted."""
+        team = self._parts[0].team
+        counts = crew.last_counts(team)
+        parts = [team.words[self._number & 1, k, :n] for k, n in enumerate(counts)]
+        return np.sort(np.concatenate(parts), kind="stable")
+
+    def _dismiss(self) -> None:
+        """Let the other threads come home, so that what they work on can be replaced."""
+        crew.dismiss(self._parts[0].team, self._gone)
+        for future in self._serving.values():
+            future.result()
+        self._serving.clear()
+
+    def _make_room(self, n_spikes: int) -> None:
+        """Make room for that many remote spikes."""
+        self._dismiss()
+        remote = np.zeros(2 * n_spikes, dtype=np.int64)
+        for part in self._parts:
+            part.team = part.team._replace(remote=remote)
