@@ -1,88 +1,133 @@
-"""The cortical microcircuit on this machine, beside NEST in the same run.
+"""The cortical microcircuit on this machine, beside other simulators in the same run.
 
-    python benchmarks/microcircuit.py --ranks 2 --drive dc
-    python benchmarks/microcircuit.py --ranks 1 2 --rounds 3 --no-nest
+    python benchmarks/microcircuit.py --ranks 1 2 --drive dc
+    python benchmarks/microcircuit.py --ranks 1 2 --scale 0.5 --rounds 3 --peers genn brian2 \\
+        --genn-python genn/bin/python --brian2-python brian2/bin/python
 
 Each round runs every simulator once, one after the other, so that their ratio holds even where the
-machine is shared. Prints a table and writes JSON. NEST runs in the Python given by ``--nest``, by
-default this one. Real-time factors do not count the build, and NEST's not the first ``--presim``
-ms.
+machine is shared. Prints a table of medians and writes JSON. Each peer runs in the Python given
+for it, by default this one; one that is missing there is listed as not installed.
+
+The real-time factor is wall-clock time over model time after the build and after the first
+``--presim`` ms, for all. simcore keeps all spikes in a file meanwhile, the peers only count them.
+The build leaves out what Brian 2 and GeNN take to generate and compile code, and simcore's
+compilation, which is kept from run to run. Memory is the peak of all processes; that of NEST and
+GeNN includes their Python.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import simcore as sc
-from simcore.models.microcircuit import POPULATIONS
+from common import (
+    Row,
+    compile_kernels,
+    groups,
+    is_installed,
+    machine,
+    median,
+    n_cores,
+    run_peer,
+    run_simcore,
+    spread,
+    table,
+    write_json,
+)
 
-HERE = Path(__file__).parent
+PEERS = {"nest": "NEST", "brian2": "Brian 2", "genn": "GeNN"}
+MODULES = {"nest": "nest", "brian2": "brian2", "genn": "pygenn"}
+
+# Synapses of the full network, and how many a thread of NEST can number
+SYNAPSES, NEST_LIMIT = 298_880_968, 2**27
+
+HEADER = ("simulator", "cores", "build [s]", "RTF", "min..max", "ratio", "memory [GB]")
 
 
-def run_simcore(options, ranks, folder):
-    """Run simcore once; return what the file and the operating system say of it."""
-    output = Path(folder) / f"simcore-{ranks}.h5"
-    model = [f"N_scaling={options.scale}", f"K_scaling={options.scale}", f"drive={options.drive}"]
-    command = [str(Path(sys.executable).parent / "mpiexec"), "-n", str(ranks)] if ranks > 1 else []
-    command += [sys.executable, "-m", "simcore", "run", "microcircuit", "--no-progress"]
-    for setting in (*model, f"seed={options.seed}"):
-        command += ["--set", setting]
-    command += ["--duration", str(options.presim + options.duration), "--output", str(output)]
-    command += ["--overwrite", "--record-from", str(options.presim)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    run = sc.open_run(output)
-    timers = {phase: seconds.max() for phase, seconds in run.timers.items()}
+def simcore_row(options: argparse.Namespace, ranks: int, folder: str) -> Row:
+    """Run simcore once."""
+    parameters = {
+        "N_scaling": options.scale,
+        "K_scaling": options.scale,
+        "drive": options.drive,
+        "seed": options.seed,
+    }
+    times = ("--presim", options.presim, "--duration", options.duration)
+    record = ("--record-from", options.presim)
+    found = run_simcore("microcircuit", parameters, folder, ranks, *times, *record)
+    phases = {phase: max(seconds) for phase, seconds in found["times_s"].items()}
     return {
         "simulator": "simcore",
         "cores": ranks,
-        "build_s": timers["build"],
-        "rtf": 1e3 * timers["run"] / run.duration,
-        "memory_gb": run.shards["peak_bytes"].sum() / 1e9,
-        "bytes_per_synapse": run.shards["bytes"].sum() / run.shards["n_synapses"].sum(),
-        "rates": {name: run.rates()[name] for name in POPULATIONS},
-        "phases_s": timers,
+        "build_s": phases["build"],
+        "rtf": found["rtf"],
+        "memory_gb": found["peak_gb"],
+        "bytes_per_synapse": found["synapse_bytes"] / found["synapses"],
+        "synapses": found["synapses"],
+        "rates": found["rates"],
+        # Of the whole run, the first milliseconds too
+        "phases_s": phases,
     }
 
 
-def run_nest(options, folder):
-    """Run NEST once, see peers/microcircuit_nest.py."""
-    report = Path(folder) / "nest.json"
-    command = [options.nest, str(HERE / "peers" / "microcircuit_nest.py"), "--json", str(report)]
-    command += ["--drive", options.drive, "--seed", str(options.seed), "--threads", "4"]
-    command += ["--n-scaling", str(options.scale), "--k-scaling", str(options.scale)]
-    command += ["--presim", str(options.presim), "--duration", str(options.nest_duration)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    found = json.loads(report.read_text())
+def nest_threads(scale: float) -> int:
+    """Return the threads for NEST: the cores, or a multiple where a thread holds too little."""
+    threads = n_cores()
+    while SYNAPSES * scale**2 >= NEST_LIMIT * threads:
+        threads += n_cores()
+    return threads
+
+
+def peer_row(options: argparse.Namespace, peer: str, threads: int, folder: str) -> Row:
+    """Run one of the peers once, see peers/."""
+    python = getattr(options, f"{peer}_python")
+    duration = options.nest_duration if peer == "nest" else options.duration
+    arguments = ["--n-scaling", options.scale, "--k-scaling", options.scale]
+    arguments += ["--drive", options.drive, "--seed", options.seed]
+    arguments += ["--presim", options.presim, "--duration", duration]
+    arguments += [] if peer == "genn" else ["--threads", threads]
+    found = run_peer(python, f"microcircuit_{peer}.py", folder, *arguments)
+    times = found["times_s"]
     return {
-        "simulator": "NEST",
-        "cores": os.cpu_count(),
-        "build_s": found["times_s"]["create"] + found["times_s"]["connect"],
+        "simulator": PEERS[peer],
+        "cores": min(threads, n_cores()),
+        "build_s": times["build"] if "build" in times else times["create"] + times["connect"],
         "rtf": found["rtf"],
         "memory_gb": found["peak_rss_gb"],
-        "phases_s": found["times_s"],
+        "version": found[MODULES[peer]],
+        "synapses": found["synapses"],
+        "mean_rate": found["mean_rate"],
+        "rates": found.get("rates"),
+        "phases_s": times,
     }
 
 
-def table(rows):
-    """Return the medians of the rounds as text."""
-    lines = [f"{'simulator':<10} {'cores':>5} {'build [s]':>10} {'RTF':>8} {'memory [GB]':>12}"]
-    for key in dict.fromkeys((r["simulator"], r["cores"]) for r in rows):
-        same = [r for r in rows if (r["simulator"], r["cores"]) == key]
-        build, rtf, memory = (
-            statistics.median(r[name] for r in same) for name in ("build_s", "rtf", "memory_gb")
-        )
-        lines.append(f"{key[0]:<10} {key[1]:>5} {build:>10.1f} {rtf:>8.2f} {memory:>12.2f}")
-    return "\n".join(lines)
+def jobs(options: argparse.Namespace) -> list[tuple[str, int]]:
+    """Return each peer and its threads."""
+    threads = {
+        "nest": [nest_threads(options.scale)],
+        "brian2": options.brian2_threads,
+        "genn": [1],
+    }
+    return [(peer, n) for peer in options.peers for n in threads[peer]]
 
 
-def main():
-    """Run the rounds and report."""
+def report(rows: list[Row], missing: list[str]) -> str:
+    """Return the medians of the rounds as text, and what could not be run."""
+    kinds = groups(rows, "simulator", "cores")
+    reference = median(kinds[0], "rtf")
+    lines = []
+    for same in kinds:
+        build, rtf, memory = (median(same, key) for key in ("build_s", "rtf", "memory_gb"))
+        measured = (f"{build:.1f}", f"{rtf:.2f}", spread(same, "rtf"), f"{rtf / reference:.2f}")
+        name, cores = same[0]["simulator"], same[0]["cores"]
+        lines.append((name, str(cores), *measured, f"{memory:.2f}"))
+    lines += [(PEERS[peer], "", "", "not installed", "", "", "") for peer in missing]
+    return table(HEADER, lines)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -94,23 +139,34 @@ def main():
     parser.add_argument("--nest-duration", type=float, default=200.0, metavar="MS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--nest", default=sys.executable, help="a Python that has NEST")
-    parser.add_argument("--no-nest", action="store_true")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--no-nest", action="store_true", help="leave NEST out of the peers")
+    parser.add_argument("--nest-python", "--nest", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--brian2-python", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--genn-python", default=sys.executable, metavar="PYTHON")
+    threads = sorted({1, n_cores()})
+    parser.add_argument("--brian2-threads", type=int, nargs="+", default=threads, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    options.peers = [p for p in options.peers if not (p == "nest" and options.no_nest)]
+    return options
 
-    rows = []
+
+def main() -> None:
+    """Run the rounds and report."""
+    options = parse_arguments()
+    found = [p for p in options.peers if is_installed(getattr(options, f"{p}_python"), MODULES[p])]
+    missing = [peer for peer in options.peers if peer not in found]
+    options.peers = found
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
+        compile_kernels(folder)
         for _ in range(options.rounds):
-            rows += [run_simcore(options, ranks, folder) for ranks in options.ranks]
-            if not options.no_nest:
-                rows.append(run_nest(options, folder))
-    print(table(rows))
-    if options.json:
-        command = " ".join(["python", *sys.argv])
-        machine = f"{platform.machine()}, {platform.system()} {platform.release()}"
-        text = json.dumps({"command": command, "machine": machine, "rows": rows}, indent=1)
-        options.json.write_text(text + "\n")
+            rows += [simcore_row(options, ranks, folder) for ranks in options.ranks]
+            rows += [peer_row(options, *job, folder) for job in jobs(options)]
+    print(machine())
+    print(report(rows, missing))
+    write_json(options.json, rows, not_installed=[PEERS[peer] for peer in missing])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ NEURON = {
 # Neurons in units of the order, and inputs per neuron: constant, or fractions of the neurons
 NEURONS_PER_ORDER = {"E": 4, "I": 1}
 IN_DEGREE = {"E": 1000, "I": 250}
+EXCITATORY = 0.8
 IN_FRACTION = 0.1
 
 # Synapses: jump of the voltage [mV], delay [ms], relative inhibition and external input
@@ -72,7 +73,9 @@ class Network:
     rate_ext: float
 
 
-def size_network(order: int, scale_in_degree: bool, g: float = G, eta: float = ETA) -> Network:
+def size_network(
+    order: int, scale_in_degree: bool, g: float = G, eta: float = ETA, inputs: int | None = None
+) -> Network:
     """Choose the sizes and the external input of a network.
 
     Parameters
@@ -84,6 +87,8 @@ def size_network(order: int, scale_in_degree: bool, g: float = G, eta: float = E
         original.
     g, eta : float
         Relative strength of inhibition, and external input relative to the threshold.
+    inputs : int, optional
+        Inputs per neuron, four fifths of them excitatory, in place of what `scale_in_degree` says.
 
     Returns
     -------
@@ -92,9 +97,13 @@ def size_network(order: int, scale_in_degree: bool, g: float = G, eta: float = E
     """
     num_neurons = {name: factor * order for name, factor in NEURONS_PER_ORDER.items()}
     scaled = {name: round(IN_FRACTION * size) for name, size in num_neurons.items()}
+    in_degree = scaled if scale_in_degree else IN_DEGREE
+    if inputs is not None:
+        excitatory = round(EXCITATORY * inputs)
+        in_degree = {"E": excitatory, "I": inputs - excitatory}
     return Network(
         num_neurons=num_neurons,
-        in_degree=scaled if scale_in_degree else IN_DEGREE,
+        in_degree=in_degree,
         weights={"E": JUMP, "I": -g * JUMP},
         # What holds a neuron at the threshold on average, times eta
         rate_ext=1000.0 * eta * NEURON["V_th"] / (JUMP * NEURON["tau_m"]),
@@ -125,6 +134,7 @@ def parse_arguments() -> argparse.Namespace:
         default="constant",
         help="1250 inputs per neuron, or a tenth of the neurons",
     )
+    parser.add_argument("--inputs", type=int, help="inputs per neuron, instead of --in-degree")
     parser.add_argument("--g", type=float, default=G, help="relative inhibition")
     parser.add_argument("--eta", type=float, default=ETA, help="relative external input")
     parser.add_argument("--v-reset", type=float, default=NEURON["V_reset"], metavar="MV")
@@ -135,7 +145,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Build, simulate, evaluate and write the Brunel network."""
     options = parse_arguments()
-    network = size_network(options.order, options.in_degree == "scaled", options.g, options.eta)
+    scaled = options.in_degree == "scaled"
+    network = size_network(options.order, scaled, options.g, options.eta, options.inputs)
     nest = start_nest(options.seed, options.threads, RESOLUTION)
     times: dict[str, float] = {}
 

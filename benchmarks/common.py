@@ -1,0 +1,114 @@
+"""What the benchmarks of whole programs share: the machine, runs, medians, tables and JSON."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+Row = dict[str, Any]
+
+
+def n_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine() -> str:
+    """Return processor, cores, memory and system of this machine."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    system = f"{platform.system()} {platform.release()}"
+    return f"{model}, {n_cores()} cores, {memory:.0f} GB, {system}"
+
+
+def call_python(python: str, script: Path, *arguments: object, ranks: int = 1) -> None:
+    """Run a script, quietly; show what it printed when it fails."""
+    command = [python, str(script), *map(str, arguments)]
+    if ranks > 1:
+        mpiexec = Path(sys.executable).parent / "mpiexec"
+        command = [str(mpiexec), "-n", str(ranks), python, "-m", "mpi4py", *command[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def run_simcore(model: str, parameters: Row, folder: str, ranks: int, *arguments: object) -> Row:
+    """Run simcore_run.py once; return what it found."""
+    report = Path(folder) / f"simcore-{ranks}.json"
+    output = ("--output", report.with_suffix(".h5"), "--json", report)
+    script = HERE / "simcore_run.py"
+    given = (model, "--parameters", json.dumps(parameters), *arguments, *output)
+    call_python(sys.executable, script, *given, ranks=ranks)
+    return json.loads(report.read_text())
+
+
+def compile_kernels(folder: str) -> None:
+    """Run simcore once, so that no measured run has to compile."""
+    for model in ("brunel", "microcircuit"):
+        size = {"order": 20} if model == "brunel" else {"N_scaling": 0.01, "K_scaling": 0.01}
+        run_simcore(model, size, folder, 1, "--duration", 10.0, "--presim", 0.0)
+
+
+def run_peer(python: str, script: str, folder: str, *arguments: object) -> Row:
+    """Run one of the scripts in peers/ once; return what it found."""
+    report = Path(folder) / f"{Path(script).stem}.json"
+    call_python(python, HERE / "peers" / script, *arguments, "--json", report)
+    return json.loads(report.read_text())
+
+
+def is_installed(python: str, module: str) -> bool:
+    """Tell whether a Python can import a module."""
+    done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def groups(rows: Iterable[Row], *keys: str) -> list[list[Row]]:
+    """Return the rows that agree in some values, in the order of the first of each group."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return list(found.values())
+
+
+def median(rows: Iterable[Row], key: str) -> float:
+    """Return the median of one value over rows."""
+    return statistics.median(row[key] for row in rows)
+
+
+def spread(rows: Sequence[Row], key: str, digits: int = 2) -> str:
+    """Return the smallest and the largest value as text."""
+    values = [row[key] for row in rows]
+    return f"{min(values):.{digits}f}..{max(values):.{digits}f}"
+
+
+def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return lines of cells as aligned text, the first column to the left."""
+    cells = [tuple(header), *map(tuple, lines)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.rjust(width) if i else text.ljust(width)
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    )
+
+
+def write_json(path: Path | None, rows: list[Row], **more: Any) -> None:
+    """Write what was run, where, and the rows; nothing without a path."""
+    if path is None:
+        return
+    # Absolute paths belong to one machine
+    given = [Path(text).name if text.startswith("/") else text for text in sys.argv]
+    result = {"command": " ".join(["python", *given]), "machine": machine(), **more, "rows": rows}
+    path.write_text(json.dumps(result, indent=1) + "\n")

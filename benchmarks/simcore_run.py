@@ -1,0 +1,97 @@
+"""One run of simcore, as the scripts in peers/ do it for other simulators.
+
+Wall-clock time is taken when the first ``--presim`` ms of model time have passed, and at the end;
+the build and what comes before are not counted. The timers of the output file cover the whole run.
+
+    python benchmarks/simcore_run.py brunel --parameters '{"order": 2000}' --json a.json
+"""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from time import perf_counter
+
+import simcore as sc
+from simcore.comm import world
+from simcore.io.reader import Run
+from simcore.progress import Progress
+
+
+class Stopwatch(Progress):
+    """Reports nothing, but keeps when which model time was reached.
+
+    Attributes
+    ----------
+    reached : dict of float to float
+        Wall-clock time [s] by model time [ms].
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0.0, enabled=False)
+        self.reached: dict[float, float] = {}
+
+    def running(self, model_ms: float) -> None:
+        """Keep the time; called now and then at the same model time on all ranks."""
+        self.reached[round(model_ms, 6)] = perf_counter()
+
+    def since(self, model_ms: float) -> tuple[float, float]:
+        """Return the model time [ms] and the wall-clock time [s] from `model_ms` to the end."""
+        begin = min(t for t in self.reached if t >= model_ms)
+        end = max(self.reached)
+        return end - begin, self.reached[end] - self.reached[begin]
+
+
+def report(run: Run, stopwatch: Stopwatch, presim: float) -> dict[str, object]:
+    """Return what the stopwatch and the file say."""
+    measured, wall = stopwatch.since(presim)
+    return {
+        "versions": run.versions,
+        "neurons": run.n_neurons,
+        "synapses": int(run.shards["n_synapses"].sum()),
+        "measured_ms": measured,
+        "rtf": 1e3 * wall / measured,
+        "duration_ms": run.duration,
+        "record_from_ms": run.record_from,
+        "spikes": sum(run.spike_counts.values()),
+        "rates": dict(run.rates()),
+        "times_s": {phase: seconds.tolist() for phase, seconds in run.timers.items()},
+        "synapse_bytes": int(run.shards["bytes"].sum()),
+        "peak_gb": float(run.shards["peak_bytes"].sum() / 1e9),
+    }
+
+
+def main() -> None:
+    """Build, simulate and write what was measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="one of those built in")
+    parser.add_argument("--parameters", type=json.loads, default={}, metavar="JSON")
+    parser.add_argument("--presim", type=float, default=100.0, metavar="MS")
+    parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
+    parser.add_argument("--record-from", type=float, default=0.0, metavar="MS")
+    parser.add_argument("--no-spikes", action="store_true", help="count spikes, keep none")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
+    options = parser.parse_args()
+
+    network = importlib.import_module(f"simcore.models.{options.model}").build(**options.parameters)
+    if options.no_spikes:
+        network.records.clear()
+    stopwatch = Stopwatch()
+    run = sc.simulate(
+        network,
+        options.presim + options.duration,
+        record_from=options.record_from,
+        output=options.output,
+        overwrite=True,
+        progress=stopwatch,
+    )
+    if world().rank == 0:
+        text = json.dumps(report(run, stopwatch, options.presim), indent=1)
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
