@@ -22,7 +22,6 @@ from common import (
     Row,
     compile_kernels,
     groups,
-    is_installed,
     machine,
     median,
     n_cores,
@@ -30,6 +29,7 @@ from common import (
     run_simcore,
     spread,
     table,
+    why_missing,
     write_json,
 )
 
@@ -137,8 +137,9 @@ def nest_notes(options: argparse.Namespace) -> list[tuple[int, str]]:
     """Return the sizes without NEST, and why."""
     if "nest" not in options.peers:
         return []
-    if not is_installed(options.nest_python, "nest"):
-        return [(n, "not installed") for n in options.synapses]
+    why = why_missing(options.nest_python, "nest")
+    if why:
+        return [(n, why) for n in options.synapses]
     return [(n, "left out") for n in options.synapses if n > options.nest_limit]
 
 

@@ -66,10 +66,14 @@ def run_peer(python: str, script: str, folder: str, *arguments: object) -> Row:
     return json.loads(report.read_text())
 
 
-def is_installed(python: str, module: str) -> bool:
-    """Tell whether a Python can import a module."""
-    done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False)
-    return done.returncode == 0
+def why_missing(python: str, module: str) -> str:
+    """Return why a Python cannot import a module, empty if it can."""
+    done = subprocess.run(
+        [python, "-c", f"import {module}"], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return ""
+    return "not installed" if f"No module named '{module}'" in done.stderr else "import fails"
 
 
 def groups(rows: Iterable[Row], *keys: str) -> list[list[Row]]:

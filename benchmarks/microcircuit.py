@@ -6,13 +6,15 @@
 
 Each round runs every simulator once, one after the other, so that their ratio holds even where the
 machine is shared. Prints a table of medians and writes JSON. Each peer runs in the Python given
-for it, by default this one; one that is missing there is listed as not installed.
+for it, by default this one; one that is missing there is listed as such.
 
 The real-time factor is wall-clock time over model time after the build and after the first
 ``--presim`` ms, for all. simcore keeps all spikes in a file meanwhile, the peers only count them.
 The build leaves out what Brian 2 and GeNN take to generate and compile code, and simcore's
-compilation, which is kept from run to run. Memory is the peak of all processes; that of NEST and
-GeNN includes their Python.
+compilation, which is kept from run to run. Memory is the peak of all processes, for Brian 2 of the
+compiled program alone. The last columns tell whether all simulate the same network: the mean rate,
+and the largest deviation of a population's rate from the first row's, a few percent at half the
+network over one second.
 """
 
 import argparse
@@ -24,7 +26,6 @@ from common import (
     Row,
     compile_kernels,
     groups,
-    is_installed,
     machine,
     median,
     n_cores,
@@ -32,6 +33,7 @@ from common import (
     run_simcore,
     spread,
     table,
+    why_missing,
     write_json,
 )
 
@@ -41,7 +43,10 @@ MODULES = {"nest": "nest", "brian2": "brian2", "genn": "pygenn"}
 # Synapses of the full network, and how many a thread of NEST can number
 SYNAPSES, NEST_LIMIT = 298_880_968, 2**27
 
-HEADER = ("simulator", "cores", "build [s]", "RTF", "min..max", "ratio", "memory [GB]")
+HEADER = (
+    "simulator", "cores", "build [s]", "RTF", "min..max", "ratio", "memory [GB]",
+    "rate [1/s]", "off by",
+)  # fmt: skip
 
 
 def simcore_row(options: argparse.Namespace, ranks: int, folder: str) -> Row:
@@ -64,6 +69,7 @@ def simcore_row(options: argparse.Namespace, ranks: int, folder: str) -> Row:
         "memory_gb": found["peak_gb"],
         "bytes_per_synapse": found["synapse_bytes"] / found["synapses"],
         "synapses": found["synapses"],
+        "mean_rate": 1e3 * found["spikes"] / found["neurons"] / options.duration,
         "rates": found["rates"],
         # Of the whole run, the first milliseconds too
         "phases_s": phases,
@@ -112,17 +118,28 @@ def jobs(options: argparse.Namespace) -> list[tuple[str, int]]:
     return [(peer, n) for peer in options.peers for n in threads[peer]]
 
 
-def report(rows: list[Row], missing: list[str]) -> str:
-    """Return the medians of the rounds as text, and what could not be run."""
+def deviation(row: Row, reference: Row) -> str:
+    """Return by how much the rate of a population differs from the reference at most, as text."""
+    if not row["rates"]:
+        return ""
+    pairs = [(row["rates"][name], rate) for name, rate in reference["rates"].items()]
+    return f"{max(abs(a / b - 1.0) for a, b in pairs if b > 0.0):.1%}"
+
+
+def report(rows: list[Row], missing: dict[str, str]) -> str:
+    """Return the medians of the rounds as text, and why peers could not be run."""
     kinds = groups(rows, "simulator", "cores")
+    first = kinds[0][0]
     reference = median(kinds[0], "rtf")
     lines = []
     for same in kinds:
+        row = same[0]
         build, rtf, memory = (median(same, key) for key in ("build_s", "rtf", "memory_gb"))
-        measured = (f"{build:.1f}", f"{rtf:.2f}", spread(same, "rtf"), f"{rtf / reference:.2f}")
-        name, cores = same[0]["simulator"], same[0]["cores"]
-        lines.append((name, str(cores), *measured, f"{memory:.2f}"))
-    lines += [(PEERS[peer], "", "", "not installed", "", "", "") for peer in missing]
+        cells = [row["simulator"], str(row["cores"]), f"{build:.1f}", f"{rtf:.2f}"]
+        cells += [spread(same, "rtf"), f"{rtf / reference:.2f}", f"{memory:.2f}"]
+        lines.append((*cells, f"{row['mean_rate']:.2f}", deviation(row, first)))
+    empty = ("",) * (len(HEADER) - 3)
+    lines += [(PEERS[peer], "", why, *empty) for peer, why in missing.items()]
     return table(HEADER, lines)
 
 
@@ -155,9 +172,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Run the rounds and report."""
     options = parse_arguments()
-    found = [p for p in options.peers if is_installed(getattr(options, f"{p}_python"), MODULES[p])]
-    missing = [peer for peer in options.peers if peer not in found]
-    options.peers = found
+    reasons = {p: why_missing(getattr(options, f"{p}_python"), MODULES[p]) for p in options.peers}
+    missing = {peer: why for peer, why in reasons.items() if why}
+    options.peers = [peer for peer in options.peers if peer not in missing]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         compile_kernels(folder)
@@ -166,7 +183,7 @@ def main() -> None:
             rows += [peer_row(options, *job, folder) for job in jobs(options)]
     print(machine())
     print(report(rows, missing))
-    write_json(options.json, rows, not_installed=[PEERS[peer] for peer in missing])
+    write_json(options.json, rows, missing={PEERS[peer]: why for peer, why in missing.items()})
 
 
 if __name__ == "__main__":
