@@ -4,7 +4,8 @@
     python benchmarks/brunel.py --synapses 1e7 1e8 1e9 --ranks 2
 
 Delta synapses with constant weights and a delay of 1.5 ms; every neuron has 800 excitatory and 200
-inhibitory inputs and Poisson input of 20 kHz, so that the rate is the same, 42 /s, at any size.
+inhibitory inputs and Poisson input of 20 kHz, and is reset to 10 mV, so that the rate is the same
+at any size, 43 /s.
 Spikes are counted, not kept. The real-time factor leaves out the build and the first ``--presim``
 ms. What a rank needs for one of each, time of all ranks over the number:
 
@@ -33,8 +34,8 @@ from common import (
     write_json,
 )
 
-# Inputs of each neuron, and the time step [ms]
-INDEGREE, DT = 1000, 0.1
+# Inputs of each neuron, reset [mV] as in the paper, and the time step [ms]
+INDEGREE, V_RESET, DT = 1000, 10.0, 0.1
 
 HEADER = (
     "simulator", "synapses", "cores", "build [s]", "RTF", "min..max", "rate [1/s]",
@@ -49,6 +50,7 @@ def simcore_row(options: argparse.Namespace, synapses: int, ranks: int, folder: 
     parameters = {
         "order": n_neurons // 5,
         "epsilon": INDEGREE / n_neurons,
+        "V_reset": V_RESET,
         "seed": options.seed,
     }
     times = ("--presim", options.presim, "--duration", options.duration)
@@ -76,6 +78,7 @@ def simcore_row(options: argparse.Namespace, synapses: int, ranks: int, folder: 
 def nest_row(options: argparse.Namespace, synapses: int, folder: str) -> Row:
     """Run NEST once, see peers/brunel_nest.py."""
     arguments = ["--order", synapses // INDEGREE // 5, "--inputs", INDEGREE]
+    arguments += ["--v-reset", V_RESET]
     arguments += ["--seed", options.seed, "--threads", n_cores()]
     arguments += ["--presim", options.presim, "--duration", options.duration]
     found = run_peer(options.nest_python, "brunel_nest.py", folder, *arguments)

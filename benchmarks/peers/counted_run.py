@@ -8,19 +8,17 @@ import numpy as np
 from microcircuit_nest import POPULATIONS, IntArray, Network, scale_network, write_result
 
 
-def parse_arguments(description: str, threads: bool) -> argparse.Namespace:
-    """Return the options of the command line, those of ``microcircuit_nest.py``."""
+def common_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that all peers have, named as in ``microcircuit_nest.py``."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--n-scaling", type=float, default=1.0, help="fraction of the neurons")
     parser.add_argument("--k-scaling", type=float, default=1.0, help="fraction of the in-degrees")
     parser.add_argument("--drive", choices=("dc", "poisson"), default="poisson")
     parser.add_argument("--seed", type=int, default=1)
-    if threads:
-        parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--presim", type=float, default=100.0, metavar="MS")
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
-    return parser.parse_args()
+    return parser
 
 
 def network_of(options: argparse.Namespace) -> Network:

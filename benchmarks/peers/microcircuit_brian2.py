@@ -5,7 +5,8 @@ uses OpenMP when there are several threads. Compilation is timed apart from the 
 
     python microcircuit_brian2.py --n-scaling 0.5 --k-scaling 0.5 --threads 2 --json brian2.json
 
-A synapse takes about 65 bytes: half the network (``--n-scaling 0.5 --k-scaling 0.5``) needs 5 GB.
+A synapse takes about 35 bytes: half the network (``--n-scaling 0.5 --k-scaling 0.5``) needs 2.6 GB,
+all of it 11 GB.
 Needs ``brian2``, a C++ compiler and make.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 import brian2 as b2
 import numpy as np
 from brian2.core.functions import DEFAULT_FUNCTIONS
-from counted_run import network_of, parse_arguments, report
+from counted_run import common_parser, network_of, report
 from microcircuit_nest import (
     DELAY_EXC,
     DELAY_INH,
@@ -197,7 +198,9 @@ def simulate(folder: str, times: dict[str, float]) -> float:
 
 def main() -> None:
     """Build, simulate, evaluate and write the microcircuit."""
-    options = parse_arguments("PD14 cortical microcircuit in Brian 2", threads=True)
+    parser = common_parser("PD14 cortical microcircuit in Brian 2")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    options = parser.parse_args()
     network = network_of(options)
     times: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

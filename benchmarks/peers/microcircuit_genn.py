@@ -1,8 +1,8 @@
 """The cortical microcircuit of Potjans and Diesmann (2014) in GeNN, as a peer to compare with.
 
 The network of ``microcircuit_nest.py`` on GeNN's single-threaded CPU backend, in single precision,
-with optimised code and narrow indices: 7 bytes per synapse. Compilation is timed apart from the
-build::
+compiled for this processor. A synapse takes 9 bytes, with ``--narrow`` 7. The compilation is timed
+apart from the build::
 
     python microcircuit_genn.py --n-scaling 0.5 --k-scaling 0.5 --drive dc --json genn.json
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pygenn
-from counted_run import network_of, parse_arguments, report
+from counted_run import common_parser, network_of, report
 from microcircuit_nest import (
     DELAY_EXC,
     DELAY_INH,
@@ -110,8 +110,8 @@ def propagators() -> dict[str, float]:
     }
 
 
-def create_model(seed: int) -> pygenn.GeNNModel:
-    """Return an empty model with the fastest settings of the backend."""
+def create_model(seed: int, narrow: bool) -> pygenn.GeNNModel:
+    """Return an empty model; `narrow` indices take 2 bytes."""
     # The backend's makefile has no other place for a flag
     os.environ["CXX"] = f"{os.environ.get('CXX', 'g++')} -march=native"
     backend = "single_threaded_cpu"
@@ -119,7 +119,7 @@ def create_model(seed: int) -> pygenn.GeNNModel:
     model.dt = RESOLUTION
     model.seed = seed
     model.fuse_postsynaptic_models = True
-    model.default_narrow_sparse_ind_enabled = True
+    model.default_narrow_sparse_ind_enabled = narrow
     return model
 
 
@@ -182,7 +182,7 @@ def advance(model: pygenn.GeNNModel, duration: float) -> None:
 
 def run(options: argparse.Namespace, network: Network, times: dict[str, float]) -> IntArray:
     """Build and simulate; return the spikes of every neuron in the measured phase."""
-    model = create_model(options.seed)
+    model = create_model(options.seed, options.narrow)
     populations = add_neurons(model, network, silent=options.drive == "dc")
     connect(model, network, populations)
     with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +200,9 @@ def run(options: argparse.Namespace, network: Network, times: dict[str, float]) 
 
 def main() -> None:
     """Build, simulate, evaluate and write the microcircuit."""
-    options = parse_arguments("PD14 cortical microcircuit in GeNN", threads=False)
+    parser = common_parser("PD14 cortical microcircuit in GeNN")
+    parser.add_argument("--narrow", action="store_true", help="indices of 2 bytes, not of 4")
+    options = parser.parse_args()
     network, times = network_of(options), {}
     counts = run(options, network, times)
     version = {"pygenn": pygenn.__version__}
