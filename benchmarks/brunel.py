@@ -159,9 +159,9 @@ def main() -> None:
                 rows += [simcore_row(options, synapses, n, folder) for n in options.ranks]
                 if synapses not in without:
                     rows.append(nest_row(options, synapses, folder))
+    write_json(options.json, rows, without_nest=dict(notes))
     print(machine())
     print(report(rows, notes))
-    write_json(options.json, rows, without_nest=dict(notes))
 
 
 if __name__ == "__main__":

@@ -31,15 +31,28 @@ def machine() -> str:
     return f"{model}, {n_cores()} cores, {memory:.0f} GB, {system}"
 
 
+class RunFailed(RuntimeError):
+    """A program that was to be measured failed; the message is what it printed."""
+
+
+def available_memory() -> float:
+    """Return the memory that new programs may take [GB]."""
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return float("inf")
+    found = dict(line.split(":") for line in info.read_text().splitlines())
+    return int(found["MemAvailable"].split()[0]) * 1024 / 1e9
+
+
 def call_python(python: str, script: Path, *arguments: object, ranks: int = 1) -> None:
-    """Run a script, quietly; show what it printed when it fails."""
+    """Run a script, quietly; raise `RunFailed` when it fails."""
     command = [python, str(script), *map(str, arguments)]
     if ranks > 1:
         mpiexec = Path(sys.executable).parent / "mpiexec"
         command = [str(mpiexec), "-n", str(ranks), python, "-m", "mpi4py", *command[1:]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+        raise RunFailed(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
 def run_simcore(model: str, parameters: Row, folder: str, ranks: int, *arguments: object) -> Row:

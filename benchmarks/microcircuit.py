@@ -6,7 +6,8 @@
 
 Each round runs every simulator once, one after the other, so that their ratio holds even where the
 machine is shared. Prints a table of medians and writes JSON. Each peer runs in the Python given
-for it, by default this one; one that is missing there is listed as such.
+for it, by default this one; one that is not installed there, fails, or needs more memory than there
+is, is listed as such.
 
 The real-time factor is wall-clock time over model time after the build and after the first
 ``--presim`` ms, for all. simcore keeps all spikes in a file meanwhile, the peers only count them.
@@ -24,6 +25,8 @@ from pathlib import Path
 
 from common import (
     Row,
+    RunFailed,
+    available_memory,
     compile_kernels,
     groups,
     machine,
@@ -42,6 +45,9 @@ MODULES = {"nest": "nest", "brian2": "brian2", "genn": "pygenn"}
 
 # Synapses of the full network, and how many a thread of NEST can number
 SYNAPSES, NEST_LIMIT = 298_880_968, 2**27
+
+# Memory of a synapse [B], to leave out what this machine cannot hold
+SYNAPSE_BYTES = {"nest": 42, "brian2": 36, "genn": 11}
 
 HEADER = (
     "simulator", "cores", "build [s]", "RTF", "min..max", "ratio", "memory [GB]",
@@ -108,6 +114,14 @@ def peer_row(options: argparse.Namespace, peer: str, threads: int, folder: str) 
     }
 
 
+def why_not(options: argparse.Namespace, peer: str) -> str:
+    """Return why a peer cannot be run, empty if it can."""
+    needed = SYNAPSES * options.scale**2 * SYNAPSE_BYTES[peer] / 1e9
+    if needed > available_memory():
+        return f"needs {needed:.0f} GB"
+    return why_missing(getattr(options, f"{peer}_python"), MODULES[peer])
+
+
 def jobs(options: argparse.Namespace) -> list[tuple[str, int]]:
     """Return each peer and its threads."""
     threads = {
@@ -122,8 +136,9 @@ def deviation(row: Row, reference: Row) -> str:
     """Return by how much the rate of a population differs from the reference at most, as text."""
     if not row["rates"]:
         return ""
-    pairs = [(row["rates"][name], rate) for name, rate in reference["rates"].items()]
-    return f"{max(abs(a / b - 1.0) for a, b in pairs if b > 0.0):.1%}"
+    known = {name: rate for name, rate in reference["rates"].items() if rate > 0.0}
+    largest = max((abs(row["rates"][name] / rate - 1.0) for name, rate in known.items()), default=0)
+    return f"{largest:.1%}"
 
 
 def report(rows: list[Row], missing: dict[str, str]) -> str:
@@ -169,21 +184,33 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
+def run_round(options: argparse.Namespace, folder: str, missing: dict[str, str]) -> list[Row]:
+    """Run every simulator once; a peer that fails is added to `missing`, and not tried again."""
+    rows = [simcore_row(options, ranks, folder) for ranks in options.ranks]
+    for peer, threads in jobs(options):
+        if peer in missing:
+            continue
+        try:
+            rows.append(peer_row(options, peer, threads, folder))
+        except RunFailed as error:
+            print(error, file=sys.stderr)
+            missing[peer] = "failed"
+    return rows
+
+
 def main() -> None:
     """Run the rounds and report."""
     options = parse_arguments()
-    reasons = {p: why_missing(getattr(options, f"{p}_python"), MODULES[p]) for p in options.peers}
+    reasons = {peer: why_not(options, peer) for peer in options.peers}
     missing = {peer: why for peer, why in reasons.items() if why}
-    options.peers = [peer for peer in options.peers if peer not in missing]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         compile_kernels(folder)
         for _ in range(options.rounds):
-            rows += [simcore_row(options, ranks, folder) for ranks in options.ranks]
-            rows += [peer_row(options, *job, folder) for job in jobs(options)]
+            rows += run_round(options, folder, missing)
+    write_json(options.json, rows, missing={PEERS[peer]: why for peer, why in missing.items()})
     print(machine())
     print(report(rows, missing))
-    write_json(options.json, rows, missing={PEERS[peer]: why for peer, why in missing.items()})
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ uses OpenMP when there are several threads. Compilation is timed apart from the 
 
     python microcircuit_brian2.py --n-scaling 0.5 --k-scaling 0.5 --threads 2 --json brian2.json
 
-A synapse takes about 35 bytes: half the network (``--n-scaling 0.5 --k-scaling 0.5``) needs 2.6 GB,
-all of it 11 GB.
-Needs ``brian2``, a C++ compiler and make.
+A synapse takes about 34 bytes: half the network (``--n-scaling 0.5 --k-scaling 0.5``) needs 2.6 GB,
+all of it 10.3 GB. Needs ``brian2``, a C++ compiler and make.
 """
 
 import argparse
