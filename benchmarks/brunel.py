@@ -20,9 +20,11 @@ import tempfile
 from pathlib import Path
 
 from common import (
+    Layout,
     Row,
     compile_kernels,
     groups,
+    layout,
     machine,
     median,
     n_cores,
@@ -44,7 +46,7 @@ HEADER = (
 COSTS = ("build_ns", "event_ns", "update_ns", "bytes_per_synapse")
 
 
-def simcore_row(options: argparse.Namespace, synapses: int, ranks: int, folder: str) -> Row:
+def simcore_row(options: argparse.Namespace, synapses: int, shape: Layout, folder: str) -> Row:
     """Run simcore once."""
     n_neurons = synapses // INDEGREE
     parameters = {
@@ -54,21 +56,21 @@ def simcore_row(options: argparse.Namespace, synapses: int, ranks: int, folder: 
         "seed": options.seed,
     }
     times = ("--presim", options.presim, "--duration", options.duration)
-    found = run_simcore("brunel", parameters, folder, ranks, *times, "--no-spikes")
+    found = run_simcore("brunel", parameters, folder, shape, *times, "--no-spikes")
     seconds = found["times_s"]
     events = found["spikes"] * found["synapses"] / found["neurons"]
     updates = found["neurons"] * found["duration_ms"] / DT
     return {
-        "simulator": "simcore",
-        "cores": ranks,
+        "simulator": shape.simulator,
+        "cores": shape.cores,
         "synapses": found["synapses"],
         "neurons": found["neurons"],
         "build_s": max(seconds["build"]),
         "rtf": found["rtf"],
         "mean_rate": 1e3 * found["spikes"] / found["neurons"] / found["duration_ms"],
-        "build_ns": 1e9 * sum(seconds["build"]) / found["synapses"],
-        "event_ns": 1e9 * sum(seconds["deliver"]) / max(events, 1.0),
-        "update_ns": 1e9 * sum(seconds["update"]) / updates,
+        "build_ns": 1e9 * shape.threads * sum(seconds["build"]) / found["synapses"],
+        "event_ns": 1e9 * shape.threads * sum(seconds["deliver"]) / max(events, 1.0),
+        "update_ns": 1e9 * shape.threads * sum(seconds["update"]) / updates,
         "bytes_per_synapse": found["synapse_bytes"] / found["synapses"],
         "memory_gb": found["peak_gb"],
         "phases_s": {phase: max(values) for phase, values in seconds.items()},
@@ -117,7 +119,10 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--synapses", type=float, nargs="+", default=[1e7], metavar="N")
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--ranks", type=layout, nargs="+", default=[Layout(1, 1), Layout(2, 1)],
+        metavar="N", help="ranks, or ranks and threads of each as in 1x2",
+    )  # fmt: skip
     parser.add_argument("--presim", type=float, default=100.0, metavar="MS")
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--seed", type=int, default=1)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
@@ -55,13 +55,40 @@ def call_python(python: str, script: Path, *arguments: object, ranks: int = 1) -
         raise RunFailed(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def run_simcore(model: str, parameters: Row, folder: str, ranks: int, *arguments: object) -> Row:
+class Layout(NamedTuple):
+    """Ranks, and threads of each."""
+
+    ranks: int
+    threads: int
+
+    @property
+    def cores(self) -> int:
+        """Number of cores in use."""
+        return self.ranks * self.threads
+
+    @property
+    def simulator(self) -> str:
+        """What the tables call it."""
+        kinds = [f"{self.ranks} ranks"] if self.ranks > 1 else []
+        kinds += [f"{self.threads} threads"] if self.threads > 1 else []
+        return ", ".join(["simcore", *kinds])
+
+
+def layout(text: str) -> Layout:
+    """Return ranks and threads of a text like "2" or "1x2"."""
+    ranks, _, threads = text.partition("x")
+    return Layout(int(ranks), int(threads or 1))
+
+
+def run_simcore(
+    model: str, parameters: Row, folder: str, layout: Layout, *arguments: object
+) -> Row:
     """Run simcore_run.py once; return what it found."""
-    report = Path(folder) / f"simcore-{ranks}.json"
+    report = Path(folder) / f"simcore-{layout.ranks}x{layout.threads}.json"
     output = ("--output", report.with_suffix(".h5"), "--json", report)
     script = HERE / "simcore_run.py"
-    given = (model, "--parameters", json.dumps(parameters), *arguments, *output)
-    call_python(sys.executable, script, *given, ranks=ranks)
+    given = (model, "--parameters", json.dumps(parameters), "--threads", layout.threads)
+    call_python(sys.executable, script, *given, *arguments, *output, ranks=layout.ranks)
     return json.loads(report.read_text())
 
 
@@ -69,7 +96,8 @@ def compile_kernels(folder: str) -> None:
     """Run simcore once, so that no measured run has to compile."""
     for model in ("brunel", "microcircuit"):
         size = {"order": 20} if model == "brunel" else {"N_scaling": 0.01, "K_scaling": 0.01}
-        run_simcore(model, size, folder, 1, "--duration", 10.0, "--presim", 0.0)
+        for shape in (Layout(1, 1), Layout(1, 2)):
+            run_simcore(model, size, folder, shape, "--duration", 10.0, "--presim", 0.0)
 
 
 def run_peer(python: str, script: str, folder: str, *arguments: object) -> Row:

@@ -24,11 +24,13 @@ import tempfile
 from pathlib import Path
 
 from common import (
+    Layout,
     Row,
     RunFailed,
     available_memory,
     compile_kernels,
     groups,
+    layout,
     machine,
     median,
     n_cores,
@@ -55,7 +57,7 @@ HEADER = (
 )  # fmt: skip
 
 
-def simcore_row(options: argparse.Namespace, ranks: int, folder: str) -> Row:
+def simcore_row(options: argparse.Namespace, shape: Layout, folder: str) -> Row:
     """Run simcore once."""
     parameters = {
         "N_scaling": options.scale,
@@ -65,11 +67,11 @@ def simcore_row(options: argparse.Namespace, ranks: int, folder: str) -> Row:
     }
     times = ("--presim", options.presim, "--duration", options.duration)
     record = ("--record-from", options.presim)
-    found = run_simcore("microcircuit", parameters, folder, ranks, *times, *record)
+    found = run_simcore("microcircuit", parameters, folder, shape, *times, *record)
     phases = {phase: max(seconds) for phase, seconds in found["times_s"].items()}
     return {
-        "simulator": "simcore",
-        "cores": ranks,
+        "simulator": shape.simulator,
+        "cores": shape.cores,
         "build_s": phases["build"],
         "rtf": found["rtf"],
         "memory_gb": found["peak_gb"],
@@ -163,7 +165,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--ranks", type=int, nargs="+", default=[2])
+    parser.add_argument(
+        "--ranks", type=layout, nargs="+", default=[Layout(2, 1)],
+        metavar="N", help="ranks, or ranks and threads of each as in 1x2",
+    )  # fmt: skip
     parser.add_argument("--drive", choices=("dc", "poisson"), default="dc")
     parser.add_argument("--scale", type=float, default=1.0, help="share of neurons and synapses")
     parser.add_argument("--presim", type=float, default=100.0, metavar="MS")

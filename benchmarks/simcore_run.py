@@ -68,6 +68,7 @@ def main() -> None:
     )
     parser.add_argument("model", help="one of those built in")
     parser.add_argument("--parameters", type=json.loads, default={}, metavar="JSON")
+    parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument("--presim", type=float, default=100.0, metavar="MS")
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--record-from", type=float, default=0.0, metavar="MS")
@@ -86,6 +87,7 @@ def main() -> None:
         record_from=options.record_from,
         output=options.output,
         overwrite=True,
+        threads=options.threads,
         progress=stopwatch,
     )
     if world().rank == 0:

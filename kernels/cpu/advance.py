@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numba.experimental import structref
 from numpy.typing import NDArray
 
 from simcore.fixed_point import Form
@@ -79,14 +81,70 @@ class State(NamedTuple):
     visits: Visits
 
 
+@structref.register
+class MachineType(types.StructRef):  # type: ignore[misc]
+    """Numba's type of a `Machine`."""
+
+    def preprocess_fields(self, fields: Any) -> Any:
+        """Forget the values of literals."""
+        return tuple((name, types.unliteral(kind)) for name, kind in fields)
+
+
+class Machine(structref.StructRefProxy):  # type: ignore[misc]
+    """All that compiled code needs to advance a shard, as one object.
+
+    Handing over the arrays one by one would take as long as a step of a small shard.
+    """
+
+    def __new__(cls, *fields: Any) -> Machine:
+        """Return a machine of the values of `MACHINE_FIELDS`."""
+        return make_machine(*fields)
+
+
+MACHINE_FIELDS = ["tables", "constants", "state", "calendar", "samples", "rows", "team"]
+structref.define_proxy(Machine, MachineType, MACHINE_FIELDS)
+
+
 @njit
-def advance(number, begin, end, origin, remote, tables, c, state, calendar, samples, rows, team):
+def make_machine(tables, constants, state, calendar, samples, rows, team):
+    """Return a machine.
+
+    Parameters
+    ----------
+    tables : Tables
+        The synapses.
+    constants : Constants
+        What does not change.
+    state : State
+        What changes.
+    calendar : Calendar
+        The synapses still to be delivered; replaced by a larger one when it is full.
+    samples : ndarray
+        Receives sampled potentials, for each probe at its own place.
+    rows : (ndarray of int64, ndarray of int64)
+        For each probe, where the next row of samples goes, and rows still free.
+    team : Team
+        Other threads that advance other shards of this rank.
+    """
+    return Machine(tables, constants, state, calendar, samples, rows, team)
+
+
+@njit
+def calendar_of(machine):
+    """Return the calendar of a machine."""
+    return machine.calendar
+
+
+@njit
+def advance(machine, number, begin, end, origin, remote):
     """Advance a shard from step `begin` to `end`, or until there is no room for more spikes.
 
     The spikes are in the words of the team for this thread and an epoch of this number.
 
     Parameters
     ----------
+    machine : Machine
+        The shard.
     number : int
         Number of the epoch.
     begin, end : int
@@ -95,20 +153,6 @@ def advance(number, begin, end, origin, remote, tables, c, state, calendar, samp
         Step of remote spikes with offset 0.
     remote : ndarray of int64
         Spikes of other ranks.
-    tables : Tables
-        The synapses.
-    c : Constants
-        What does not change.
-    state : State
-        What changes.
-    calendar : Calendar
-        The synapses still to be delivered; not to be used again.
-    samples : ndarray
-        Receives sampled potentials, for each probe at its own place.
-    rows : (ndarray of int64, ndarray of int64)
-        For each probe, where the next row of samples goes, and rows still free.
-    team : Team
-        Other threads that advance other shards of this rank.
 
     Returns
     -------
@@ -116,16 +160,16 @@ def advance(number, begin, end, origin, remote, tables, c, state, calendar, samp
         Where it stopped; less than `end` when there is no room for another step.
     count : int
         Number of spikes.
-    calendar : Calendar
-        The synapses still to be delivered.
     """
-    calendar = diary.with_room(calendar, remote.size * c.rows_per_spike)
+    tables, c, state, team = machine.tables, machine.constants, machine.state, machine.team
+    calendar = diary.with_room(machine.calendar, remote.size * c.rows_per_spike)
     for word in remote:
         _enter(word & _GID_MASK, origin + (word >> GID_BITS), tables, calendar)
     for member in range(team.size):
         team.seen[member] = 0
 
     words = team.words[number & 1, team.member]
+    stopped = end
     count = 0
     for step in range(begin, end):
         _change_currents(step, c, state)
@@ -148,46 +192,40 @@ def advance(number, begin, end, origin, remote, tables, c, state, calendar, samp
             words[count + i] = (step - begin) << GID_BITS | gid
             _enter(gid, step, tables, calendar)
         count += n_found
-        _sample(step, c, state, samples, rows)
+        _sample(step, c, state, machine.samples, machine.rows)
 
-        if team.size == 1:
-            if words.size - count < c.most_spikes:
-                return step + 1, count, calendar
-        elif step + 1 == end or (step + 1 - begin) % team.interval == 0:
+        full = team.size == 1 and words.size - count < c.most_spikes
+        if team.size > 1 and (step + 1 == end or (step + 1 - begin) % team.interval == 0):
             full, calendar = _meet(number, begin, count, tables, c, state, calendar, team)
-            if full:
-                return step + 1, count, calendar
-    return end, count, calendar
+        if full:
+            stopped = step + 1
+            break
+    machine.calendar = calendar
+    return stopped, count
 
 
 @njit
-def serve(last, tables, c, state, calendar, samples, rows, team):
+def serve(machine, last):
     """Advance a shard whenever the first thread of the team asks; return when none asks.
 
     Parameters
     ----------
+    machine : Machine
+        The shard.
     last : int
         Number of the last epoch.
-    tables, c, state, calendar, samples, rows, team
-        See `advance`.
-
-    Returns
-    -------
-    calendar : Calendar
-        The synapses still to be delivered.
     """
+    team = machine.team
     while True:
         number = crew.wait_for_mail(team, last)
         if number == crew.LEAVE:
             crew.leave(team)
         if number < 0:
-            return calendar
+            return
         last = number
         orders = team.orders
-        _, _, calendar = advance(
-            number, orders[0], orders[1], orders[2], team.remote[: orders[3]], tables, c, state,
-            calendar, samples, rows, team,
-        )  # fmt: skip
+        remote = team.remote[: orders[3]]
+        advance(machine, number, orders[0], orders[1], orders[2], remote)
 
 
 @njit

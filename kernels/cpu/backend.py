@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,9 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.calendar import make_calendar
+from simcore.kernels.cpu.calendar import Calendar, make_calendar
 from simcore.kernels.cpu.deliver import BATCH, Table, Visits
-from simcore.kernels.cpu.team import make_teams
+from simcore.kernels.cpu.team import Team, make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -39,13 +38,14 @@ class CpuBackend(Backend):
         self._constants = _constants(shard, plan, probes)
         self.most_spikes = self._constants.most_spikes
         self._state = _state(shard, plan, self.most_spikes)
-        self._calendar = make_calendar(64, len(Form), shard.blocks.size - 1, shard.max_delay)
+        calendar = make_calendar(64, len(Form), shard.blocks.size - 1, shard.max_delay)
         self.team = make_teams(1, 1, 2 * self.most_spikes + 64)[0]
         self._resting = plan.resting
         self._number = 0
         self._seconds = 0.0
         self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
         self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
+        self._machine = self._make_machine(calendar)
 
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
         """Advance the shard by an epoch."""
@@ -58,27 +58,30 @@ class CpuBackend(Backend):
             begin = step
             step, count = self.run(self._number, begin, epoch.end, remote)
             words = self.team.words[self._number & 1, 0, :count]
-            pieces.append(words + ((begin - epoch.begin) << GID_BITS))
+            later = begin - epoch.begin
+            pieces.append(words + (later << GID_BITS) if later else words.copy())
             remote = NO_SPIKES
         self._seconds += time.perf_counter() - start
         return Spikes(epoch.begin, pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
 
     def run(self, number: int, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
         """Advance in compiled code; return where it stopped and how many spikes there are."""
-        step, count, self._calendar = loop.advance(
-            number, begin, end, remote.origin, remote.words, *self._arguments()
-        )
-        return step, count
+        return loop.advance(self._machine, number, begin, end, remote.origin, remote.words)
 
     def serve(self, last: int) -> None:
         """Advance whenever the first thread of the team asks, until it does no longer."""
-        self._calendar = loop.serve(last, *self._arguments())
+        loop.serve(self._machine, last)
 
-    def _arguments(self) -> tuple[Any, ...]:
-        return (
-            self._tables, self._constants, self._state, self._calendar, self._samples,
-            (self._places, self._free), self.team,
-        )  # fmt: skip
+    def join(self, team: Team) -> None:
+        """Become part of a team."""
+        self.team = team
+        self._machine = self._make_machine(loop.calendar_of(self._machine))
+
+    def _make_machine(self, calendar: Calendar) -> loop.Machine:
+        rows = self._places, self._free
+        return loop.make_machine(
+            self._tables, self._constants, self._state, calendar, self._samples, rows, self.team
+        )
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
@@ -125,6 +128,7 @@ class CpuBackend(Backend):
             self._samples[self._first[k] : self._first[k] + values.size] = values
         self._places += used * self._sizes
         self._free -= used
+        self._machine = self._make_machine(loop.calendar_of(self._machine))
 
     def _due(self, epoch: Epoch) -> NDArray[np.int64]:
         """Return how many samples each probe takes in an epoch."""

@@ -51,7 +51,7 @@ class ThreadedCpuBackend(Backend):
         interval = min(_CROWDED_STEPS, *(shard.min_other_delay for shard in shards))
         teams = crew.make_teams(len(shards), interval, 2 * _CROWDED_STEPS * most + 64)
         for part, team in zip(self._parts, teams, strict=True):
-            part.team = team
+            part.join(team)
         gids = [shard.neurons.gids for shard in shards]
         self._order = np.argsort(np.concatenate(gids))
         self._columns = [
@@ -137,4 +137,4 @@ class ThreadedCpuBackend(Backend):
         self._dismiss()
         remote = np.zeros(2 * n_spikes, dtype=np.int64)
         for part in self._parts:
-            part.team = part.team._replace(remote=remote)
+            part.join(part.team._replace(remote=remote))
