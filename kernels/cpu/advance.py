@@ -29,7 +29,6 @@ CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, WAIT_CYCLES = range(5)
 N_CURSORS = 5
 
 _CONSTANT, _DRAWN, _EXACT = int(Form.CONSTANT), int(Form.DRAWN), int(Form.EXACT)
-_GID_MASK = 2**GID_BITS - 1
 
 
 class Tables(NamedTuple):
@@ -82,7 +81,7 @@ class State(NamedTuple):
 
 
 @structref.register
-class MachineType(types.StructRef):  # type: ignore[misc]
+class MachineType(types.StructRef):
     """Numba's type of a `Machine`."""
 
     def preprocess_fields(self, fields: Any) -> Any:
@@ -90,7 +89,7 @@ class MachineType(types.StructRef):  # type: ignore[misc]
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
-class Machine(structref.StructRefProxy):  # type: ignore[misc]
+class Machine(structref.StructRefProxy):
     """All that compiled code needs to advance a shard, as one object.
 
     Handing over the arrays one by one would take as long as a step of a small shard.
@@ -163,8 +162,7 @@ def advance(machine, number, begin, end, origin, remote):
     """
     tables, c, state, team = machine.tables, machine.constants, machine.state, machine.team
     calendar = diary.with_room(machine.calendar, remote.size * c.rows_per_spike)
-    for word in remote:
-        _enter(word & _GID_MASK, origin + (word >> GID_BITS), tables, calendar)
+    _enter(tables, calendar, origin, remote, 0, remote.size)
     for member in range(team.size):
         team.seen[member] = 0
 
@@ -188,9 +186,8 @@ def advance(machine, number, begin, end, origin, remote):
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
         calendar = diary.with_room(calendar, n_found * c.rows_per_spike)
         for i in range(n_found):
-            gid = c.gids[state.found[i]]
-            words[count + i] = (step - begin) << GID_BITS | gid
-            _enter(gid, step, tables, calendar)
+            words[count + i] = (step - begin) << GID_BITS | c.gids[state.found[i]]
+        _enter(tables, calendar, begin, words, count, count + n_found)
         count += n_found
         _sample(step, c, state, machine.samples, machine.rows)
 
@@ -250,23 +247,21 @@ def _meet(number, begin, count, tables, c, state, calendar, team):
         posted = team.posts[half, member, crew.COUNT]
         if member != team.member:
             theirs = team.words[number & 1, member]
-            for i in range(team.seen[member], posted):
-                _enter(theirs[i] & _GID_MASK, begin + (theirs[i] >> GID_BITS), tables, calendar)
+            _enter(tables, calendar, begin, theirs, team.seen[member], posted)
         team.seen[member] = posted
     state.cursors[DELIVER_CYCLES] += cycles() - start
     return full, calendar
 
 
 @njit
-def _enter(gid, step, tables, calendar):
-    """Enter all rows of a spike into the calendar."""
-    for b in range(calendar.slots.shape[1]):
-        if tables.constant.delays.size > 0:
-            diary.enter(calendar, _CONSTANT, b, tables.constant, gid, step)
-        if tables.drawn.delays.size > 0:
-            diary.enter(calendar, _DRAWN, b, tables.drawn, gid, step)
-        if tables.exact.delays.size > 0:
-            diary.enter(calendar, _EXACT, b, tables.exact, gid, step)
+def _enter(tables, calendar, origin, words, first, last):
+    """Enter all rows of some spikes into the calendar."""
+    if tables.constant.delays.size > 0:
+        diary.enter(calendar, _CONSTANT, tables.constant, origin, words, first, last)
+    if tables.drawn.delays.size > 0:
+        diary.enter(calendar, _DRAWN, tables.drawn, origin, words, first, last)
+    if tables.exact.delays.size > 0:
+        diary.enter(calendar, _EXACT, tables.exact, origin, words, first, last)
 
 
 @njit

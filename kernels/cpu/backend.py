@@ -12,8 +12,8 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.calendar import Calendar, make_calendar
-from simcore.kernels.cpu.deliver import BATCH, Table, Visits
+from simcore.kernels.cpu.calendar import CHUNK, Calendar, make_calendar
+from simcore.kernels.cpu.deliver import Table, Visits
 from simcore.kernels.cpu.team import Team, make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
@@ -223,5 +223,5 @@ def _state(shard: Shard, plan: Plan, most: int) -> loop.State:
         count_index=np.full(plan.groups.size, -1, dtype=np.int64),
         found=np.zeros(most, dtype=np.int64),
         cursors=np.zeros(loop.N_CURSORS, dtype=np.int64),
-        visits=Visits(*(np.zeros(BATCH, dtype=np.int64) for _ in range(3))),
+        visits=Visits(*(np.zeros(CHUNK, dtype=np.int64) for _ in range(3))),
     )

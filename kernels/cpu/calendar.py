@@ -2,8 +2,8 @@
 
 A spike gives a cursor to every row of its source. A cursor knows the next run of its row and lies
 in the slot of the step in which that run is due. When the step comes the run is delivered, and
-the cursor moves on to the slot of the run after it, or is free again. So a step touches what is
-due and nothing else, and what comes next is what follows in memory.
+the cursor moves on to the slot of the run after it, or is gone. So a step touches what is due and
+nothing else. A slot is a list of chunks of cursors, so that they are read one after the other.
 """
 
 from __future__ import annotations
@@ -14,24 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.jit import njit
-from simcore.kernels.cpu.intrinsics import count_bits
+from simcore.kernels.cpu.intrinsics import count_bits, prefetch
+from simcore.spikes import GID_BITS
 
-CURSOR = np.dtype(
-    [
-        ("word", np.int64),
-        ("run", np.int64),
-        ("stop", np.int64),
-        ("emitted", np.int64),
-        ("head", np.uint32),
-        ("next", np.int32),
-    ]
-)
-"""First synapse of the next run, its number, the one after the row's last, step of the spike, the
-run itself, and the next cursor in the same slot or among the free ones; -1 for none."""
+CHUNK = 32
+"""Cursors in a chunk."""
+
+CURSOR = np.dtype([("word", np.int64), ("run", np.int64), ("head", np.uint32), ("left", np.uint32)])
+"""First synapse of the next run, its number, the run itself, and the runs after it in the row."""
 
 LIVE, USED, FREE = range(3)
 
 NONE = np.int32(-1)
+
+_GID_MASK = 2**GID_BITS - 1
+_LENGTH = np.uint32(0xFFFF)
+_TILE = 64
 
 
 class Calendar(NamedTuple):
@@ -39,114 +37,175 @@ class Calendar(NamedTuple):
 
     Parameters
     ----------
-    cursors : structured ndarray
+    cursors : structured ndarray, shape (n_chunks * CHUNK,)
         See `CURSOR`.
+    fill : ndarray of int32, shape (n_chunks,)
+        Cursors in each chunk.
+    after : ndarray of int32, shape (n_chunks,)
+        The next chunk of the same slot, or of those that are free; `NONE` after the last.
     slots : ndarray of int32, shape (n_forms, n_blocks, n_slots)
-        The first cursor that is due in a step, modulo the number of slots.
+        First chunk of what is due in a step, modulo the number of slots; all chunks but the first
+        are full.
     counts : ndarray of int64, shape (3,)
-        Cursors under way; cursors ever used; the first that is free again.
+        Cursors under way; chunks ever used; the first chunk that is free again.
     """
 
     cursors: NDArray[np.void]
+    fill: NDArray[np.int32]
+    after: NDArray[np.int32]
     slots: NDArray[np.int32]
     counts: NDArray[np.int64]
 
 
-def make_calendar(capacity: int, n_forms: int, n_blocks: int, max_delay: int) -> Calendar:
+def make_calendar(n_chunks: int, n_forms: int, n_blocks: int, max_delay: int) -> Calendar:
     """Return an empty calendar.
 
     Parameters
     ----------
-    capacity : int
-        Number of cursors, to begin with.
+    n_chunks : int
+        Number of chunks, to begin with.
     n_forms, n_blocks : int
         Number of synapse tables, and of blocks.
     max_delay : int
         Longest delay [steps].
     """
     n_slots = 1 << int(max_delay).bit_length()
-    slots = np.full((n_forms, n_blocks, n_slots), NONE, dtype=np.int32)
-    return Calendar(np.zeros(capacity, dtype=CURSOR), slots, np.array([0, 0, NONE]))
+    return Calendar(
+        cursors=np.zeros(n_chunks * CHUNK, dtype=CURSOR),
+        fill=np.zeros(n_chunks, dtype=np.int32),
+        after=np.zeros(n_chunks, dtype=np.int32),
+        slots=np.full((n_forms, n_blocks, n_slots), NONE, dtype=np.int32),
+        counts=np.array([0, 0, NONE]),
+    )
 
 
 @njit
 def with_room(calendar, needed):
-    """Return a calendar of the same content with that many free cursors, if need be a larger one.
+    """Return a calendar of the same content with room for more, if need be a larger one.
 
     Parameters
     ----------
     calendar : Calendar
         The old one; not to be used again.
     needed : int
-        Cursors.
+        Cursors to enter.
     """
-    live = calendar.counts[LIVE]
-    if calendar.cursors.size - live >= needed:
+    # Every slot has at most one chunk that is not full, and one chunk is being read
+    n_lists = calendar.slots.size
+    if calendar.fill.size > (calendar.counts[LIVE] + needed) // CHUNK + n_lists + 1:
         return calendar
-    cursors = np.empty(2 * (live + needed), dtype=CURSOR)
-    for k in range(calendar.counts[USED]):
+    n_chunks = 2 * ((calendar.counts[LIVE] + needed) // CHUNK + n_lists + 1)
+    cursors = np.empty(n_chunks * CHUNK, dtype=CURSOR)
+    fill, after = np.empty(n_chunks, dtype=np.int32), np.empty(n_chunks, dtype=np.int32)
+    for chunk in range(calendar.counts[USED]):
+        fill[chunk], after[chunk] = calendar.fill[chunk], calendar.after[chunk]
+    for k in range(calendar.counts[USED] * CHUNK):
         cursors[k] = calendar.cursors[k]
-    return Calendar(cursors, calendar.slots, calendar.counts)
+    return Calendar(cursors, fill, after, calendar.slots, calendar.counts)
 
 
 @njit
-def enter(calendar, form, block, table, source, emitted):
-    """Enter the row that a source has in a block, if it has one.
+def enter(calendar, form, table, origin, words, first, last):
+    """Enter the rows that spikes have in a table.
 
     Parameters
     ----------
     calendar : Calendar
         Where to; must have room.
-    form, block : int
-        Number of the table and of the block.
+    form : int
+        Number of the table.
     table : Table
         The synapses.
-    source : int
-        Global id of the neuron that spiked.
-    emitted : int
-        Step of the spike.
+    origin : int
+        Step of spikes with offset 0.
+    words : ndarray of int64
+        Spikes, see `simcore.spikes`.
+    first, last : int
+        The first of them, and the one after the last.
     """
+    rows = np.empty(_TILE, dtype=np.int64)
+    emitted = np.empty(_TILE, dtype=np.int64)
+    for block in range(calendar.slots.shape[1]):
+        for begin in range(first, last, _TILE):
+            # Find the rows, and ask for what is needed of them before it is used
+            n = 0
+            for i in range(begin, min(begin + _TILE, last)):
+                row = _row(table, block, words[i] & _GID_MASK)
+                if row >= 0:
+                    rows[n], emitted[n] = row, origin + (words[i] >> GID_BITS)
+                    prefetch(table.rows, 2 * row)
+                    n += 1
+            for i in range(n):
+                prefetch(table.runs, np.int64(table.rows[rows[i], 0]))
+            for i in range(n):
+                run = np.int64(table.rows[rows[i], 0])
+                left = np.int64(table.rows[rows[i] + 1, 0]) - run - 1
+                word = np.int64(table.rows[rows[i], 1])
+                _wait(calendar, form, block, table, emitted[i], word, run, left)
+            calendar.counts[LIVE] += n
+
+
+@njit
+def _row(table, block, source):
+    """Return the row that a source has in a block, or -1."""
     bits = table.sources[block, source >> 6, 0]
     mask = np.uint64(1) << np.uint64(source & 63)
     if bits & mask == np.uint64(0):
-        return
-    row = np.int64(table.sources[block, source >> 6, 1]) + count_bits(bits & (mask - np.uint64(1)))
+        return np.int64(-1)
+    return np.int64(table.sources[block, source >> 6, 1]) + count_bits(bits & (mask - np.uint64(1)))
 
-    # Take a cursor
+
+@njit
+def move_on(calendar, form, block, table, step, cursor):
+    """Let a cursor, whose run is due in this step, go on to the next run of its row.
+
+    After the last it is gone.
+    """
+    if cursor.left == np.uint32(0):
+        calendar.counts[LIVE] -= 1
+        return
+    emitted = step - table.delays[cursor.head >> np.uint32(16)]
+    word = cursor.word + np.int64(cursor.head & _LENGTH)
+    left = np.int64(cursor.left) - 1
+    _wait(calendar, form, block, table, emitted, word, cursor.run + 1, left)
+
+
+@njit
+def _wait(calendar, form, block, table, emitted, word, run, left):
+    """Put a cursor into the slot in which its run is due."""
+    head = table.runs[run]
+    due = emitted + table.delays[head >> np.uint32(16)]
+    slot = due & (calendar.slots.shape[2] - 1)
+    chunk = calendar.slots[form, block, slot]
+    if chunk == NONE or calendar.fill[chunk] == CHUNK:
+        chunk = _take_chunk(calendar, chunk)
+        calendar.slots[form, block, slot] = chunk
+    place = np.int64(chunk) * CHUNK + calendar.fill[chunk]
+    calendar.fill[chunk] += 1
+    cursor = calendar.cursors[place]
+    cursor.word, cursor.run = word, run
+    cursor.head, cursor.left = head, left
+
+
+@njit
+def _take_chunk(calendar, after):
+    """Return an empty chunk, put before another."""
     counts = calendar.counts
-    k = counts[FREE]
-    if k == NONE:
-        k = counts[USED]
+    chunk = counts[FREE]
+    if chunk == NONE:
+        chunk = counts[USED]
         counts[USED] += 1
     else:
-        counts[FREE] = calendar.cursors[k].next
-    counts[LIVE] += 1
-    cursor = calendar.cursors[k]
-    cursor.run, cursor.stop = table.rows[row, 0], table.rows[row + 1, 0]
-    cursor.word, cursor.emitted = table.rows[row, 1], emitted
-    _wait(calendar, form, block, table, k)
+        counts[FREE] = calendar.after[chunk]
+    calendar.fill[chunk] = 0
+    calendar.after[chunk] = after
+    return np.int32(chunk)
 
 
 @njit
-def move_on(calendar, form, block, table, k):
-    """Let a cursor go on to the next run of its row; after the last it is free."""
-    cursor = calendar.cursors[k]
-    cursor.word += np.int64(cursor.head & np.uint32(0xFFFF))
-    cursor.run += 1
-    if cursor.run < cursor.stop:
-        _wait(calendar, form, block, table, k)
-    else:
-        calendar.counts[LIVE] -= 1
-        cursor.next = calendar.counts[FREE]
-        calendar.counts[FREE] = k
-
-
-@njit
-def _wait(calendar, form, block, table, k):
-    """Put a cursor into the slot in which its run is due."""
-    cursor = calendar.cursors[k]
-    cursor.head = table.runs[cursor.run]
-    due = cursor.emitted + table.delays[cursor.head >> np.uint32(16)]
-    slot = due & (calendar.slots.shape[2] - 1)
-    cursor.next = calendar.slots[form, block, slot]
-    calendar.slots[form, block, slot] = k
+def free_chunk(calendar, chunk):
+    """Give back a chunk; return the one after it."""
+    after = calendar.after[chunk]
+    calendar.after[chunk] = calendar.counts[FREE]
+    calendar.counts[FREE] = chunk
+    return after

@@ -2,8 +2,8 @@
 
 Every run of synapses is added to the input in the step in which it is due, see
 `simcore.kernels.cpu.calendar`. So all additions of a step go to the input of one block, which
-stays in the cache. Runs are visited in batches: the synapses of all are asked for before those of
-the first are used.
+stays in the cache. The runs of a chunk of cursors are visited together: the synapses of all are
+asked for before those of the first are used.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from simcore.fixed_point import Form
 from simcore.jit import njit
-from simcore.kernels.cpu.calendar import NONE, move_on
+from simcore.kernels.cpu.calendar import CHUNK, NONE, free_chunk, move_on
 from simcore.kernels.cpu.intrinsics import prefetch
 
-BATCH = 32
 LINES = 4
 
 _LOW = np.uint32(0xFFFF)
@@ -64,25 +63,24 @@ def _deliverer(form, add_batch, per_line):
     @njit
     def deliver(table, block, step, calendar, visits, arrived):
         slot = step & (calendar.slots.shape[2] - 1)
-        due = calendar.slots[number, block, slot]
-        while due != NONE:
+        chunk = calendar.slots[number, block, slot]
+        while chunk != NONE:
             # Runs of one row that are due together come one after the other
             calendar.slots[number, block, slot] = NONE
-            while due != NONE:
-                n = 0
-                while due != NONE and n < BATCH:
-                    cursor = calendar.cursors[due]
-                    begin, after = cursor.word, cursor.next
+            while chunk != NONE:
+                n = np.int64(calendar.fill[chunk])
+                for i in range(n):
+                    cursor = calendar.cursors[np.int64(chunk) * CHUNK + i]
+                    begin = cursor.word
                     for line in range(LINES):
                         prefetch(table.words, begin + line * per_line)
-                    visits.begin[n] = begin
-                    visits.end[n] = begin + np.int64(cursor.head & _LOW)
-                    visits.channel[n] = cursor.head >> np.uint32(16)
-                    move_on(calendar, number, block, table, due)
-                    due = after
-                    n += 1
+                    visits.begin[i] = begin
+                    visits.end[i] = begin + np.int64(cursor.head & _LOW)
+                    visits.channel[i] = cursor.head >> np.uint32(16)
+                    move_on(calendar, number, block, table, step, cursor)
                 add_batch(table, visits, n, arrived)
-            due = calendar.slots[number, block, slot]
+                chunk = free_chunk(calendar, chunk)
+            chunk = calendar.slots[number, block, slot]
 
     return deliver
 
