@@ -17,7 +17,6 @@ __all__ = [
     "check_backend",
     "make_backend",
     "make_threaded_backend",
-    "needs_compilation",
 ]
 
 
@@ -32,15 +31,6 @@ def check_backend(name: str, precision: str, threads: int = 1) -> None:
     require(whole, "threads", threads, valid, error=ConfigError)
     alone = threads == 1 or name != "reference"
     require(alone, "threads", threads, "1 with the backend 'reference'", error=ConfigError)
-
-
-def needs_compilation(name: str) -> bool:
-    """Return whether a backend of that name must first be compiled, which takes a while."""
-    if name == "reference":
-        return False
-    from simcore.jit import is_compiled
-
-    return not is_compiled()
 
 
 def make_backend(

@@ -8,6 +8,7 @@ share it; a file in it is written under another name and then renamed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -56,6 +57,13 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def is_compiled() -> bool:
-    """Return whether kernels of this version were compiled before."""
-    return any(CACHE.glob("**/advance.advance-*.nbi"))
+def is_compiled(variant: str) -> bool:
+    """Return whether all that a kind of run needs was compiled before, see `mark_compiled`."""
+    return (CACHE / variant).exists()
+
+
+def mark_compiled(variant: str) -> None:
+    """Note that all that a kind of run needs is compiled now."""
+    with contextlib.suppress(OSError):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        (CACHE / variant).touch()

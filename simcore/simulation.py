@@ -83,7 +83,8 @@ class Simulation:
         threads: int = 1,
     ) -> None:
         from simcore.io.recorder import probes
-        from simcore.kernels import Probe, make_threaded_backend, needs_compilation
+        from simcore.jit import is_compiled
+        from simcore.kernels import Probe, make_threaded_backend
         from simcore.partition import SpikeExchange, build_shards, estimate, partition
 
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
@@ -91,8 +92,6 @@ class Simulation:
         self.progress = progress or Progress(0.0, enabled=False)
         require(bool(network.populations), "Network: populations", 0, "at least one")
 
-        if needs_compilation(backend):
-            self.progress.message("compiling the kernels, once for this version and machine")
         with self.timers("build"):
             with fail_together(self.comm):
                 points = fixed_point(network, dt)
@@ -103,6 +102,11 @@ class Simulation:
                 needed = estimate(network, points, gids.size, dt, backend, threads).total
             _require_agreement(self.comm, network, points, dt)
             require_memory(self.comm, platform.node(), needed)
+            forms = sorted({w.form.name for w in points.weights})
+            kind = "team" if threads > 1 else "alone"
+            self._variant = "-".join([backend, precision, kind, *forms])
+            if not is_compiled(self._variant):
+                self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):
                 self.shards = build_shards(
                     network, division, parts, dt, self.progress.building, points
@@ -145,8 +149,11 @@ class Simulation:
 
     def warm_up(self) -> None:
         """Compile everything before the clock runs, and meet the other ranks once."""
+        from simcore.jit import mark_compiled
+
         self.backend.warm_up()
         self.exchange.warm_up()
+        mark_compiled(self._variant)
 
 
 def simulate(

@@ -308,3 +308,16 @@ sc.simulate(net, 50.0)
     assert done.returncode == 1
     assert done.stderr.count("ModelError: projection 'E' to 'E': delay [ms] is 0.01") == 1
     assert "rank" not in done.stderr
+
+
+def test_compilation_is_announced_once_for_each_kind_of_run(monkeypatch, tmp_path, capsys):
+    import simcore.jit
+
+    monkeypatch.setattr(simcore.jit, "CACHE", tmp_path / "kernels")
+    told = []
+    for threads in (1, 1, 2, 2):
+        net = sc.Network()
+        net.population("n", 3, sc.LIF())
+        sc.simulate(net, 1.0, threads=threads, comm=SerialComm(), progress=True)
+        told.append("compiling kernels, once" in capsys.readouterr().err)
+    assert told == [True, False, True, False]
