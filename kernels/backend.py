@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from simcore.clock import Epoch
 from simcore.shard import Shard
 from simcore.spikes import Spikes
+from simcore.state import State
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,24 @@ class Backend(ABC):
     @abstractmethod
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron, shape (n_local,) [mV]."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return the state of all neurons, ascending by global id."""
+
+    @abstractmethod
+    def restore(self, state: State, step: int, recent: Spikes) -> None:
+        """Go on from a state that any backend returned; called before the first `advance`.
+
+        Parameters
+        ----------
+        state : State
+            Of at least the neurons of the shard.
+        step : int
+            The next step.
+        recent : Spikes
+            What all neurons of the network emitted in the last `max_delay` steps before.
+        """
 
     def warm_up(self) -> None:  # noqa: B027
         """Do once what would otherwise delay the first epoch, such as compiling."""

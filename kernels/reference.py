@@ -16,6 +16,7 @@ from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.plan import DELTA, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW, make_plan
 from simcore.shard import Shard, SynapseTable
 from simcore.spikes import GID_BITS, Spikes
+from simcore.state import State
 
 
 class ReferenceBackend(Backend):
@@ -62,13 +63,30 @@ class ReferenceBackend(Backend):
         """Return the membrane potential of every neuron [mV]."""
         return self.V + self.plan.resting
 
+    def state(self) -> State:
+        """Return the state of all neurons."""
+        currents = self.currents[: self.plan.n_receptors].copy()
+        waiting = self.refractory.astype(np.int16)
+        return State(self.shard.neurons.gids, self.V.copy(), currents, waiting)
+
+    def restore(self, state: State, step: int, recent: Spikes) -> None:
+        """Go on from a state."""
+        own = state.of(self.shard.neurons.gids)
+        self.V[:], self.refractory[:] = own.V, own.refractory
+        self.currents[: self.plan.n_receptors] = own.currents
+        for earlier in range(step):
+            self._change_currents(earlier)
+        for emitted, gid in zip(recent.steps, recent.gids, strict=True):
+            self._deliver(int(emitted), int(gid), step)
+
     def _deliver(self, step: int, gid: int, earliest: int) -> None:
-        """Add all synapses of one spike to the input of the steps in which they are due."""
+        """Add the synapses of one spike that are due in `earliest` or later to the input."""
         for table in self.shard.tables:
             for block in range(self.shard.blocks.size - 1):
                 for channel, begin, end in table.runs_of(block, gid):
                     due = step + int(table.delays[channel])
-                    assert due >= earliest
+                    if due < earliest:
+                        continue
                     targets, weights = _synapses(table, channel, begin, end)
                     slot = self.ring[due % len(self.ring), table.receptors[channel]]
                     np.add.at(slot, self.shard.blocks[block] + targets, weights)
@@ -129,8 +147,9 @@ class ReferenceBackend(Backend):
             advanced = advanced + excitatory * segment["ex_to_V"] + segment["constant"]
         V[:] = np.where(waiting == 0, advanced, V)
         waiting[:] = np.maximum(waiting - 1, 0)
-        excitatory[:] = excitatory * segment["decay_ex"] + arrived[0]
-        inhibitory[:] = inhibitory * segment["decay_in"] + arrived[1]
+        if segment["kind"] != DELTA:
+            excitatory[:] = excitatory * segment["decay_ex"] + arrived[0]
+            inhibitory[:] = inhibitory * segment["decay_in"] + arrived[1]
 
         spiked = segment["threshold"] <= V
         V[spiked] = segment["reset"]

@@ -202,6 +202,30 @@ def advance(machine, number, begin, end, origin, remote):
 
 
 @njit
+def restore(machine, step, origin, recent):
+    """Enter what recent spikes still have to deliver from a step on.
+
+    Parameters
+    ----------
+    machine : Machine
+        The shard, not advanced so far.
+    step : int
+        The next step.
+    origin, recent : int, ndarray of int64
+        Spikes of all neurons in the last `max_delay` steps.
+    """
+    tables = machine.tables
+    calendar = diary.with_room(machine.calendar, recent.size * machine.constants.rows_per_spike)
+    if tables.constant.delays.size > 0:
+        diary.reenter(calendar, _CONSTANT, tables.constant, origin, recent, step)
+    if tables.drawn.delays.size > 0:
+        diary.reenter(calendar, _DRAWN, tables.drawn, origin, recent, step)
+    if tables.exact.delays.size > 0:
+        diary.reenter(calendar, _EXACT, tables.exact, origin, recent, step)
+    machine.calendar = calendar
+
+
+@njit
 def serve(machine, last):
     """Advance a shard whenever the first thread of the team asks; return when none asks.
 

@@ -18,6 +18,7 @@ from simcore.kernels.cpu.team import Team, make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.state import State
 
 _SAMPLE_ROWS = 64
 
@@ -95,6 +96,18 @@ class CpuBackend(Backend):
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron [mV]."""
         return self._state.V + self._resting
+
+    def state(self) -> State:
+        """Return the state of all neurons."""
+        s = self._state
+        return State(self.shard.neurons.gids, s.V.copy(), s.currents.copy(), s.waiting.copy())
+
+    def restore(self, state: State, step: int, recent: Spikes) -> None:
+        """Go on from a state."""
+        own = state.of(self.shard.neurons.gids)
+        self._state.V[:], self._state.waiting[:] = own.V, own.refractory
+        self._state.currents[:] = own.currents
+        loop.restore(self._machine, step, recent.origin, recent.words)
 
     def cycles(self) -> NDArray[np.int64]:
         """Return the cycles spent so far in delivery, update and waiting for other threads."""

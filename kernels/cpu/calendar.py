@@ -146,6 +146,25 @@ def enter(calendar, form, table, origin, words, first, last):
 
 
 @njit
+def reenter(calendar, form, table, origin, words, step):
+    """Enter what rows of past spikes still have to deliver from a step on; see `enter`."""
+    for block in range(calendar.slots.shape[1]):
+        for word in words:
+            row = _row(table, block, word & _GID_MASK)
+            if row < 0:
+                continue
+            emitted = origin + (word >> GID_BITS)
+            run, stop = np.int64(table.rows[row, 0]), np.int64(table.rows[row + 1, 0])
+            first = np.int64(table.rows[row, 1])
+            while run < stop and emitted + table.delays[table.runs[run] >> np.uint32(16)] < step:
+                first += np.int64(table.runs[run] & _LENGTH)
+                run += 1
+            if run < stop:
+                _wait(calendar, form, block, table, emitted, first, run, stop - run - 1)
+                calendar.counts[LIVE] += 1
+
+
+@njit
 def _row(table, block, source):
     """Return the row that a source has in a block, or -1."""
     bits = table.sources[block, source >> 6, 0]

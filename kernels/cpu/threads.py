@@ -15,6 +15,7 @@ from simcore.kernels.cpu import team as crew
 from simcore.kernels.cpu.backend import CpuBackend, share_seconds
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.state import State, join
 
 # Largest number of steps in which all neurons may spike in each, between two meetings
 _CROWDED_STEPS = 16
@@ -92,6 +93,16 @@ class ThreadedCpuBackend(Backend):
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron, ascending by global id [mV]."""
         return np.concatenate([part.potentials() for part in self._parts])[self._order]
+
+    def state(self) -> State:
+        """Return the state of all neurons, ascending by global id."""
+        return join([part.state() for part in self._parts])
+
+    def restore(self, state: State, step: int, recent: Spikes) -> None:
+        """Go on from a state."""
+        self._dismiss()
+        for part in self._parts:
+            part.restore(state, step, recent)
 
     def phase_seconds(self) -> dict[str, float]:
         """Return the time spent so far in delivery, update and waiting, mean over threads [s]."""
