@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
 from simcore.shard import Shard
@@ -27,8 +29,8 @@ def check_backend(name: str, precision: str, threads: int = 1) -> None:
     known = precision in ("float64", "float32")
     require(known, "precision", precision, "float64 or float32", error=ConfigError)
     valid = f"a whole number from 1 to {MAX_THREADS}"
-    whole = isinstance(threads, int) and 1 <= threads <= MAX_THREADS
-    require(whole, "threads", threads, valid, error=ConfigError)
+    whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    require(whole and 1 <= threads <= MAX_THREADS, "threads", threads, valid, error=ConfigError)
     alone = threads == 1 or name != "reference"
     require(alone, "threads", threads, "1 with the backend 'reference'", error=ConfigError)
 

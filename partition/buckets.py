@@ -142,6 +142,8 @@ def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys
 
     for b in range(bounds.size - 1):
         begin, end = bounds[b], bounds[b + 1]
+        if begin == end:
+            continue
         for k in range(counts.size):
             counts[k] = 0
         for i in range(begin, end):
@@ -202,6 +204,8 @@ def shortest_remote(index, rows, runs, gids, delays):
         local = 0
         for group in range(index.shape[1]):
             bits = index[block, group, 0]
+            if bits == np.uint64(0):
+                continue
             for place in range(64):
                 if (bits >> np.uint64(place)) & np.uint64(1) == np.uint64(0):
                     continue

@@ -32,7 +32,7 @@ from simcore.partition import binomial, draw
 from simcore.partition.buckets import KEYS, put_each, rows_per_bucket, shortest_remote, sort_buckets
 from simcore.partition.explicit import explicit_synapses
 from simcore.partition.partition import Partition
-from simcore.partition.recipe import Channel, Recipe, make_recipe
+from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
 from simcore.shard import LocalNeurons, Shard, SynapseTable, block_bounds
 
 Report = Callable[[float], None]
@@ -69,10 +69,11 @@ def build_shards(
     """
     points = points or fixed_point(network, dt)
     together = np.sort(np.concatenate([partition.gids(part) for part in parts]))
+    recipes = [make_recipe(p, points, dt) for p in network.projections]
 
     def build(part: int) -> Shard:
         own = report if part == parts[0] else (lambda share: None)
-        return build_shard(network, partition, part, dt, own, points, together)
+        return _build(network, points, recipes, partition.gids(part), together, dt, own)
 
     if len(parts) == 1:
         return (build(parts[0]),)
@@ -87,9 +88,8 @@ def build_shard(
     dt: float,
     report: Report = lambda share: None,
     points: FixedPoint | None = None,
-    together: NDArray[np.int64] | None = None,
 ) -> Shard:
-    """Build the shard of one rank, or of one thread of a rank.
+    """Build the shard of one rank.
 
     Parameters
     ----------
@@ -105,8 +105,6 @@ def build_shard(
         Called now and then with the share that is done, from 0 to 1.
     points : FixedPoint, optional
         The weights of the network as whole numbers, where they are at hand.
-    together : ndarray of int64, optional
-        Ascending global ids of all neurons of the rank, where it has other shards.
 
     Returns
     -------
@@ -117,9 +115,20 @@ def build_shard(
     ModelError, CapacityError
         When the description cannot be built.
     """
-    points = points or fixed_point(network, dt)
-    neurons = LocalNeurons(partition.gids(rank))
-    recipes = [make_recipe(p, points, dt) for p in network.projections]
+    return build_shards(network, partition, range(rank, rank + 1), dt, report, points)[0]
+
+
+def _build(
+    network: Network,
+    points: FixedPoint,
+    recipes: list[Recipe],
+    gids: NDArray[np.int64],
+    together: NDArray[np.int64],
+    dt: float,
+    report: Report,
+) -> Shard:
+    """Build the shard of some of the neurons `together` that a rank has."""
+    neurons = LocalNeurons(gids)
     receptors = max((p.n_receptors for p in network.populations), default=1)
     blocks = block_bounds(neurons.size, receptors)
 
@@ -131,7 +140,8 @@ def build_shard(
         chosen = [r for r in used if r.form is form]
         step = _Steps(report, number / len(forms), 1.0 / len(forms), 2 * len(chosen))
         tables.append(_table(network, form, chosen, neurons, blocks, points.shift, step))
-    max_delay = max((r.delays.last for r in recipes), default=1)
+    other = _shortest(tables, gids)
+    alone = gids.size == together.size
     return Shard(
         network=network,
         fixed_point=points,
@@ -139,9 +149,9 @@ def build_shard(
         neurons=neurons,
         blocks=blocks,
         tables=tuple(tables),
-        min_remote_delay=_shortest(tables, neurons.gids if together is None else together),
-        min_other_delay=_shortest(tables, neurons.gids),
-        max_delay=max_delay,
+        min_remote_delay=other if alone else _shortest(tables, together),
+        min_other_delay=other,
+        max_delay=max((r.delays.last for r in recipes), default=1),
     )
 
 
@@ -154,7 +164,7 @@ def _table(
     shift: int,
     step: _Steps,
 ) -> SynapseTable:
-    channels = sorted({c for r in recipes for c in r.channels()})
+    channels = all_channels(recipes)
     valid = f"at most {KEYS}, pairs of a delay and a constant weight"
     remedy = "Narrow the delays, or use fewer different weights."
     subject = "synapses: channels"
@@ -184,6 +194,8 @@ def _table(
     exact = np.empty(words.size if form is Form.EXACT else 0, dtype=np.int32)
     keys = np.empty(counts.sum(axis=1).max(), dtype=np.uint16)
     found = []
+    row_type = np.uint32 if words.size < 2**32 else np.int64
+    n_rows = n_runs = 0
     for b in range(n_blocks):
         own = bounds[b * n_buckets : (b + 1) * n_buckets + 1]
         offset, end = own[0], own[-1]
@@ -191,35 +203,25 @@ def _table(
         for projection in draws:
             projection.visit(int(form), blocks[b : b + 2], arrays)
             step(1.0 / n_blocks)
-        found.append(sort_buckets(own, offset, n_sources, bits, n_channels, words, exact, keys))
-    sources, rows, runs = _join(found, words.size)
+        at, rows, runs = sort_buckets(own, offset, n_sources, bits, n_channels, words, exact, keys)
+        at[:, 1] += np.uint64(n_rows)
+        rows[:, 0] += n_runs
+        found.append((at, rows.astype(row_type), runs))
+        n_rows, n_runs = n_rows + len(rows), n_runs + runs.size
+    del keys
+    last = np.array([[n_runs, words.size]], dtype=row_type)
     return SynapseTable(
         form=form,
         delays=delays,
         receptors=receptors,
         weights=weights,
-        sources=sources,
-        rows=rows,
-        runs=runs,
+        sources=np.stack([at for at, _, _ in found]),
+        rows=np.concatenate([*(rows for _, rows, _ in found), last]),
+        runs=np.concatenate([runs for _, _, runs in found]),
         words=words,
         exact=exact,
         shift=shift if form is Form.DRAWN else 0,
     )
-
-
-def _join(
-    found: list[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint32]]], n_synapses: int
-) -> tuple[NDArray[np.uint64], NDArray[Any], NDArray[np.uint32]]:
-    """Return sources, rows and runs of all blocks from those of each."""
-    sources = np.stack([sources for sources, _, _ in found])
-    n_rows = np.cumsum([0, *(rows.shape[0] for _, rows, _ in found)])
-    n_runs = np.cumsum([0, *(runs.size for _, _, runs in found)])
-    sources[:, :, 1] += n_rows[:-1, None].astype(np.uint64)
-    joined = np.empty((n_rows[-1] + 1, 2), dtype=np.uint32 if n_synapses < 2**32 else np.int64)
-    for b, (_, rows, _) in enumerate(found):
-        joined[n_rows[b] : n_rows[b + 1]] = rows + np.array([n_runs[b], 0])
-    joined[-1] = n_runs[-1], n_synapses
-    return sources, joined, np.concatenate([runs for _, _, runs in found])
 
 
 def _share(neurons: LocalNeurons, recipe: Recipe) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.connectivity import Projection
+from simcore.connectivity import AllToAll, FixedOutdegree, OneToOne, Projection
 from simcore.degrees import n_synapses
 from simcore.fixed_point import FixedPoint, Form
 from simcore.network import Network
-from simcore.partition.recipe import Recipe, make_recipe
+from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
 from simcore.shard import block_bounds
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 169 MB alone, 187 MB under MPICH;
@@ -123,16 +123,20 @@ def estimate(
     given = sum(n_synapses(p) for p in network.projections if p.delay is None)
     synapses, index, buffers = 0.0, 0.0, [0.0]
     for form in {r.form for r in recipes}:
-        chosen = [r for r in recipes if r.form is form]
+        chosen = [r for r in recipes if r.form is form and r.weights.size]
+        if not chosen:
+            continue
         per_block = share * np.array([_per_block(r.projection, blocks) for r in chosen])
         expected = per_block.sum()
         rows, runs = _rows_and_runs(chosen, per_block)
         synapses += expected * _SYNAPSE[form]
-        index += (blocks.size - 1) * network.n_neurons * _SOURCE
-        index += rows * (_ROW if expected < 2**32 else 2 * _ROW) + runs * _RUN
+        own = (blocks.size - 1) * network.n_neurons * _SOURCE
+        own += rows * (_ROW if expected < 2**32 else 2 * _ROW) + runs * _RUN
+        index += own
         indegrees = _INDEGREE * share * sum(r.projection.target.size for r in chosen)
         keys = _KEY * per_block.sum(axis=0).max()
-        buffers.append(_EDGE_DELAY * given + indegrees + keys)
+        # The blocks of the index are joined when the keys are gone
+        buffers.append(_EDGE_DELAY * given + indegrees + max(keys, own))
     return Estimate(
         rank=_RANK,
         neurons=n_local * _NEURON,
@@ -163,10 +167,8 @@ def _rows_and_runs(recipes: list[Recipe], per_block: NDArray[np.float64]) -> tup
     per_block : ndarray, shape (n_recipes, n_blocks)
         Expected synapses of each.
     """
-    shares = [dict(r.shares()) for r in recipes]
-    channels = {c: i for i, c in enumerate(sorted({c for found in shares for c in found}))}
-    places = [[channels[c] for c in found] for found in shares]
-    parts = [np.array(list(found.values())) for found in shares]
+    channels = {c: i for i, c in enumerate(all_channels(recipes))}
+    places, parts = _places_and_parts(recipes, channels)
     ranges = np.array([r.projection.source.gid_range for r in recipes])
 
     # Neighbouring sources with the same projections have equal rows
@@ -178,7 +180,27 @@ def _rows_and_runs(recipes: list[Recipe], per_block: NDArray[np.float64]) -> tup
         for k in np.flatnonzero(inside):
             first, stop = pieces[k]
             each = inside[k] / (ranges[k, 1] - ranges[k, 0])
-            expected[first:stop, places[k]] += each * parts[k]
+            found = each * parts[k]
+            if isinstance(recipes[k].projection.rule, (AllToAll, FixedOutdegree, OneToOne)):
+                # Sources have equal numbers of synapses: a row is there with the probability m
+                found = -np.log1p(-np.minimum(found, 0.999999))
+            expected[first:stop, places[k]] += found
         rows += float(sizes @ -np.expm1(-expected.sum(axis=1)))
         runs += float(sizes @ -np.expm1(-expected).sum(axis=1))
     return rows, runs
+
+
+def _places_and_parts(
+    recipes: list[Recipe], channels: dict[Channel, int]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
+    """Return the channels of each recipe, and the share of its synapses in each of them."""
+    known: dict[tuple[object, ...], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+    found = []
+    for r in recipes:
+        key = (id(r.delays), id(r.weights), r.n_receptors)
+        if key not in known:
+            shares = r.shares()
+            places = np.array([channels[c] for c in shares], dtype=np.int64)
+            known[key] = places, np.array(list(shares.values()))
+        found.append(known[key])
+    return [places for places, _ in found], [parts for _, parts in found]

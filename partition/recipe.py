@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,21 +52,31 @@ class Recipe:
     def _constant(self) -> int:
         return int(self.weights[0]) if self.form is Form.CONSTANT else 0
 
-    def channels(self) -> Iterator[Channel]:
-        """Yield delay, receptor and constant weight of all synapses that may occur."""
-        negative = np.unique(self.weights < 0)
-        receptors = {self.n_receptors - 1 if sign else 0 for sign in negative}
-        for delay in range(self.delays.first, self.delays.last + 1):
-            for receptor in receptors:
-                yield delay, receptor, self._constant
+    @property
+    def span(self) -> tuple[int, int, tuple[int, ...], int]:
+        """First and last delay, receptors, and constant weight of all synapses that may occur."""
+        lowest, highest = self.weights.min(), self.weights.max()
+        signs = [0] if highest >= 0 else []
+        signs += [self.n_receptors - 1] if lowest < 0 else []
+        receptors = tuple(sorted(set(signs)))
+        return self.delays.first, self.delays.last, receptors, self._constant
 
-    def shares(self) -> Iterator[tuple[Channel, float]]:
-        """Yield each channel with the share of the synapses that it is expected to carry."""
-        negative = float((self.weights < 0).mean()) if self.weights.size else 0.0
+    def negative_share(self) -> float:
+        """Return the share of the synapses with a negative weight."""
+        if self.weights.size == 0 or self.weights.min() >= 0:
+            return 0.0
+        return float(np.count_nonzero(self.weights < 0) / self.weights.size)
+
+    def shares(self) -> dict[Channel, float]:
+        """Return each channel with the share of the synapses that it is expected to carry."""
+        negative = self.negative_share()
+        shares: dict[Channel, float] = {}
         for delay, share in enumerate(self.delays.probabilities(), self.delays.first):
             for receptor, part in ((0, 1.0 - negative), (self.n_receptors - 1, negative)):
                 if part > 0.0:
-                    yield (delay, receptor, self._constant), float(share) * part
+                    key = delay, receptor, self._constant
+                    shares[key] = shares.get(key, 0.0) + float(share) * part
+        return shares
 
     def channel_of(self, index: dict[Channel, int]) -> NDArray[np.int32]:
         """Return the channel by delay and sign of the weight, shape (2 * n_delays,).
@@ -82,6 +92,24 @@ class Recipe:
             for receptor in (0, self.n_receptors - 1)
         ]
         return np.array([index.get(k, -1) for k in keys], dtype=np.int32)
+
+
+def all_channels(recipes: Iterable[Recipe]) -> list[Channel]:
+    """Return the channels of all synapses that may occur, sorted.
+
+    Parameters
+    ----------
+    recipes : iterable of Recipe
+        Those of one table; all have weights.
+    """
+    return sorted(
+        {
+            (delay, receptor, constant)
+            for first, last, receptors, constant in {r.span for r in recipes}
+            for delay in range(first, last + 1)
+            for receptor in receptors
+        }
+    )
 
 
 def make_recipe(projection: Projection, points: FixedPoint, dt: float) -> Recipe:

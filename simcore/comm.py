@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Bytes of one message, below the limit of counts in old MPI libraries
 _MESSAGE_BYTES = 2**30
 
+# How long a launcher may take to pass on what was printed [s]
+_PASSED_ON = 0.3
+
 
 class Comm(ABC):
     """The ranks of a run. All of them call the same methods in the same order.
@@ -255,6 +258,8 @@ class MPIComm(Comm):
         """End the processes of all ranks at once with an exit code."""
         sys.stdout.flush()
         sys.stderr.flush()
+        # Launchers drop what they have not yet passed on
+        time.sleep(_PASSED_ON)
         self._mpi.COMM_WORLD.Abort(code)
         raise SystemExit(code)
 

@@ -25,7 +25,8 @@ def _sources() -> list[Path]:
     roots = (_HERE, _HERE.parent)
     folders = [root / name for root in roots for name in ("partition", "kernels", "kernels/cpu")]
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    return [_HERE / "philox.py", _HERE / "spikes.py", *found]
+    used = [_HERE / f"{name}.py" for name in ("fixed_point", "philox", "shard", "spikes")]
+    return [*used, *found]
 
 
 def _folder() -> Path:

@@ -16,6 +16,7 @@ from simcore.digest import digest_json
 from simcore.errors import ConfigError, require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
+from simcore.launch import n_cores
 from simcore.memory import peak_bytes, require_memory
 from simcore.network import Network
 from simcore.progress import Progress
@@ -84,9 +85,10 @@ class Simulation:
     ) -> None:
         from simcore.io.recorder import probes
         from simcore.jit import is_compiled
-        from simcore.kernels import Probe, make_threaded_backend
+        from simcore.kernels import Probe, check_backend, make_threaded_backend
         from simcore.partition import SpikeExchange, build_shards, estimate, partition
 
+        check_backend(backend, precision, threads)
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.comm = world() if comm is None else comm
         self.progress = progress or Progress(0.0, enabled=False)
@@ -105,6 +107,8 @@ class Simulation:
             forms = sorted({w.form.name for w in points.weights})
             kind = "team" if threads > 1 else "alone"
             self._variant = "-".join([backend, precision, kind, *forms])
+            if threads > n_cores():
+                self.progress.message(f"{threads} threads on {n_cores()} cores: use fewer")
             if not is_compiled(self._variant):
                 self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):

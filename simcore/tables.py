@@ -129,13 +129,12 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
     ModelError
         When a delay may round to less than one step.
     """
-    tiny = 2.0**-34
-    shortest, longest = delay.quantile([tiny, 1.0 - tiny])
+    shortest, longest = _shortest_and_longest(delay)
     first = math.floor(shortest / dt + 0.5)
     require(
         first >= 1,
         f"{subject}: delay [ms]",
-        float(shortest),
+        shortest,
         f"at least one time step, {dt!r} ms, after rounding",
         f"Lengthen the delay, or give its distribution low={dt / 2!r}.",
     )
@@ -143,11 +142,23 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
     require(
         last < 2**15,
         f"{subject}: delay [ms]",
-        float(longest),
+        longest,
         f"below {2**15 * dt!r} ms",
         "Bound the distribution of the delay with high=.",
         CapacityError,
     )
+    return _delays_between(delay, dt, first, last)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shortest_and_longest(delay: Distribution) -> tuple[float, float]:
+    tiny = 2.0**-34
+    shortest, longest = delay.quantile([tiny, 1.0 - tiny])
+    return float(shortest), float(longest)
+
+
+@functools.lru_cache(maxsize=4096)
+def _delays_between(delay: Distribution, dt: float, first: int, last: int) -> DiscreteTable:
     cumulative = [delay.cdf(float(np.nextafter((d + 0.5) * dt, 0.0))) for d in range(first, last)]
     return discrete_table(first, np.array([*cumulative, 1.0]))
 

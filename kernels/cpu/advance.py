@@ -21,7 +21,7 @@ from simcore.kernels.cpu.deliver import (
     deliver_drawn,
     deliver_exact,
 )
-from simcore.kernels.cpu.intrinsics import cycles, load
+from simcore.kernels.cpu.intrinsics import cycles
 from simcore.kernels.plan import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW
 from simcore.spikes import GID_BITS
 
@@ -129,9 +129,16 @@ def make_machine(tables, constants, state, calendar, samples, rows, team):
 
 
 @njit
-def calendar_of(machine):
-    """Return the calendar of a machine."""
-    return machine.calendar
+def set_samples(machine, samples, rows):
+    """Replace where a machine puts its samples."""
+    machine.samples = samples
+    machine.rows = rows
+
+
+@njit
+def set_team(machine, team):
+    """Replace the team that a machine is part of."""
+    machine.team = team
 
 
 @njit
@@ -184,10 +191,12 @@ def advance(machine, number, begin, end, origin, remote):
             n_found = _collect(b, c, state, n_found)
             state.cursors[DELIVER_CYCLES] += delivered - start
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
+        start = cycles()
         calendar = diary.with_room(calendar, n_found * c.rows_per_spike)
         for i in range(n_found):
             words[count + i] = (step - begin) << GID_BITS | c.gids[state.found[i]]
         _enter(tables, calendar, begin, words, count, count + n_found)
+        state.cursors[DELIVER_CYCLES] += cycles() - start
         count += n_found
         _sample(step, c, state, machine.samples, machine.rows)
 
@@ -236,28 +245,29 @@ def serve(machine, last):
     last : int
         Number of the last epoch.
     """
-    team = machine.team
     while True:
-        number = crew.wait_for_mail(team, last)
-        if number == crew.LEAVE:
-            crew.leave(team)
-        if number < 0:
+        number = crew.wait_for_mail(machine.team, last)
+        if number == crew.LEFT:
             return
         last = number
-        orders = team.orders
-        remote = team.remote[: orders[3]]
+        orders = machine.team.orders
+        remote = machine.team.remote[: orders[3]]
         advance(machine, number, orders[0], orders[1], orders[2], remote)
 
 
 @njit
 def _meet(number, begin, count, tables, c, state, calendar, team):
-    """Exchange spikes with the other threads; return whether one of them has no more room."""
+    """Exchange spikes with the other threads; return whether all must stop, and the calendar.
+
+    They do when one of them has no more room, or has failed.
+    """
     start = cycles()
-    half = load(team.barrier, crew.LINE) & 1
+    half = crew.n_meetings(team) & 1
     post = team.posts[half, team.member]
     post[crew.COUNT] = count
     post[crew.FULL] = team.words.shape[2] - count < team.interval * c.most_spikes
-    crew.meet(team)
+    if not crew.meet(team):
+        return True, calendar
     state.cursors[WAIT_CYCLES] += cycles() - start
 
     start = cycles()

@@ -12,7 +12,7 @@ from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
-from simcore.kernels.cpu.calendar import CHUNK, Calendar, make_calendar
+from simcore.kernels.cpu.calendar import CHUNK, make_calendar
 from simcore.kernels.cpu.deliver import Table, Visits
 from simcore.kernels.cpu.team import Team, make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
@@ -46,7 +46,10 @@ class CpuBackend(Backend):
         self._seconds = 0.0
         self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
         self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
-        self._machine = self._make_machine(calendar)
+        self._machine = loop.make_machine(
+            self._tables, self._constants, self._state, calendar, self._samples,
+            (self._places, self._free), self.team,
+        )  # fmt: skip
 
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
         """Advance the shard by an epoch."""
@@ -76,13 +79,7 @@ class CpuBackend(Backend):
     def join(self, team: Team) -> None:
         """Become part of a team."""
         self.team = team
-        self._machine = self._make_machine(loop.calendar_of(self._machine))
-
-    def _make_machine(self, calendar: Calendar) -> loop.Machine:
-        rows = self._places, self._free
-        return loop.make_machine(
-            self._tables, self._constants, self._state, calendar, self._samples, rows, self.team
-        )
+        loop.set_team(self._machine, team)
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
@@ -141,7 +138,7 @@ class CpuBackend(Backend):
             self._samples[self._first[k] : self._first[k] + values.size] = values
         self._places += used * self._sizes
         self._free -= used
-        self._machine = self._make_machine(loop.calendar_of(self._machine))
+        loop.set_samples(self._machine, self._samples, (self._places, self._free))
 
     def _due(self, epoch: Epoch) -> NDArray[np.int64]:
         """Return how many samples each probe takes in an epoch."""

@@ -3,7 +3,8 @@
 Every thread has a part of the rank's neurons, as a rank has of the network's. Threads meet as
 often as a spike of one part could reach another, in compiled code: each posts how many spikes it
 has, waits for the others, and reads theirs. Between epochs a thread waits at its mailbox, and
-after a while without mail it leaves.
+after a while without mail it leaves. A thread that fails breaks the team up, so that none waits
+for ever.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ LINE = 8
 _SPINS = 2000
 _PATIENCE = 20_000
 
-LEFT, LEAVE = -1, -2
+LEFT = -1
 
 COUNT, FULL = 0, 1
+
+_ARRIVED, _MEETINGS, _BROKEN = 0, LINE, 2 * LINE
 
 
 class Team(NamedTuple):
@@ -38,15 +41,15 @@ class Team(NamedTuple):
         Number of threads.
     interval : int
         Most steps from one meeting to the next.
-    barrier : ndarray of int64, shape (2 * LINE,)
-        Threads that have arrived, and the number of meetings so far.
+    barrier : ndarray of int64, shape (3 * LINE,)
+        Threads that have arrived, the number of meetings so far, and whether the team broke up.
     posts : ndarray of int64, shape (2, size, LINE)
         For even and odd meetings: spikes of each thread since the epoch began, and whether it
         has no room for more.
     words : ndarray of int64, shape (2, size, room)
         For even and odd epochs: the spikes, see `simcore.spikes`.
     mail : ndarray of int64, shape (size * LINE,)
-        Number of the epoch to advance by; or `LEAVE`; or `LEFT` by a thread that has gone.
+        Number of the epoch to advance by, or `LEFT` by a thread that has gone.
     orders : ndarray of int64, shape (4,)
         First step, the one after the last, step of remote spikes with offset 0, and their number.
     remote : ndarray of int64
@@ -83,7 +86,7 @@ def make_teams(size: int, interval: int, room: int) -> list[Team]:
     def zeros(*shape: int) -> NDArray[np.int64]:
         return np.zeros(shape, dtype=np.int64)
 
-    shared = zeros(2 * LINE), zeros(2, size, LINE), zeros(2, size, room)
+    shared = zeros(3 * LINE), zeros(2, size, LINE), zeros(2, size, room)
     mail = np.full(size * LINE, LEFT, dtype=np.int64)
     orders, remote = zeros(4), zeros(1024)
     return [
@@ -94,22 +97,42 @@ def make_teams(size: int, interval: int, room: int) -> list[Team]:
 
 @njit
 def meet(team):
-    """Wait until all threads have come here."""
-    number = load(team.barrier, LINE)
-    if add(team.barrier, 0, 1) == team.size - 1:
-        store(team.barrier, 0, 0)
-        store(team.barrier, LINE, number + 1)
-        return
+    """Wait until all threads have come here; return whether they did."""
+    number = load(team.barrier, _MEETINGS)
+    if add(team.barrier, _ARRIVED, 1) == team.size - 1:
+        store(team.barrier, _ARRIVED, 0)
+        store(team.barrier, _MEETINGS, number + 1)
+        return True
     spins = 0
-    while load(team.barrier, LINE) == number:
+    while load(team.barrier, _MEETINGS) == number:
+        if load(team.barrier, _BROKEN) != 0:
+            return False
         spins += 1
         if spins > _SPINS:
             yield_core()
+    return True
+
+
+@njit
+def n_meetings(team):
+    """Return how often the threads have met."""
+    return load(team.barrier, _MEETINGS)
+
+
+@njit
+def break_up(team):
+    """Let no thread wait for another any more."""
+    store(team.barrier, _BROKEN, 1)
+
+
+def is_broken(team: Team) -> bool:
+    """Return whether the team broke up."""
+    return bool(team.barrier[_BROKEN])
 
 
 def last_counts(team: Team) -> NDArray[np.int64]:
     """Return how many spikes each thread had at the last meeting."""
-    half = (int(team.barrier[LINE]) - 1) & 1
+    half = (int(team.barrier[_MEETINGS]) - 1) & 1
     return team.posts[half, :, COUNT]
 
 
@@ -139,17 +162,8 @@ def call(team, number, begin, end, origin, remote, gone):
 
 
 @njit
-def dismiss(team, gone):
-    """Ask the other threads to leave; `gone` receives 1 for each that already had."""
-    for member in range(1, team.size):
-        gone[member] = exchange(team.mail, member * LINE, LEAVE) == LEFT
-        if gone[member]:
-            store(team.mail, member * LINE, LEFT)
-
-
-@njit
 def wait_for_mail(team, last):
-    """Return the number of the next epoch, `LEAVE` when asked to, or `LEFT` after a while.
+    """Return the number of the next epoch, or `LEFT` when none came for a while.
 
     Parameters
     ----------
@@ -163,13 +177,9 @@ def wait_for_mail(team, last):
         mail = load(team.mail, place)
         if mail != last:
             return mail
+        if load(team.barrier, _BROKEN) != 0:
+            break
         if spins > _SPINS:
             yield_core()
     mail = replace(team.mail, place, last, LEFT)
     return LEFT if mail == last else mail
-
-
-@njit
-def leave(team):
-    """Say that this thread has gone, as it was asked to."""
-    store(team.mail, team.member * LINE, LEFT)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class ThreadedCpuBackend(Backend):
         probes: Sequence[tuple[Probe, ...]],
         precision: str = "float64",
     ) -> None:
-        self.dtype = np.dtype(precision)
+        super().__init__(shards[0], probes[0], precision)
         self._parts = [
             CpuBackend(shard, own, precision) for shard, own in zip(shards, probes, strict=True)
         ]
@@ -59,8 +59,8 @@ class ThreadedCpuBackend(Backend):
             np.argsort(np.concatenate([g[p.lids] for g, p in zip(gids, probe, strict=True)]))
             for probe in zip(*probes, strict=True)
         ]
-        self._pool = ThreadPoolExecutor(len(shards) - 1, thread_name_prefix="simcore")
-        self._serving: dict[int, Future[None]] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        self._failures: list[BaseException] = []
         self._gone = np.zeros(len(shards), dtype=np.uint8)
         self._number = 0
         self._seconds = 0.0
@@ -68,10 +68,9 @@ class ThreadedCpuBackend(Backend):
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
         """Advance all shards by an epoch."""
         start = time.perf_counter()
-        if not all(part.has_room_for(epoch) for part in self._parts):
-            self._dismiss()
-            for part in self._parts:
-                part.reserve_samples(epoch)
+        self._check()
+        for part in self._parts:
+            part.reserve_samples(epoch)
         pieces = []
         step = epoch.begin
         while step < epoch.end:
@@ -100,7 +99,6 @@ class ThreadedCpuBackend(Backend):
 
     def restore(self, state: State, step: int, recent: Spikes) -> None:
         """Go on from a state."""
-        self._dismiss()
         for part in self._parts:
             part.restore(state, step, recent)
 
@@ -112,22 +110,55 @@ class ThreadedCpuBackend(Backend):
     def warm_up(self) -> None:
         """Compile the kernels."""
         self._run(0, 0, NO_SPIKES)
-        self._dismiss()
+        for thread in self._threads.values():
+            thread.join()
+        self._check()
 
     def _run(self, begin: int, end: int, remote: Spikes) -> int:
-        """Let all threads advance; return where they stopped."""
+        """Let all threads advance; return where they stopped.
+
+        No thread is left waiting for another, whatever happens here.
+        """
         first = self._parts[0]
-        if remote.size > first.team.remote.size:
-            self._make_room(remote.size)
-        self._number += 1
-        crew.call(first.team, self._number, begin, end, remote.origin, remote.words, self._gone)
-        for member in np.flatnonzero(self._gone).tolist():
-            if member in self._serving:
-                self._serving[member].result()
-            serve = self._parts[member].serve
-            self._serving[member] = self._pool.submit(serve, self._number - 1)
-        step, _ = first.run(self._number, begin, end, remote)
+        try:
+            if remote.size > first.team.remote.size:
+                self._make_room(remote.size)
+            self._number += 1
+            crew.call(first.team, self._number, begin, end, remote.origin, remote.words, self._gone)
+            for member in np.flatnonzero(self._gone).tolist():
+                self._start(member)
+            step, _ = first.run(self._number, begin, end, remote)
+        except BaseException:
+            crew.break_up(first.team)
+            raise
+        self._check()
         return step
+
+    def _start(self, member: int) -> None:
+        """Start a thread that has left, or has not been there yet."""
+        if member in self._threads:
+            self._threads[member].join()
+        name = f"simcore-{member}"
+        arguments = member, self._number - 1
+        # A process must not wait for it at its end
+        thread = threading.Thread(target=self._serve, args=arguments, name=name, daemon=True)
+        self._threads[member] = thread
+        thread.start()
+
+    def _serve(self, member: int, last: int) -> None:
+        """Serve the first thread, in another."""
+        try:
+            self._parts[member].serve(last)
+        except BaseException as error:
+            self._failures.append(error)
+            crew.break_up(self._parts[0].team)
+
+    def _check(self) -> None:
+        """Raise what a thread has failed with."""
+        if self._failures:
+            raise self._failures[0]
+        if crew.is_broken(self._parts[0].team):
+            raise RuntimeError("this simulation was interrupted, and cannot go on. Start another.")
 
     def _spikes(self) -> NDArray[np.int64]:
         """Return what all threads emitted since they were called, sorted."""
@@ -136,16 +167,8 @@ class ThreadedCpuBackend(Backend):
         parts = [team.words[self._number & 1, k, :n] for k, n in enumerate(counts)]
         return np.sort(np.concatenate(parts), kind="stable")
 
-    def _dismiss(self) -> None:
-        """Let the other threads come home, so that what they work on can be replaced."""
-        crew.dismiss(self._parts[0].team, self._gone)
-        for future in self._serving.values():
-            future.result()
-        self._serving.clear()
-
     def _make_room(self, n_spikes: int) -> None:
         """Make room for that many remote spikes."""
-        self._dismiss()
         remote = np.zeros(2 * n_spikes, dtype=np.int64)
         for part in self._parts:
             part.join(part.team._replace(remote=remote))

@@ -64,7 +64,7 @@ def run_text(result: Run) -> str:
         "time": f"{result.duration:g} ms in steps of {result.dt:g} ms{recorded}",
         "weights": _weights(result.config.get("weights")),
         "seed": str(result.seed),
-        "ranks": f"{result.n_ranks} on {', '.join(dict.fromkeys(result.hosts))}",
+        "ranks": _ranks(result),
         "created": f"{result.created} by simcore {result.versions.get('simcore', 'unknown')}",
         "uuid": result.uuid,
     }
@@ -75,6 +75,13 @@ def run_text(result: Run) -> str:
     if "run" in result.timers:
         parts.append(pace(result))
     return "\n\n".join(parts)
+
+
+def _ranks(result: Run) -> str:
+    """Return the number of ranks, their threads and hosts as text."""
+    threads = result.config.get("threads", 1)
+    each = f" of {threads} threads each" if threads > 1 else ""
+    return f"{result.n_ranks}{each} on {', '.join(dict.fromkeys(result.hosts))}"
 
 
 def model_values(model: Model) -> dict[str, Any]:

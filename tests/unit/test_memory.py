@@ -15,7 +15,7 @@ from simcore.fixed_point import fixed_point
 from simcore.kernels import make_backend
 from simcore.memory import available_bytes, peak_bytes, require_memory
 from simcore.models import brunel, microcircuit
-from simcore.partition import estimate
+from simcore.partition import build_shards, estimate, partition
 from tests.networks import build, every_feature
 
 NETWORKS = {
@@ -58,6 +58,40 @@ def test_estimate_counts_the_time_step():
     for dt in (0.5, 0.1):
         shard = build(network, dt=dt)
         assert estimated(network, dt=dt).index == pytest.approx(shard.tables[0].index_nbytes, 0.01)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight": sc.Normal(80.0, 24.0)},
+        {"weight": sc.Normal(0.0, 24.0), "delay": sc.Uniform(1.0, 4.0)},
+        {"rule": sc.OneToOne()},
+        {"rule": sc.FixedOutdegree(1)},
+        {"rule": sc.AllToAll(), "delay": sc.Uniform(1.0, 4.0)},
+        {"rule": sc.PairwiseBernoulli(0.01)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_estimate_of_any_rule_and_sign(options, threads):
+    net = sc.Network(seed=1)
+    P = net.population("P", 1500, sc.LIF())
+    options = {"rule": sc.FixedIndegree(3), "weight": 1.0, "delay": 1.0, **options}
+    net.connect(P, P, options.pop("rule"), **options)
+    shards = build_shards(net, partition(net, threads), range(threads), 0.1)
+    found = estimate(net, fixed_point(net, 0.1), 1500, 0.1, threads=threads)
+
+    assert found.index == pytest.approx(sum(t.index_nbytes for s in shards for t in s.tables), 0.1)
+    assert found.synapses + found.index == pytest.approx(sum(s.nbytes for s in shards), rel=0.1)
+
+
+def test_estimate_takes_threads_for_shards_of_one_process():
+    one, three = (
+        estimate(NETWORKS["brunel"](), fixed_point(NETWORKS["brunel"](), 0.1), 500, 0.1, threads=n)
+        for n in (1, 3)
+    )
+    assert three.rank == one.rank
+    assert three.synapses == pytest.approx(one.synapses, rel=0.01)
 
 
 def test_spread_delays_in_a_large_sparse_network():

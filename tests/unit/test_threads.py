@@ -11,6 +11,7 @@ from simcore.comm import SerialComm
 from simcore.errors import ConfigError
 from simcore.kernels import check_backend
 from simcore.kernels.cpu import team, threads
+from simcore.kernels.cpu.backend import CpuBackend
 from simcore.models import brunel
 from simcore.partition import PARTITIONERS, RangePartition, build_shards, partition
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -109,7 +110,7 @@ def test_threads_leave_after_a_while_and_come_back(expected):
     for begin in range(0, STEPS, 100):
         found.append(run.advance(Epoch(begin, begin + 100), NO_SPIKES))
         deadline = time.monotonic() + 60.0
-        while not all(future.done() for future in run._serving.values()):
+        while any(thread.is_alive() for thread in run._threads.values()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert same_bits(np.concatenate([s.gids for s in found]), expected.gids)
@@ -147,12 +148,49 @@ def test_simulation_has_all_neurons_and_time_spent_waiting(tmp_path):
         assert same_bits(one[1], two[1])
 
 
-@pytest.mark.parametrize("n_threads", [0, -1, 1.5, 10**6])
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, True, 10**6])
 def test_number_of_threads_is_checked(n_threads):
     with pytest.raises(ConfigError, match=r"threads is .*, must be a whole number from 1 to 1024"):
         check_backend("cpu", "float64", n_threads)
+    with pytest.raises(ConfigError, match="threads is"):
+        sc.Simulation(NETWORK, comm=SerialComm(), threads=n_threads)
 
 
 def test_reference_has_one_thread():
     with pytest.raises(ConfigError, match="must be 1 with the backend 'reference'"):
         sc.simulate(NETWORK, 1.0, backend="reference", threads=2, comm=SerialComm())
+
+
+def test_thread_that_fails_ends_the_run(monkeypatch):
+    def broken(self, last):
+        raise MemoryError("no room today")
+
+    run = make_run(NETWORK, threads=3)
+    monkeypatch.setattr(CpuBackend, "serve", broken)
+    for _ in range(2):
+        with pytest.raises(MemoryError, match="no room today"):
+            run.advance(Epoch(0, 50), NO_SPIKES)
+    for thread in run._threads.values():
+        thread.join(10.0)
+        assert not thread.is_alive()
+
+
+def test_interrupt_leaves_no_thread_waiting(monkeypatch):
+    def interrupted(self, *given):
+        raise KeyboardInterrupt
+
+    run = make_run(NETWORK, threads=3)
+    run.advance(Epoch(0, 50), NO_SPIKES)
+    monkeypatch.setattr(CpuBackend, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.advance(Epoch(50, 100), NO_SPIKES)
+    for thread in run._threads.values():
+        thread.join(10.0)
+        assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="was interrupted, and cannot go on"):
+        run.advance(Epoch(50, 100), NO_SPIKES)
+
+
+def test_too_many_threads_are_reported(capsys):
+    sc.simulate(NETWORK, 1.0, threads=99, comm=SerialComm(), progress=True)
+    assert "99 threads on" in capsys.readouterr().err
