@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import simcore
 from simcore.cli.run import run
 from simcore.cli.show import info, models
+from simcore.cli.verify import verify
 from simcore.comm import Comm, SerialComm, world
 from simcore.errors import ConfigError, SimcoreError
 from simcore.failure import full, report, summary
@@ -30,6 +31,7 @@ examples:
   simcore run brunel                      one second of a small network, on one core
   mpiexec -n 4 simcore run microcircuit   a large one, on four ranks
   simcore info microcircuit.h5            what is in the file
+  simcore verify one.h5 other.h5          are two runs identical
 """
 
 _RUN = """\
@@ -86,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 after an error, 2 after a mistake in the command or the run file.
+        0 when all went well, 1 after an error or when `verify` found a difference, 2 after a
+        mistake in the command or the run file.
     """
     arguments = make_parser().parse_args(argv)
     if not arguments.parallel and launched().rank != 0:
@@ -94,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     comm: Comm = SerialComm()
     try:
         comm = world() if arguments.parallel else comm
-        arguments.command(arguments, comm)
+        code: int = arguments.command(arguments, comm) or 0
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("simcore: interrupted", file=sys.stderr)
@@ -105,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except Exception as error:
         return _fail(comm, error)
-    return 0
+    return code
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -116,6 +119,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_info(commands)
+    _add_verify(commands)
     _add_models(commands)
     return parser
 
@@ -151,6 +155,22 @@ def _add_info(commands: _Commands) -> None:
     )
     parser.set_defaults(command=info, parallel=False)
     parser.add_argument("file", metavar="FILE", help="output file of a run")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_verify(commands: _Commands) -> None:
+    text = (
+        "Compare the spikes and potentials of two runs to the last bit. Says that they are\n"
+        "identical, or where they differ first. The exit code is 0 or 1, and 2 for a file that\n"
+        "cannot be read."
+    )
+    examples = "examples:\n  simcore verify laptop.h5 cluster.h5\n"
+    parser = commands.add_parser(
+        "verify", help="compare two files", description=text, epilog=examples, **_STYLE
+    )
+    parser.set_defaults(command=verify, parallel=False)
+    parser.add_argument("one", metavar="A", help="output file of a run")
+    parser.add_argument("other", metavar="B", help="that of another")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
