@@ -12,6 +12,10 @@ deliver   a synaptic event of the microcircuit adding all synapses in the order 
 build     a synapse of the microcircuit        two calls of Philox, and writing it twice
 exchange  an exchange between two ranks        the bare Allgather of buffers of the same size
 epoch     Python and calls of an empty epoch   calling a compiled function with no arguments
+parts     what a Poisson number and an event
+          are made of
+blocks    a synaptic event, with targets cut
+          into more or fewer blocks
 ========= ==================================== ===================================================
 
 Times are the shortest of several repetitions, in nanoseconds, those of exchange and epoch in
@@ -32,18 +36,21 @@ import numpy as np
 from common import call_python, table, write_json
 
 import simcore as sc
+import simcore.shard as shard_module
 from simcore.clock import Epoch
 from simcore.comm import SerialComm, world
 from simcore.fixed_point import Form
 from simcore.kernels import make_backend
+from simcore.kernels.cpu import poisson as poisson_kernels
 from simcore.models import microcircuit
 from simcore.partition import SpikeExchange, build_shard, partition
 from simcore.philox import draw_many
 from simcore.spikes import NO_SPIKES, Spikes
+from simcore.tables import poisson_table
 
 REPEATS = 5
 STEPS = 1000
-PIECES = ("update", "poisson", "deliver", "build", "exchange", "epoch")
+PIECES = ("update", "poisson", "deliver", "build", "exchange", "epoch", "parts", "blocks")
 
 
 def shortest(function, repeats=REPEATS):
@@ -211,6 +218,47 @@ def epoch(options):
     return [row("epoch, one neuron", 1e6 * seconds, 1e6 * ceiling, "us")]
 
 
+def parts(options):
+    """Measure what a Poisson number and a synaptic event are made of, in the cache."""
+    n, number = 64 * poisson_kernels.TILE, poisson_table(1.6)
+    gids, one = np.arange(n), np.uint64(1)
+    counts, arrived = np.zeros((4, n), np.uint16), np.zeros(n, np.int32)
+    none = number.thresholds[:0]
+
+    def refill(thresholds):
+        poisson_kernels.refill(one, one, gids, one, number.first, thresholds, 0, counts)
+
+    def add_counts():
+        poisson_kernels.add_counts(counts[0], np.int32(3), arrived)
+
+    refill(number.thresholds)
+    add_counts()
+    whole, drawing = (
+        shortest(lambda t=t: refill(t), 50) / (4 * n) for t in (number.thresholds, none)
+    )
+    generator = np.random.default_rng(1)
+    words = generator.integers(0, 2**15, 2**16).astype(np.uint32)
+    row_of_input, down = np.zeros(2**16, np.int32), np.int32(3)
+    add_all(words[:1], row_of_input, down)
+    adding = shortest(lambda: add_all(words, row_of_input, down), 200) / words.size
+    return [
+        row("poisson: drawing", 1e9 * drawing, None, "ns"),
+        row("poisson: comparing", 1e9 * (whole - drawing), None, "ns"),
+        row("poisson: adding to the input", 1e9 * shortest(add_counts, 200) / n, None, "ns"),
+        row("event: adding, from the cache", 1e9 * adding, None, "ns"),
+    ]
+
+
+def blocks(options):
+    """Measure a synaptic event with targets cut into more or fewer blocks."""
+    rows, usual = [], shard_module.MAX_BLOCK
+    for size in (usual // 4, usual // 2, usual, 2 * usual):
+        shard_module.MAX_BLOCK = size
+        rows.append(deliver(options)[0] | {"piece": f"deliver, {size // 2} targets a block"})
+    shard_module.MAX_BLOCK = usual
+    return rows
+
+
 def row(piece, measured, ceiling, unit):
     """Return a row of the table."""
     return {"piece": piece, "measured": measured, "ceiling": ceiling, "unit": unit}
@@ -235,9 +283,9 @@ def main():
         (
             r["piece"],
             f"{r['measured']:.2f}",
-            f"{r['ceiling']:.2f}",
+            f"{r['ceiling']:.2f}" if r["ceiling"] else "",
             r["unit"],
-            f"{r['measured'] / r['ceiling']:.1f}",
+            f"{r['measured'] / r['ceiling']:.1f}" if r["ceiling"] else "",
         )
         for r in rows
     ]
