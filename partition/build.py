@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -71,14 +72,26 @@ def build_shards(
     together = np.sort(np.concatenate([partition.gids(part) for part in parts]))
     recipes = [make_recipe(p, points, dt) for p in network.projections]
 
+    stop = Event()
+
     def build(part: int) -> Shard:
-        own = report if part == parts[0] else (lambda share: None)
-        return _build(network, points, recipes, partition.gids(part), together, dt, own)
+        def told(share: float) -> None:
+            if stop.is_set():
+                raise RuntimeError("another thread could not build its shard")
+            if part == parts[0]:
+                report(share)
+
+        return _build(network, points, recipes, partition.gids(part), together, dt, told)
 
     if len(parts) == 1:
         return (build(parts[0]),)
     with ThreadPoolExecutor(len(parts)) as pool:
-        return tuple(pool.map(build, parts))
+        try:
+            return tuple(pool.map(build, parts))
+        except BaseException:
+            # An interrupt too must not wait for all that was begun
+            stop.set()
+            raise
 
 
 def build_shard(

@@ -14,6 +14,7 @@ from simcore.kernels.cpu import team, threads
 from simcore.kernels.cpu.backend import CpuBackend
 from simcore.models import brunel
 from simcore.partition import PARTITIONERS, RangePartition, build_shards, partition
+from simcore.partition.build import Draws
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from tests.networks import advance, build, differences, every_feature, make_run, same_bits
 
@@ -128,6 +129,23 @@ def test_synapses_are_divided():
     shards = build_shards(NETWORK, partition(NETWORK, 3), range(3), 0.1)
     assert sum(shard.n_synapses for shard in shards) == build(NETWORK).n_synapses
     assert min(shard.n_synapses for shard in shards) > 0
+
+
+def test_build_that_is_interrupted_ends_soon(monkeypatch):
+    net = sc.Network(seed=1)
+    P = net.population("P", 2000, sc.LIF())
+    for _ in range(200):
+        net.connect(P, P, sc.FixedIndegree(100), weight=1.0, delay=1.0)
+    visits, visit = [], Draws.visit
+    monkeypatch.setattr(Draws, "visit", lambda *given: visits.append(1) or visit(*given))
+
+    def interrupt(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_shards(net, partition(net, 2), range(2), 0.1, interrupt)
+    # To the end there would be 600 and more
+    assert 1 <= len(visits) < 300
 
 
 def test_simulation_has_all_neurons_and_time_spent_waiting(tmp_path):
