@@ -34,13 +34,14 @@ def refill(seed, stream, gids, index, smallest, thresholds, offset, counts):
     counts : ndarray of uint16, shape (4, at least offset + n)
         Receives the counts.
     """
-    words = np.empty((4, TILE), dtype=np.uint32)
+    # Words as signed numbers of the same order, which processors compare many at a time
+    words = np.empty((4, TILE), dtype=np.int32)
     for begin in range(0, gids.size, TILE):
         n = min(TILE, gids.size - begin)
         w0, w1, w2, w3 = words[0], words[1], words[2], words[3]
         for i in range(n):
             a, b, c, d = draw_inline(seed, stream, np.uint64(gids[begin + i]), index)
-            w0[i], w1[i], w2[i], w3[i] = np.uint32(a), np.uint32(b), np.uint32(c), np.uint32(d)
+            w0[i], w1[i], w2[i], w3[i] = _signed(a), _signed(b), _signed(c), _signed(d)
         for k in range(4):
             out = counts[k, offset + begin : offset + begin + n]
             if thresholds.size <= FEW:
@@ -49,24 +50,34 @@ def refill(seed, stream, gids, index, smallest, thresholds, offset, counts):
                 _search(words[k, :n], smallest, thresholds, out)
 
 
+@njit(inline="always")
+def _signed(word):
+    return np.int32(np.uint32(word) ^ _SIGN)
+
+
 @njit
 def _compare(words, smallest, thresholds, counts):
     """Count the thresholds at most each word, by comparing with all of them."""
-    signed = np.empty(TILE, dtype=np.int32)
     total = np.empty(TILE, dtype=np.int32)
-    for i in range(words.size):
-        signed[i] = np.int32(words[i] ^ _SIGN)
-        total[i] = np.int32(smallest)
 
     # Four at a time; w >= t is w > t - 1, and nothing is above the largest number
-    for k in range(0, thresholds.size, 4):
+    base = np.int32(smallest)
+    for k in range(0, max(1, thresholds.size), 4):
         t0 = _below(thresholds, k)
         t1 = _below(thresholds, k + 1)
         t2 = _below(thresholds, k + 2)
         t3 = _below(thresholds, k + 3)
-        for i in range(words.size):
-            w = signed[i]
-            total[i] += np.int32(w > t0) + np.int32(w > t1) + np.int32(w > t2) + np.int32(w > t3)
+        if k == 0:
+            for i in range(words.size):
+                w = words[i]
+                first = np.int32(w > t0) + np.int32(w > t1) + np.int32(w > t2) + np.int32(w > t3)
+                total[i] = base + first
+        else:
+            for i in range(words.size):
+                w = words[i]
+                total[i] += (
+                    np.int32(w > t0) + np.int32(w > t1) + np.int32(w > t2) + np.int32(w > t3)
+                )
     for i in range(words.size):
         counts[i] = np.uint16(total[i])
 
@@ -82,10 +93,11 @@ def _below(thresholds, k):
 def _search(words, smallest, thresholds, counts):
     """Count the thresholds at most each word, by bisection."""
     for i in range(words.size):
+        word = np.uint32(words[i]) ^ _SIGN
         first, last = 0, thresholds.size
         while first < last:
             middle = (first + last) // 2
-            if thresholds[middle] <= words[i]:
+            if thresholds[middle] <= word:
                 first = middle + 1
             else:
                 last = middle
