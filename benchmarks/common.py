@@ -10,13 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from simcore.launch import n_cores
+
 HERE = Path(__file__).parent
 Row = dict[str, Any]
-
-
-def n_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def machine() -> str:

@@ -104,9 +104,7 @@ class Simulation:
                 needed = estimate(network, points, gids.size, dt, backend, threads).total
             _require_agreement(self.comm, network, points, dt)
             require_memory(self.comm, platform.node(), needed)
-            forms = sorted({w.form.name for w in points.weights})
-            kind = "team" if threads > 1 else "alone"
-            self._variant = "-".join([backend, precision, kind, *forms])
+            self._variant = _variant(backend, precision, threads, points)
             if threads > n_cores():
                 self.progress.message(f"{threads} threads on {n_cores()} cores: use fewer")
             if not is_compiled(self._variant):
@@ -270,6 +268,12 @@ def simulate(
     with fail_together(comm):
         run = None if writer is None else open_run(writer.path)
     return comm.bcast(run)
+
+
+def _variant(backend: str, precision: str, threads: int, points: FixedPoint) -> str:
+    """Return the name of the kind of run that needs the same compiled kernels."""
+    forms = sorted({w.form.name for w in points.weights})
+    return "-".join([backend, precision, "team" if threads > 1 else "alone", *forms])
 
 
 def _require_agreement(comm: Comm, network: Network, points: FixedPoint, dt: float) -> None:

@@ -245,13 +245,17 @@ def serve(machine, last):
     last : int
         Number of the last epoch.
     """
+    team = machine.team
     while True:
-        number = crew.wait_for_mail(machine.team, last)
+        number = crew.wait_for_mail(team, last)
         if number == crew.LEFT:
             return
         last = number
-        orders = machine.team.orders
-        remote = machine.team.remote[: orders[3]]
+
+        # The first thread may have replaced it, but only before it wrote
+        team = machine.team
+        orders = team.orders
+        remote = team.remote[: orders[3]]
         advance(machine, number, orders[0], orders[1], orders[2], remote)
 
 

@@ -120,30 +120,24 @@ class CpuBackend(Backend):
         """Compile the kernels."""
         self.run(0, 0, 0, NO_SPIKES)
 
-    def has_room_for(self, epoch: Epoch) -> bool:
-        """Return whether there is room for the samples of an epoch."""
-        return bool((self._due(epoch) <= self._free).all())
-
     def reserve_samples(self, epoch: Epoch) -> None:
         """Make room for the samples of an epoch."""
-        if not self.probes or self.has_room_for(epoch):
+        if not self.probes:
+            return
+        due = [epoch.end // p.interval - epoch.begin // p.interval for p in self.probes]
+        if (np.array(due) <= self._free).all():
             return
         kept = [
             self._samples[first:place].copy()
             for first, place in zip(self._first, self._places, strict=True)
         ]
         used = self._rows - self._free
-        self._make_samples(2 * (used + self._due(epoch)))
+        self._make_samples(2 * (used + np.array(due)))
         for k, values in enumerate(kept):
             self._samples[self._first[k] : self._first[k] + values.size] = values
         self._places += used * self._sizes
         self._free -= used
         loop.set_samples(self._machine, self._samples, (self._places, self._free))
-
-    def _due(self, epoch: Epoch) -> NDArray[np.int64]:
-        """Return how many samples each probe takes in an epoch."""
-        due = [epoch.end // p.interval - epoch.begin // p.interval for p in self.probes]
-        return np.array(due, dtype=np.int64)
 
     def _make_samples(self, rows: NDArray[np.int64]) -> None:
         """Make empty buffers of that many rows for each probe."""

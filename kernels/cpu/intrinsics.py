@@ -66,6 +66,16 @@ def _place(context, builder, kind, array, index):
     return builder.gep(struct.data, [index])
 
 
+def _changed(array, operation):
+    """Return code that changes ``array[index]`` at once, and returns what was there before."""
+
+    def codegen(context, builder, signature, args):
+        place = _place(context, builder, array, *args[:2])
+        return builder.atomic_rmw(operation, place, args[2], "acq_rel")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
 @intrinsic
 def load(typingctx, array, index):
     """Return ``array[index]`` of an int64 array, with all that was stored before it was."""
@@ -91,23 +101,13 @@ def store(typingctx, array, index, value):
 @intrinsic
 def add(typingctx, array, index, value):
     """Add to ``array[index]`` of an int64 array; return what was there before."""
-
-    def codegen(context, builder, signature, args):
-        place = _place(context, builder, array, *args[:2])
-        return builder.atomic_rmw("add", place, args[2], "acq_rel")
-
-    return types.int64(array, types.intp, types.int64), codegen
+    return _changed(array, "add")
 
 
 @intrinsic
 def exchange(typingctx, array, index, value):
     """Set ``array[index]`` of an int64 array; return what was there before."""
-
-    def codegen(context, builder, signature, args):
-        place = _place(context, builder, array, *args[:2])
-        return builder.atomic_rmw("xchg", place, args[2], "acq_rel")
-
-    return types.int64(array, types.intp, types.int64), codegen
+    return _changed(array, "xchg")
 
 
 @intrinsic

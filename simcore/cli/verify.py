@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 from simcore.comm import Comm
@@ -18,12 +17,14 @@ def verify(arguments: argparse.Namespace, comm: Comm) -> int:
     """Print what a comparison of two files found; return 0 if they are identical, else 1."""
     from simcore.io.compare import compare
     from simcore.io.reader import open_run
+    from simcore.io.schema import to_json
 
     try:
         found = compare(open_run(arguments.one), open_run(arguments.other))
     except OutputError as error:
         raise ConfigError(str(error)) from error
-    print(_json(found) if arguments.json else comparison_text(found))
+    values = {"identical": found.identical, **dataclasses.asdict(found)}
+    print(to_json(values, indent=2) if arguments.json else comparison_text(found))
     return 0 if found.identical else 1
 
 
@@ -36,7 +37,3 @@ def comparison_text(found: Comparison) -> str:
     order = sorted(found.differences, key=lambda d: float("-inf") if d.time is None else d.time)
     lines = [f"  {d.quantity} of {d.population}: {d.text}" for d in order]
     return "\n".join(["different, first at", *lines, *notes])
-
-
-def _json(found: Comparison) -> str:
-    return json.dumps({"identical": found.identical, **dataclasses.asdict(found)}, indent=2)
