@@ -1,5 +1,6 @@
 """Files: what a run writes, and how it is read. HDF5 is loaded with the first file."""
 
+from simcore.io.packing import pack
 from simcore.io.reader import PotentialData, Run, SpikeData, open_run
 from simcore.io.recorder import Recorder, probes
 from simcore.io.writer import RunWriter, check_output
@@ -12,5 +13,6 @@ __all__ = [
     "SpikeData",
     "check_output",
     "open_run",
+    "pack",
     "probes",
 ]

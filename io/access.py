@@ -1,24 +1,30 @@
-"""How files are opened for reading, and windows of time found in them."""
+"""How files are opened for reading, and datasets that lie in several of them read as one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import OutputError
+from simcore.io import schema
+from simcore.io.parts import list_parts
 
 if TYPE_CHECKING:
     import h5py
 
+# Rows that are looked at together when a time is searched
+_BLOCK = 8192
+
 
 @contextmanager
 def open_file(path: str) -> Iterator[h5py.File]:
-    """Open a file for reading, also while another process writes it.
+    """Open a file for reading.
 
     Raises
     ------
@@ -41,11 +47,11 @@ def open_file(path: str) -> Iterator[h5py.File]:
     except (KeyError, OSError, RuntimeError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{path!r} is damaged, or being written: {error}") from error
+        raise OutputError(f"{path!r} is damaged: {error}. Copy it again.") from error
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
-    """Open a file that is locked by its writer, or tell why it cannot be opened."""
+    """Open a file that is locked by another program, or tell why it cannot be opened."""
     import h5py
 
     if isinstance(error, PermissionError):
@@ -58,46 +64,182 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
         raise OutputError(f"{path!r} is truncated or damaged: {second}. Copy it again.") from second
 
 
-class LazyDataset:
-    """A dataset that opens its file at each access; what dask's tasks carry."""
+@dataclass(frozen=True)
+class Source:
+    """One of the files of a run.
 
-    ndim = 1
+    Parameters
+    ----------
+    path : str
+        The file.
+    begin, end : int
+        The first step it has, and the one after the last.
+    """
 
-    def __init__(self, path: str, name: str, size: int, dtype: np.dtype[Any], uuid: str) -> None:
-        self.path = path
-        self.name = name
-        self.shape = (size,)
+    path: str
+    begin: int
+    end: int
+
+
+def list_sources(path: str) -> list[Source]:
+    """Return the output file of a run, and its parts in their order."""
+    while True:
+        with open_file(path) as file:
+            before = os.stat(path)
+            require_run(file, path)
+            attributes = file[schema.RUN].attrs
+            first = Source(path, int(attributes["begin"]), int(attributes["end"]))
+        parts = list_parts(path, first.end)
+
+        # Look again if the parts have just been put into a new output file
+        if os.path.samestat(before, os.stat(path)):
+            return [first, *(Source(p.path, p.begin, p.end) for p in parts)]
+
+
+def require_run(file: h5py.File, path: str) -> None:
+    """Raise `OutputError` unless a file is the output of a run, of the version we know."""
+    if schema.RUN not in file or "format_version" not in file[schema.RUN].attrs:
+        raise OutputError(f"{path!r} is an HDF5 file, but not the output of simcore")
+    group = file[schema.RUN]
+    version = int(group.attrs["format_version"])
+    if version != schema.FORMAT_VERSION:
+        raise OutputError(
+            f"{path!r}: format version is {version}, must be {schema.FORMAT_VERSION}. "
+            "Read it with the simcore that wrote it, "
+            f"{group['versions'].attrs.get('simcore', 'unknown')}."
+        )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The rows of a dataset that lie in one file.
+
+    Parameters
+    ----------
+    path, name : str
+        The file, and the dataset in it.
+    first, size : int
+        Number of rows before, and of rows here.
+    begin, end : int
+        The steps they are from.
+    """
+
+    path: str
+    name: str
+    first: int
+    size: int
+    begin: int
+    end: int
+
+    def read(self, begin: int, end: int) -> NDArray[Any]:
+        """Return some of the rows, counted from the first in the run."""
+        if not os.path.exists(self.path):
+            raise OutputError(f"{self.path!r} is gone: the run has ended meanwhile. Open it again.")
+        with open_file(self.path) as file:
+            return file[self.name][begin - self.first : end - self.first]
+
+
+class Joined:
+    """A dataset of a run, whose rows lie in one file after the other; what dask's tasks carry.
+
+    No file stays open: every access opens those it needs.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        Where the rows lie.
+    row : tuple of int
+        Shape of a row.
+    dtype : dtype
+        Type of the numbers.
+    uuid : str
+        Name of the run.
+    """
+
+    def __init__(
+        self, pieces: Sequence[Piece], row: tuple[int, ...], dtype: np.dtype[Any], uuid: str
+    ) -> None:
+        self.pieces = pieces
         self.dtype = dtype
         self.uuid = uuid
+        self.size = pieces[-1].first + pieces[-1].size
+        self.shape = (self.size, *row)
+        self.ndim = len(self.shape)
 
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        with open_file(self.path) as file:
-            return file[self.name][index]
+    @property
+    def width(self) -> int:
+        """Numbers in a row."""
+        return int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of a row [B]."""
+        return self.width * self.dtype.itemsize
+
+    def __getitem__(self, rows: slice | tuple[slice, ...]) -> NDArray[Any]:
+        rows, *columns = rows if isinstance(rows, tuple) else (rows,)
+        begin, end, _ = rows.indices(self.size)
+        found = [
+            piece.read(max(begin, piece.first), min(end, piece.first + piece.size))
+            for piece in self.pieces
+            if begin < piece.first + piece.size and piece.first < end
+        ]
+        if not found:
+            return np.zeros((0, *self.shape[1:]), dtype=self.dtype)
+        values = found[0] if len(found) == 1 else np.concatenate(found)
+        return values[(slice(None), *columns)]
+
+    def blocks(self, n_bytes: int) -> Iterator[slice]:
+        """Yield slices of rows of about that size."""
+        step = max(1, n_bytes // max(1, self.row_bytes))
+        for begin in range(0, self.size, step):
+            yield slice(begin, min(begin + step, self.size))
+
+    def count_until(self, time: float, dt: float) -> int:
+        """Return how many of the rows, sorted times [ms], are not after `time`."""
+        for piece in self.pieces:
+            # Times of a piece are those of the ends of its steps
+            if piece.size and time < (piece.end + 0.5) * dt:
+                return piece.first + _count_until(piece, time)
+        return self.size
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return self.path, self.name, self.shape, self.uuid
+        return self.uuid, self.pieces[0].name, self.shape
 
 
-def n_spikes(group: h5py.Group) -> int:
-    """Return the number of whole spikes, also when a kill came between the two datasets."""
-    return min(group["timestamps"].shape[0], group["node_ids"].shape[0])
+def _count_until(piece: Piece, time: float) -> int:
+    """Return how many of the rows of a piece are not after `time`, reading one per halving."""
+    with open_file(piece.path) as file:
+        times = file[piece.name]
+        low, high = 0, -(-piece.size // _BLOCK)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if times[middle * _BLOCK] <= time else (low, middle)
+        block = times[low * _BLOCK : min((low + 1) * _BLOCK, piece.size)]
+        return low * _BLOCK + int(np.searchsorted(block, time, side="right"))
 
 
-def window(group: h5py.Group, start: float | None, stop: float | None) -> tuple[int, int]:
-    """Return the places of the first spike of a window, and of the one after its last."""
-    size = n_spikes(group)
-    begin = 0 if start is None else count_until(group["timestamps"], size, start)
-    end = size if stop is None else count_until(group["timestamps"], size, stop)
-    return begin, max(begin, end)
+def datasets(sources: list[Source]) -> dict[str, Joined]:
+    """Return the spikes and samples of a run, by the name of the dataset."""
+    pieces: dict[str, list[Piece]] = {}
+    forms: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+    uuid = ""
+    for source in sources:
+        with open_file(source.path) as file:
+            uuid = str(file[schema.RUN].attrs["uuid"])
+            for name, dataset in _data(file):
+                known = pieces.setdefault(name, [])
+                first = known[-1].first + known[-1].size if known else 0
+                span = source.begin, source.end
+                known.append(Piece(source.path, name, first, len(dataset), *span))
+                forms[name] = dataset.shape[1:], dataset.dtype
+    return {name: Joined(p, *forms[name], uuid) for name, p in pieces.items()}
 
 
-def count_until(times: h5py.Dataset, size: int, time: float) -> int:
-    """Return how many of the sorted times are not after `time`, reading one per halving."""
-    chunk = times.chunks[0]
-    low, high = 0, -(-size // chunk)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if times[middle * chunk] <= time else (low, middle)
-    begin = low * chunk
-    block = times[begin : min(begin + chunk, size)]
-    return begin + int(np.searchsorted(block, time, side="right"))
+def _data(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield the names and datasets of spikes and samples in a file."""
+    for name, group in file.get(schema.SPIKES, {}).items():
+        for field in ("timestamps", "node_ids"):
+            yield f"{schema.SPIKES}/{name}/{field}", group[field]
+    for name, group in file.get(schema.REPORT, {}).items():
+        yield f"{schema.REPORT}/{name}/data", group["data"]

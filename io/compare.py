@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.io import schema
-from simcore.io.access import n_spikes, open_file
+from simcore.io.access import open_file
 from simcore.io.reader import Run
-
-if TYPE_CHECKING:
-    import h5py
 
 # Numbers of each file in memory at a time
 _BLOCK = 2**20
@@ -87,38 +83,34 @@ def compare(one: Run, other: Run) -> Comparison:
         When a file cannot be read.
     """
     differences: list[Difference] = []
-    counts = {schema.SPIKES: 0, schema.REPORT: 0}
-    with open_file(one.path) as a, open_file(other.path) as b:
-        for place, quantity in ((schema.SPIKES, "spikes"), (schema.REPORT, "V_m")):
-            names = [list(file[place]) if place in file else [] for file in (a, b)]
-            for name in dict.fromkeys(names[0] + names[1]):
-                if name not in names[0] or name not in names[1]:
-                    where = one.path if name in names[0] else other.path
-                    differences.append(Difference(quantity, name, f"only in {where}"))
-                    continue
-                groups = a[place][name], b[place][name]
-                found = _spikes(*groups) if quantity == "spikes" else _potentials(*groups)
-                counts[place] += _size(groups[0], quantity)
-                if found is not None:
-                    differences.append(Difference(quantity, name, *found))
+    counts = {"spikes": 0, "V_m": 0}
+    for name in dict.fromkeys(one.datasets + other.datasets):
+        place, population, field = name.split("/")
+        if field == "node_ids":
+            continue
+        quantity = "spikes" if place == schema.SPIKES else "V_m"
+        if name not in one.datasets or name not in other.datasets:
+            where = one.path if name in one.datasets else other.path
+            differences.append(Difference(quantity, population, f"only in {where}"))
+            continue
+        counts[quantity] += one.dataset(name).size * one.dataset(name).width
+        compared = _spikes if quantity == "spikes" else _potentials
+        found = compared(one, other, population)
+        if found is not None:
+            differences.append(Difference(quantity, population, *found))
     return Comparison(
-        counts[schema.SPIKES],
-        counts[schema.REPORT],
-        tuple(differences),
-        tuple(_descriptions(one, other)),
+        counts["spikes"], counts["V_m"], tuple(differences), tuple(_descriptions(one, other))
     )
 
 
-def _size(group: h5py.Group, quantity: str) -> int:
-    return n_spikes(group) if quantity == "spikes" else int(group["data"].size)
-
-
-def _spikes(a: h5py.Group, b: h5py.Group) -> tuple[str, float] | None:
-    """Return what differs first between the spikes of two groups, and when."""
-    sizes = n_spikes(a), n_spikes(b)
+def _spikes(one: Run, other: Run, population: str) -> tuple[str, float] | None:
+    """Return what differs first between the spikes of two runs, and when."""
+    all_times = [run.dataset(f"{schema.SPIKES}/{population}/timestamps") for run in (one, other)]
+    all_ids = [run.dataset(f"{schema.SPIKES}/{population}/node_ids") for run in (one, other)]
+    sizes = [t.size for t in all_times]
     for rows in _blocks(min(sizes), 1):
-        times = a["timestamps"][rows], b["timestamps"][rows]
-        ids = a["node_ids"][rows], b["node_ids"][rows]
+        times = [t[rows] for t in all_times]
+        ids = [i[rows] for i in all_ids]
         differ = np.flatnonzero((times[0] != times[1]) | (ids[0] != ids[1]))
         if differ.size:
             k = differ[0]
@@ -127,27 +119,26 @@ def _spikes(a: h5py.Group, b: h5py.Group) -> tuple[str, float] | None:
             )
             return f"{first}, and {second}", float(min(times[0][k], times[1][k]))
     if sizes[0] != sizes[1]:
-        longer = a if sizes[0] > sizes[1] else b
-        k = min(sizes)
-        time = float(longer["timestamps"][k])
-        spike = f"neuron {longer['node_ids'][k]} at {time!r} ms"
+        longer = sizes.index(max(sizes))
+        row = slice(min(sizes), min(sizes) + 1)
+        time = float(all_times[longer][row][0])
+        spike = f"neuron {all_ids[longer][row][0]} at {time!r} ms"
         return f"{sizes[0]} and {sizes[1]} spikes; {spike} is in one only", time
     return None
 
 
-def _potentials(a: h5py.Group, b: h5py.Group) -> tuple[str, float | None] | None:
-    """Return what differs first between the potentials of two groups, and when."""
-    ids = a["mapping/node_ids"][()], b["mapping/node_ids"][()]
-    (first, _, interval), (other_first, _, other_interval) = (
-        group["mapping/time"][()] for group in (a, b)
-    )
-    if not np.array_equal(*ids) or (first, interval) != (other_first, other_interval):
+def _potentials(one: Run, other: Run, population: str) -> tuple[str, float | None] | None:
+    """Return what differs first between the potentials of two runs, and when."""
+    data = [run.dataset(f"{schema.REPORT}/{population}/data") for run in (one, other)]
+    ids, grids = zip(*(_mapping(run, population) for run in (one, other)), strict=True)
+    if not np.array_equal(*ids) or grids[0] != grids[1]:
         return "other neurons or times were recorded", None
-    if a["data"].dtype != b["data"].dtype:
-        return f"of type {a['data'].dtype} and {b['data'].dtype}", None
-    sizes = a["data"].shape[0], b["data"].shape[0]
+    if data[0].dtype != data[1].dtype:
+        return f"of type {data[0].dtype} and {data[1].dtype}", None
+    first, interval = grids[0]
+    sizes = [d.size for d in data]
     for rows in _blocks(min(sizes), max(1, ids[0].size)):
-        values = a["data"][rows], b["data"][rows]
+        values = [d[rows] for d in data]
         differ = np.argwhere(_bits(values[0]) != _bits(values[1]))
         if differ.size:
             row, column = differ[0]
@@ -158,6 +149,14 @@ def _potentials(a: h5py.Group, b: h5py.Group) -> tuple[str, float | None] | None
         time = float(first + interval * min(sizes))
         return f"{sizes[0]} and {sizes[1]} samples", time
     return None
+
+
+def _mapping(run: Run, population: str) -> tuple[NDArray[np.uint64], tuple[float, float]]:
+    """Return the neurons of a report, and the time of its first sample and between two."""
+    with open_file(run.path) as file:
+        mapping = file[schema.REPORT][population]["mapping"]
+        first, _, interval = mapping["time"][()]
+        return mapping["node_ids"][()], (float(first), float(interval))
 
 
 def _blocks(n_rows: int, width: int) -> Iterator[slice]:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ModelError, OutputError
+from simcore.clock import Clock
+from simcore.errors import ModelError
 from simcore.io import schema
-from simcore.io.access import LazyDataset, n_spikes, open_file, window
+from simcore.io.access import Joined, Source, datasets, list_sources, open_file
+from simcore.io.checkpoint import list_checkpoints
+from simcore.io.packing import read_sessions
+from simcore.io.parts import is_being_written
 from simcore.io.rates import Rate, Rates
 
 if TYPE_CHECKING:
     import dask.array
     import h5py
 
-_DASK_CHUNK = 128 * schema.SPIKE_CHUNK
+_DASK_CHUNK = 2**20
 
 
 class SpikeData(NamedTuple):
@@ -59,21 +62,27 @@ class PotentialData(NamedTuple):
 class Run:
     """A run as its file tells it: finished, failed, or still in progress.
 
-    Opening reads the description only, and no file stays open: every query opens it, reads what
-    it needs and closes it. Windows of time are those of the simulator: after `start`, up to and
-    with `stop` [ms], so that windows side by side share no spike.
+    It shows what was in the files when it was opened; open a run in progress again to see more. No
+    file stays open: every query opens those it needs, reads and closes them. Windows of time are
+    those of the simulator: after `start`, up to and with `stop` [ms], so that windows side by side
+    share no spike.
 
     Parameters
     ----------
     path : str or path
         The file.
+    sources : list of Source, optional
+        Which of the run's files to look at; all that belong together if left out.
 
     Attributes
     ----------
-    status : {"running", "complete", "failed"}
-        "running" also for a run that was killed.
+    status : {"running", "complete", "stopped", "failed", "interrupted"}
+        "stopped" if it can be resumed from a checkpoint that was asked for, "interrupted" if it
+        was killed. Where the file system has no locks, that reads "running" too.
     error : str
         Why the run failed, else empty.
+    end : float
+        Model time up to which there are spikes and samples [ms].
     populations : list of str
         Names, in the order of creation.
     recorded : list of str
@@ -87,13 +96,18 @@ class Run:
     config, network, versions : dict
         The options of the run, the model's description, the versions of software.
     hosts : list of str
-        Where it ran.
+        Where it ran last.
+    sessions : list of dict
+        Where and how it ran, from its first step to the last, with an entry for each resumption.
     uuid, created, finished : str
         Name of the run, and the times of its begin and end (UTC); `finished` may be empty.
     spike_counts : dict of str to int
         Spikes of each population, recorded or not, after `record_from`; empty unless complete.
     timers, shards : dict of str to ndarray, shape (n_ranks,)
-        Time spent in each phase [s], and what each rank owned; empty unless complete.
+        Time spent in each phase [s], and what each rank owned; empty unless complete. Those of
+        the last session.
+    timed : float
+        Model time that these timers are for [ms].
 
     Raises
     ------
@@ -101,21 +115,14 @@ class Run:
         When the file is missing, damaged, foreign or of an unknown version.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], sources: list[Source] | None = None) -> None:
         self.path = os.path.abspath(path)
-        with self._open() as file:
-            if schema.RUN not in file or "format_version" not in file[schema.RUN].attrs:
-                raise OutputError(f"{self.path!r} is an HDF5 file, but not the output of simcore")
-            group = file[schema.RUN]
-            version = int(group.attrs["format_version"])
-            if version != schema.FORMAT_VERSION:
-                raise OutputError(
-                    f"{self.path!r}: format version is {version}, must be "
-                    f"{schema.FORMAT_VERSION}. Read it with the simcore that wrote it, "
-                    f"{group['versions'].attrs.get('simcore', 'unknown')}."
-                )
-            self._read_run(group)
+        self._sources = list_sources(self.path) if sources is None else sources
+        with open_file(self.path) as file:
+            self._read_header(file[schema.RUN])
             self.recorded = [name for name in self.populations if name in file[schema.SPIKES]]
+        with open_file(self._sources[-1].path) as file:
+            self._read_state(file[schema.RUN])
 
     def spikes(
         self, population: str, start: float | None = None, stop: float | None = None
@@ -139,9 +146,9 @@ class Run:
         ModelError
             When there is no such population, or its spikes were not recorded.
         """
-        with self._spike_group(population) as group:
-            begin, end = window(group, start, stop)
-            return SpikeData(group["timestamps"][begin:end], group["node_ids"][begin:end])
+        times, ids = self._spikes(population)
+        rows = self._window(times, start, stop)
+        return SpikeData(times[rows], ids[rows])
 
     def dask_spikes(
         self, population: str, start: float | None = None, stop: float | None = None
@@ -157,15 +164,9 @@ class Run:
         """
         import dask.array
 
-        with self._spike_group(population) as group:
-            begin, end = window(group, start, stop)
-            size = n_spikes(group)
-            lazy = [
-                LazyDataset(self.path, group[name].name, size, group[name].dtype, self.uuid)
-                for name in ("timestamps", "node_ids")
-            ]
-        arrays = [dask.array.from_array(x, chunks=_DASK_CHUNK)[begin:end] for x in lazy]
-        return SpikeData(*arrays)
+        both = self._spikes(population)
+        rows = self._window(both[0], start, stop)
+        return SpikeData(*(dask.array.from_array(x, chunks=_DASK_CHUNK)[rows] for x in both))
 
     def V_m(
         self, population: str, start: float | None = None, stop: float | None = None
@@ -189,23 +190,23 @@ class Run:
             When there is no such population, or its potentials were not recorded.
         """
         self._require_known(population)
-        with self._open() as file:
-            if f"{schema.REPORT}/{population}" not in file:
-                reported = list(file.get(schema.REPORT, ()))
-                raise ModelError(
-                    f"run {self.path!r}: V_m of population {population!r} was not recorded; "
-                    f"recorded are {reported}"
-                )
-            group = file[schema.REPORT][population]
-            first, _, interval = group["mapping/time"][()]
-            times = first + interval * np.arange(group["data"].shape[0])
-            half = 0.5 * self.dt
-            begin = 0 if start is None else int(np.searchsorted(times, start + half))
-            end = times.size if stop is None else int(np.searchsorted(times, stop + half))
-            end = max(begin, end)
-            return PotentialData(
-                times[begin:end], group["mapping/node_ids"][()], group["data"][begin:end]
+        data = self._data.get(f"{schema.REPORT}/{population}/data")
+        if data is None:
+            reported = [n.split("/")[1] for n in self._data if n.startswith(f"{schema.REPORT}/")]
+            raise ModelError(
+                f"run {self.path!r}: V_m of population {population!r} was not recorded; "
+                f"recorded are {reported}"
             )
+        with open_file(self.path) as file:
+            mapping = file[schema.REPORT][population]["mapping"]
+            first, _, interval = mapping["time"][()]
+            node_ids = mapping["node_ids"][()]
+        times = first + interval * np.arange(data.size)
+        half = 0.5 * self.dt
+        begin = 0 if start is None else int(np.searchsorted(times, start + half))
+        end = times.size if stop is None else int(np.searchsorted(times, stop + half))
+        rows = slice(begin, max(begin, end))
+        return PotentialData(times[rows], node_ids, data[rows])
 
     def rates(self, start: float | None = None, stop: float | None = None) -> Rates:
         """Return the mean rate of each population.
@@ -226,25 +227,47 @@ class Run:
         low = self.record_from if start is None else max(start, self.record_from)
         if start is None and stop is None and self.spike_counts:
             return Rates(self._total_rates(), low, self.duration)
-        high = self.duration if self.status == "complete" else self._last_spike()
-        high = high if stop is None else min(stop, high)
+        high = max(low, self.end) if stop is None else min(stop, max(low, self.end))
         rows = {}
         for name in self.recorded:
-            with self._spike_group(name) as group:
-                begin, end = window(group, low, high)
-                neurons = len(range(*(int(i) for i in group.attrs["recorded"])))
-            rows[name] = _rate(neurons, end - begin, high - low)
+            window = self._window(self._spikes(name)[0], low, high)
+            neurons = len(self.recorded_ids(name))
+            rows[name] = _rate(neurons, window.stop - window.start, high - low)
         return Rates(rows, low, high)
 
     def recorded_ids(self, population: str) -> range:
         """Return the node ids of a population whose spikes are in the file."""
-        with self._spike_group(population) as group:
-            return range(*(int(i) for i in group.attrs["recorded"]))
+        return range(*(int(i) for i in self._attribute(population, "recorded")))
 
     def digest(self, population: str) -> str:
-        """Return the digest of the spikes of a population; empty unless the run was closed."""
-        with self._spike_group(population) as group:
-            return str(group.attrs.get("digest", ""))
+        """Return the digest of the spikes of a population; empty unless the run is complete."""
+        return str(self._attribute(population, "digest", ""))
+
+    def dataset(self, name: str) -> Joined:
+        """Return a dataset of spikes or samples by its name, such as "spikes/E/timestamps"."""
+        return self._data[name]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of the spikes of all populations that were recorded; empty unless complete."""
+        found = {name: self.digest(name) for name in self.recorded}
+        return found if all(found.values()) else {}
+
+    @property
+    def checkpoints(self) -> list[float]:
+        """Model times of the checkpoints beside the file [ms], the newest first."""
+        clock = Clock(self.dt)
+        return [float(clock.times(step)) for step, _ in list_checkpoints(self.path)]
+
+    @property
+    def files(self) -> list[str]:
+        """The output file, and its parts while the run is not complete."""
+        return [source.path for source in self._sources]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets of spikes and samples."""
+        return list(self._data)
 
     def __repr__(self) -> str:
         return (
@@ -252,44 +275,88 @@ class Run:
             f"{len(self.populations)} populations, {self.duration:g} ms, seed {self.seed})"
         )
 
-    def _read_run(self, group: h5py.Group) -> None:
+    def _read_header(self, group: h5py.Group) -> None:
+        """Read what is known from the beginning."""
         attributes = group.attrs
-        self.status = str(attributes["status"])
-        self.error = str(attributes.get("error", ""))
         self.uuid = str(attributes["uuid"])
         self.created = str(attributes["created"])
-        self.finished = str(attributes.get("finished", ""))
         self.seed = int(attributes["seed"])
-        self.n_ranks = int(attributes["n_ranks"])
         self.dt = float(attributes["dt"])
-        self.duration = float(attributes["duration"])
         self.record_from = float(attributes["record_from"])
         self.config: dict[str, Any] = json.loads(group["config"].asstr()[()])
         self.network: dict[str, Any] = json.loads(group["network"].asstr()[()])
         self.versions = {k: str(v) for k, v in group["versions"].attrs.items()}
-        self.hosts = group["hosts"].asstr()[()].tolist()
         self.populations: list[str] = group["populations/name"].asstr()[()].tolist()
         sizes = group["populations/size"][()].tolist()
         self.sizes = dict(zip(self.populations, sizes, strict=True))
         self.n_neurons = sum(sizes)
+
+    def _read_state(self, group: h5py.Group) -> None:
+        """Read what the newest of the files knows."""
+        attributes = group.attrs
+        self.status = str(attributes["status"])
+        if self.status == "running" and not is_being_written(self.path):
+            self.status = "interrupted"
+        self.error = str(attributes.get("error", ""))
+        self.finished = str(attributes.get("finished", ""))
+        self.duration = float(attributes["duration"])
+        self.end = float(Clock(self.dt).times(int(attributes["end"])))
         counts = group["spike_counts"][()].tolist() if "spike_counts" in group else []
         self.spike_counts = dict(zip(self.populations, counts, strict=False))
-        self.timers = {k: v[()] for k, v in group.get("timers", {}).items()}
+        timers = group.get("timers", {})
+        self.timers = {k: v[()] for k, v in timers.items()}
+        self.timed = float(timers.attrs["model_time"]) if self.timers else 0.0
         self.shards = {k: v[()] for k, v in group.get("shards", {}).items()}
+
+    @cached_property
+    def sessions(self) -> list[dict[str, Any]]:
+        """Where and how it ran, from its first step to the last."""
+        return read_sessions(self._sources)
+
+    @property
+    def _last_session(self) -> dict[str, Any]:
+        return self.sessions[-1] if self.sessions else self.config
+
+    @property
+    def n_ranks(self) -> int:
+        """Number of ranks, of the last session."""
+        return int(self._last_session.get("n_ranks", 1))
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where it ran last."""
+        return list(self._last_session.get("hosts", ()))
+
+    @cached_property
+    def _data(self) -> dict[str, Joined]:
+        return datasets(self._sources)
+
+    def _spikes(self, population: str) -> tuple[Joined, Joined]:
+        """Return the times and node ids of a population."""
+        self._require_known(population)
+        if population not in self.recorded:
+            raise ModelError(
+                f"run {self.path!r}: spikes of population {population!r} were not recorded; "
+                f"recorded are {self.recorded}"
+            )
+        place = f"{schema.SPIKES}/{population}"
+        return self._data[f"{place}/timestamps"], self._data[f"{place}/node_ids"]
+
+    def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
+        """Return the rows of a window of time."""
+        begin = 0 if start is None else times.count_until(start, self.dt)
+        end = times.size if stop is None else times.count_until(stop, self.dt)
+        return slice(begin, max(begin, end))
+
+    def _attribute(self, population: str, name: str, missing: Any = None) -> Any:
+        """Return an attribute of the spikes of a population."""
+        self._spikes(population)
+        with open_file(self.path) as file:
+            return file[schema.SPIKES][population].attrs.get(name, missing)
 
     def _total_rates(self) -> dict[str, Rate]:
         length = self.duration - self.record_from
         return {n: _rate(self.sizes[n], self.spike_counts[n], length) for n in self.populations}
-
-    def _last_spike(self) -> float:
-        """Return the time of the last spike in the file [ms]."""
-        last = self.record_from
-        for name in self.recorded:
-            with self._spike_group(name) as group:
-                size = n_spikes(group)
-                if size:
-                    last = max(last, float(group["timestamps"][size - 1]))
-        return last
 
     def _require_known(self, population: str) -> None:
         if population not in self.populations:
@@ -297,22 +364,6 @@ class Run:
                 f"run {self.path!r}: there is no population {population!r}; "
                 f"there are {self.populations}"
             )
-
-    @contextmanager
-    def _spike_group(self, population: str) -> Iterator[h5py.Group]:
-        self._require_known(population)
-        if population not in self.recorded:
-            raise ModelError(
-                f"run {self.path!r}: spikes of population {population!r} were not recorded; "
-                f"recorded are {self.recorded}"
-            )
-        with self._open() as file:
-            yield file[schema.SPIKES][population]
-
-    @contextmanager
-    def _open(self) -> Iterator[h5py.File]:
-        with open_file(self.path) as file:
-            yield file
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

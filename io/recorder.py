@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -31,11 +32,14 @@ class Sampler(Protocol):
 class Writer(Protocol):
     """What the recorder needs of a writer."""
 
-    def append(self, steps: NDArray[np.int64], gids: NDArray[np.int64]) -> None:
-        """Take spikes, sorted by step and then id."""
-
-    def append_potentials(self, record_index: int, samples: NDArray[np.floating]) -> None:
-        """Take samples, shape (n_samples, n_neurons)."""
+    def append(
+        self,
+        end: int,
+        steps: NDArray[np.int64],
+        gids: NDArray[np.int64],
+        potentials: Sequence[NDArray[np.floating]],
+    ) -> None:
+        """Take all that was recorded since the last call, up to the step `end`."""
 
 
 def probes(
@@ -99,11 +103,16 @@ class Recorder:
         Nothing that ends before or with the begin of this step is recorded or counted.
     flush_every : int
         Steps from one flush to the next; at most 2**15 are taken.
+    write_from_step : int
+        Nothing before this step is handed to the writer, which has it already; it is counted.
 
     Attributes
     ----------
     spike_counts : ndarray of int64, shape (n_populations,)
-        After `close`: the spikes of every population on all ranks.
+        Spikes of every population from `record_from_step` on, of this rank up to the last flush;
+        after `close` those of all ranks.
+    emitted : ndarray of int64, shape (n_populations,)
+        The same from the first epoch on.
     seconds : float
         Wall-clock time spent in flushes, with the wait for other ranks in them [s].
     """
@@ -118,9 +127,11 @@ class Recorder:
         backend: Sampler,
         record_from_step: int,
         flush_every: int,
+        write_from_step: int = 0,
     ) -> None:
         self._comm, self._writer, self._backend = comm, writer, backend
         self._record_from = record_from_step
+        self._write_from = max(record_from_step, write_from_step)
         self._flush_every = min(max(flush_every, 1), _MAX_WINDOW)
         self._pending: list[Spikes] = []
         self._begin = self._end = self._next = 0
@@ -128,6 +139,7 @@ class Recorder:
         self._spans = _recorded_gids(network)
         self._columns = _Columns.plan(network, clock, neurons, comm)
         self.spike_counts = np.zeros(self._first.size, dtype=np.int64)
+        self.emitted = np.zeros(self._first.size, dtype=np.int64)
         self.seconds = 0.0
 
     def record(self, epoch: Epoch, spikes: Spikes) -> None:
@@ -200,13 +212,15 @@ class Recorder:
         origins = np.repeat([s.origin for s in pending], [s.size for s in pending])
         spikes = Spikes(0, words)
         steps, gids = spikes.steps + origins, spikes.gids
+        owners = np.searchsorted(self._first, gids, side="right") - 1
+        self.emitted += np.bincount(owners, minlength=self._first.size)
         if self._begin < self._record_from:
             late = steps >= self._record_from
-            steps, gids = steps[late], gids[late]
-        owners = np.searchsorted(self._first, gids, side="right") - 1
+            steps, gids, owners = steps[late], gids[late], owners[late]
         self.spike_counts += np.bincount(owners, minlength=self._first.size)
         start, stop, step = (bound[owners] for bound in self._spans)
         chosen = (gids >= start) & (gids < stop) & ((gids - start) % step == 0)
+        chosen &= steps >= self._write_from
         return (steps[chosen] - self._begin) << _SHIFT | gids[chosen]
 
     def _take_samples(self) -> list[NDArray[np.floating]]:
@@ -215,7 +229,7 @@ class Recorder:
             return []
         rows = []
         for columns, local in zip(self._columns, self._backend.samples(), strict=True):
-            skip = first_sample(self._record_from, columns.interval)
+            skip = first_sample(self._write_from, columns.interval)
             skip -= first_sample(self._begin, columns.interval)
             late = local[max(skip, 0) :].astype(columns.dtype, copy=False)
             parts = self._comm.gather_array(np.ascontiguousarray(late).ravel())
@@ -229,11 +243,8 @@ class Recorder:
         merged = np.concatenate(words)
         if len(words) > 1:
             merged.sort()
-        if merged.size:
-            writer.append(self._begin + (merged >> _SHIFT), merged & (2**_SHIFT - 1))
-        for index, rows in enumerate(samples):
-            if len(rows):
-                writer.append_potentials(index, rows)
+        steps, gids = self._begin + (merged >> _SHIFT), merged & (2**_SHIFT - 1)
+        writer.append(self._end, steps, gids, samples)
 
 
 class _Columns:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import socket
 import sys
-import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simcore.clock import Clock
 from simcore.errors import ConfigError, require
@@ -25,12 +26,12 @@ SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
-SPIKE_CHUNK = 8192
-REPORT_CHUNK_BYTES = 2**18
-
 SPIKES = "spikes"
 REPORT = "report"
 RUN = "simcore"
+
+# Options that may change when a run is resumed, and are kept for each session
+SESSION = ("n_ranks", "threads", "backend", "partitioner", "hosts", "begin", "started")
 
 PACKAGES = ("numpy", "numba", "h5py", "mpi4py", "cupy")
 
@@ -99,8 +100,10 @@ def recorded_span(record: Record) -> tuple[int, int, int]:
     return span.start, span.stop, span.step
 
 
-def write_run(file: h5py.File, network: Network, clock: Clock, config: dict[str, Any]) -> None:
-    """Write the root attributes and the group /simcore of a run that begins.
+def write_header(
+    file: h5py.File, network: Network, clock: Clock, config: dict[str, Any], uuid: str
+) -> None:
+    """Write what is known of a run before it begins, without spikes and samples.
 
     Parameters
     ----------
@@ -113,72 +116,218 @@ def write_run(file: h5py.File, network: Network, clock: Clock, config: dict[str,
     config : dict
         The options of the run: `duration` [ms], and where they apply `record_from` [ms],
         `n_ranks` and `hosts`; anything else is kept with them.
+    uuid : str
+        Name of the run.
     """
     import h5py
 
     duration = config.get("duration")
     number = isinstance(duration, (int, float)) and not isinstance(duration, bool)
     require(number, "config: duration", duration, "a time [ms]", error=ConfigError)
-    file.attrs["magic"] = np.uint32(SONATA_MAGIC)
-    file.attrs["version"] = np.array(SONATA_VERSION, dtype=np.uint32)
-    file.create_group(SPIKES)
-    group = file.create_group(RUN)
-    group.attrs["format_version"] = np.int64(FORMAT_VERSION)
+    group = write_root(file, uuid)
     group.attrs["status"] = "running"
-    group.attrs["uuid"] = str(uuid.uuid4())
     group.attrs["created"] = now()
     group.attrs["seed"] = np.uint64(network.seed)
     group.attrs["dt"] = np.float64(clock.dt)
     group.attrs["duration"] = np.float64(duration)
     group.attrs["record_from"] = np.float64(config.get("record_from") or 0.0)
-    group.attrs["n_ranks"] = np.int64(config.get("n_ranks", 1))
-    text = h5py.string_dtype()
-    hosts = list(config.get("hosts") or [socket.gethostname()])
-    group.create_dataset("hosts", data=np.array(hosts, dtype=object), dtype=text)
     group["network"] = to_json(network.describe())
     group["config"] = to_json(config)
+    group["sessions"] = "[]"
     group.create_group("versions").attrs.update(versions())
     populations = group.create_group("populations")
     names = [p.name for p in network.populations]
+    text = h5py.string_dtype()
     populations.create_dataset("name", data=np.array(names, dtype=object), dtype=text)
     populations["size"] = np.array([p.size for p in network.populations], dtype=np.int64)
     populations["first_gid"] = np.array([p.first for p in network.populations], dtype=np.int64)
+    write_steps(group, 0, 0)
+    for index, span in spans_of(network).items():
+        create_spikes(file, names[index], span, 0)
+    for samples in samples_of(network, clock):
+        begin = clock.steps(config.get("record_from") or 0.0, "record_from")
+        create_report(file, samples, first_sample(begin, samples.interval), 0)
 
 
-def create_spikes(file: h5py.File, record: Record) -> h5py.Group:
-    """Create the group of the spikes of one population, without spikes."""
+def write_root(file: h5py.File, uuid: str) -> h5py.Group:
+    """Write the root attributes of any file of a run, and return its group /simcore."""
+    file.attrs["magic"] = np.uint32(SONATA_MAGIC)
+    file.attrs["version"] = np.array(SONATA_VERSION, dtype=np.uint32)
+    file.create_group(SPIKES)
+    group = file.create_group(RUN)
+    group.attrs["format_version"] = np.int64(FORMAT_VERSION)
+    group.attrs["uuid"] = uuid
+    return group
+
+
+def write_steps(group: h5py.Group, begin: int, end: int) -> None:
+    """Write which steps the spikes and samples of a file are from."""
+    group.attrs["begin"], group.attrs["end"] = np.int64(begin), np.int64(end)
+
+
+def write_state(
+    group: h5py.Group, status: str, config: dict[str, Any], error: BaseException | None = None
+) -> None:
+    """Write how a run stands, and who simulates it.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        The group /simcore.
+    status : {"running", "stopped", "failed", "complete"}
+        How it stands.
+    config : dict
+        The options of the run.
+    error : BaseException, optional
+        Why it failed.
+    """
+    group.attrs["status"] = status
+    group.attrs["duration"] = np.float64(config["duration"])
+    if status != "running":
+        group.attrs["finished"] = now()
+    if status == "failed":
+        group.attrs["error"] = f"{type(error).__name__}: {error}"[:4096]
+    group["session"] = to_json({name: config[name] for name in SESSION if name in config})
+
+
+def write_results(group: h5py.Group, results: Results) -> None:
+    """Write the results of a run that is complete."""
+    group["spike_counts"] = np.asarray(results.spike_counts, dtype=np.int64)
+    timed = group.create_group("timers", track_order=True)
+    timed.attrs["model_time"] = np.float64(results.model_time)
+    for name, seconds in results.timers.items():
+        timed[name] = np.asarray(seconds, dtype=np.float64)
+        timed[name].attrs["units"] = "s"
+    owned = group.create_group("shards", track_order=True)
+    for name, values in results.shards.items():
+        owned[name] = np.asarray(values, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is known when a run is complete.
+
+    Parameters
+    ----------
+    spike_counts : ndarray of int, shape (n_populations,)
+        Spikes of every population from `record_from` on, recorded or not.
+    timers : mapping of str to ndarray, shape (n_ranks,)
+        Time spent in each phase [s].
+    shards : mapping of str to ndarray, shape (n_ranks,)
+        What each rank owned.
+    model_time : float
+        How much of the run was timed [ms].
+    """
+
+    spike_counts: NDArray[np.integer]
+    timers: Mapping[str, NDArray[np.floating]]
+    shards: Mapping[str, NDArray[np.integer]]
+    model_time: float
+
+
+def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: int) -> h5py.Group:
+    """Create the group of the spikes of one population.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    name : str
+        Name of the population.
+    recorded : ndarray of int64, shape (3,)
+        Start, stop and step of the node ids that are recorded.
+    n : int
+        Number of spikes, for which there is space.
+    """
     import h5py
 
-    group = file[SPIKES].create_group(record.target.population.name)
+    group = file.require_group(SPIKES).create_group(name)
     sorting = h5py.enum_dtype(SORTING, basetype="u1")
     group.attrs.create("sorting", np.uint8(SORTING["by_time"]), dtype=sorting)
-    group.attrs["recorded"] = np.array(recorded_span(record), dtype=np.int64)
-    for name, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
-        group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(SPIKE_CHUNK,))
+    group.attrs["recorded"] = recorded
+    for field, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
+        group.create_dataset(field, (n,), dtype)
     group["timestamps"].attrs["units"] = "ms"
     return group
 
 
-def create_report(
-    file: h5py.File, record: Record, clock: Clock, record_from_step: int
-) -> h5py.Group:
-    """Create the report of the membrane potentials of one record, without samples."""
-    group = file.require_group(REPORT).create_group(record.target.population.name)
-    node_ids = np.arange(*recorded_span(record), dtype=np.uint64)
-    row_bytes = node_ids.size * np.dtype(record.dtype).itemsize
-    rows = max(1, REPORT_CHUNK_BYTES // row_bytes)
-    data = group.create_dataset(
-        "data", (0, node_ids.size), record.dtype, maxshape=(None, node_ids.size),
-        chunks=(rows, min(node_ids.size, REPORT_CHUNK_BYTES)),
-    )  # fmt: skip
-    data.attrs["units"] = "mV"
+def create_report(file: h5py.File, samples: Samples, first: int, n: int) -> h5py.Group:
+    """Create the report of the membrane potentials of one record.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    samples : Samples
+        What is sampled.
+    first : int
+        Index of the first sample.
+    n : int
+        Number of samples, for which there is space.
+    """
+    group = file.require_group(REPORT).create_group(samples.name)
+    size = samples.node_ids.size
+    group.create_dataset("data", (n, size), samples.dtype).attrs["units"] = "mV"
     mapping = group.create_group("mapping")
-    mapping["node_ids"] = node_ids
+    mapping["node_ids"] = samples.node_ids
     mapping["node_ids"].attrs["sorted"] = np.uint8(1)
-    mapping["index_pointers"] = np.arange(node_ids.size + 1, dtype=np.uint64)
-    mapping["element_ids"] = np.zeros(node_ids.size, dtype=np.uint32)
-    interval = sample_interval(record, clock)
-    start = clock.times((first_sample(record_from_step, interval) + 1) * interval)
-    mapping["time"] = np.array([start, start, clock.times(interval)], dtype=np.float64)
+    mapping["index_pointers"] = np.arange(size + 1, dtype=np.uint64)
+    mapping["element_ids"] = np.zeros(size, dtype=np.uint32)
+    start, interval = samples.times(first)
+    mapping["time"] = np.array([start, start + n * interval, interval], dtype=np.float64)
     mapping["time"].attrs["units"] = "ms"
     return group
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one record of membrane potentials.
+
+    Parameters
+    ----------
+    name : str
+        Name of the population.
+    node_ids : ndarray of uint64, shape (n,)
+        The neurons, ascending.
+    dtype : str
+        Type of the samples in the file.
+    interval : int
+        Steps between two samples.
+    clock : Clock
+        The grid of time.
+    """
+
+    name: str
+    node_ids: NDArray[np.uint64]
+    dtype: str
+    interval: int
+    clock: Clock
+
+    def times(self, index: int) -> tuple[float, float]:
+        """Return the time of a sample, and the time between two [ms]."""
+        time = float(self.clock.times((index + 1) * self.interval))
+        return time, float(self.clock.times(self.interval))
+
+
+def samples_of(network: Network, clock: Clock) -> list[Samples]:
+    """Return what the records of V_m of a network sample, in their order."""
+    return [
+        Samples(
+            r.target.population.name,
+            np.arange(*recorded_span(r), dtype=np.uint64),
+            r.dtype,
+            sample_interval(r, clock),
+            clock,
+        )
+        for r in network.records
+        if r.variable == "V_m"
+    ]
+
+
+def spans_of(network: Network) -> dict[int, NDArray[np.int64]]:
+    """Return start, stop and step of the recorded node ids, by index of the population."""
+    return {
+        r.target.population.id: np.array(recorded_span(r), dtype=np.int64)
+        for r in network.records
+        if r.variable == "spikes"
+    }

@@ -1,38 +1,75 @@
-"""The writer of the output file; it lives on rank 0."""
+"""The writer of a run; it lives on rank 0."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
-from simcore.errors import OutputError
+from simcore.errors import OutputError, StoppedError
 from simcore.io import schema
-from simcore.io.append import ReportAppender, Space, SpikeAppender
+from simcore.io.packing import pack
+from simcore.io.parts import (
+    Lock,
+    checkpoints_folder,
+    list_parts,
+    part_path,
+    parts_folder,
+    remove_parts,
+)
+from simcore.io.whole import whole_file
 from simcore.network import Network
 
-if TYPE_CHECKING:
-    import h5py
+# What waits in memory is written when it is so much [B], or so old: the larger of a time [s] and a
+# share of the time since the beginning, so that long runs do not leave many small files
+PART_BYTES = 2**25
+PART_SECONDS, PART_SHARE = 2.0, 0.01
+
+# Space for the descriptions in a file, for each dataset [B]
+_OVERHEAD = 2**12
+
+
+class GoingOn(Protocol):
+    """What the writer needs to know of a run that it continues."""
+
+    @property
+    def uuid(self) -> str:
+        """Name of the run."""
+
+    @property
+    def begin(self) -> int:
+        """The end of what is in the output file itself [steps]."""
+
+    @property
+    def recorded(self) -> int:
+        """The end of what is in the parts that are valid [steps]."""
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the output file is readable; if not, it is put aside and written anew."""
 
 
 class RunWriter:
-    """Writes one run into one file, as it goes.
+    """Writes one run, as it goes.
 
-    The file exists under its final name from the start, with the status "running", and is readable
-    after a kill at any moment; spikes and samples are written in whole chunks, what does not fill
-    one waits in memory. `finish` completes the file. When the block is left by an error, what
-    waits is written, and the status becomes "failed" with the message in the attribute `error`.
+    The output file is there from the start with the description of the run. What is recorded is
+    written beside it in parts, see `simcore.io.parts`, so nothing that was written is ever changed,
+    and a kill at any moment loses only what waits in memory. `finish` puts everything into the
+    output file. When the block is left by an error, what waits is written, and the status becomes
+    "failed" with the message in the attribute `error`, or "stopped" after a `StoppedError`.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The output file.
     network : Network
         The model.
     clock : Clock
@@ -42,11 +79,20 @@ class RunWriter:
         `n_ranks` and `hosts`; anything else is kept with them.
     overwrite : bool
         Whether an existing file is replaced.
+    going_on : GoingOn, optional
+        Continue an existing file instead.
+
+    Attributes
+    ----------
+    uuid : str
+        Name of the run.
+    end : int
+        Everything recorded before this step is in the files.
 
     Raises
     ------
     OutputError
-        When the file exists or cannot be created.
+        When the file exists or cannot be created, or another process writes it.
     """
 
     def __init__(
@@ -56,71 +102,76 @@ class RunWriter:
         clock: Clock,
         config: dict[str, Any],
         overwrite: bool = False,
+        going_on: GoingOn | None = None,
     ) -> None:
         self.path = os.fspath(path)
-        self._clock = clock
+        self._real = os.path.realpath(path)
+        self._clock, self._config = clock, config
+        self._names = [p.name for p in network.populations]
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
-        self._spikes: dict[int, SpikeAppender] = {}
-        self._reports: list[ReportAppender] = []
-        begin = clock.steps(config.get("record_from") or 0.0, "record_from")
-        self._file = _create(self.path, overwrite)
-        try:
-            with self._reporting():
-                self._space = Space(self._file)
-                self._space.reserve(0)
-                schema.write_run(self._file, network, clock, config)
-                self._create_datasets(network, begin)
-                self._file.flush()
-        except BaseException:
-            self._abandon()
-            os.unlink(self.path)
-            raise
+        self._spans, self._samples = schema.spans_of(network), schema.samples_of(network, clock)
+        self._forget()
+        if going_on is not None:
+            self._reopen(network, going_on)
+        else:
+            self._create(network, overwrite)
+        self._began = self._written = monotonic()
 
-    def append(self, steps: NDArray[np.int64], gids: NDArray[np.int64]) -> None:
-        """Take spikes of the recorded neurons.
+    def append(
+        self,
+        end: int,
+        steps: NDArray[np.int64],
+        gids: NDArray[np.int64],
+        potentials: Sequence[NDArray[np.floating]] = (),
+    ) -> None:
+        """Take all that was recorded since the last call.
 
         Parameters
         ----------
+        end : int
+            The step up to which this is all.
         steps, gids : ndarray of int64, shape (n_spikes,)
-            Step and global id, sorted by step and then id; none before those taken earlier.
+            Step and global id of the spikes of recorded neurons, sorted by step and then id.
+        potentials : sequence of ndarray, shape (n_samples, n_neurons)
+            For each record of V_m the potentials of its neurons, ascending by id [mV].
 
         Raises
         ------
         OutputError
-            When they cannot be written.
+            When it cannot be written.
         """
-        times = self._clock.times(steps + 1)
-        with self._reporting():
-            for index, chosen in self._by_population(gids):
-                self._spikes[index].add(times[chosen], gids[chosen] - self._first[index])
-            self._write(rest=False)
+        if gids.size:
+            self._spikes.append((steps, gids))
+        for waiting, samples in zip(self._potentials, potentials, strict=bool(potentials)):
+            if len(samples):
+                waiting.append(samples)
+        self._bytes += 2 * steps.nbytes + sum(p.nbytes for p in potentials)
+        self._reached = end
+        now = monotonic()
+        patience = max(PART_SECONDS, PART_SHARE * (now - self._began))
+        if self._bytes >= PART_BYTES or now > self._written + patience:
+            self.commit()
 
-    def append_potentials(self, record_index: int, samples: NDArray[np.floating]) -> None:
-        """Take samples of membrane potentials.
-
-        Parameters
-        ----------
-        record_index : int
-            Which of the records of V_m, counted from 0.
-        samples : ndarray, shape (n_samples, n_neurons)
-            Potentials of the record's neurons, in ascending order of id [mV].
+    def commit(self) -> None:
+        """Write what waits, so that it is safe when this returns.
 
         Raises
         ------
         OutputError
-            When they cannot be written.
+            When it cannot be written.
         """
-        with self._reporting():
-            self._reports[record_index].add(samples)
-            self._write(rest=False)
+        if self._reached > self.end:
+            with self._reporting():
+                self._write_part(self._reached, "running")
 
     def finish(
         self,
         spike_counts: NDArray[np.integer],
         timers: Mapping[str, NDArray[np.floating]],
         shards: Mapping[str, NDArray[np.integer]],
+        model_time: float | None = None,
     ) -> None:
-        """Write what waits and the results of the run, mark the file as complete and close it.
+        """Write what waits and the results of the run, and make one file of it.
 
         Parameters
         ----------
@@ -130,25 +181,22 @@ class RunWriter:
             Time spent in each phase [s].
         shards : mapping of str to ndarray, shape (n_ranks,)
             What each rank owned: `n_neurons`, `n_synapses`, `bytes`.
+        model_time : float, optional
+            How much of the run was timed [ms]; all of it if left out.
 
         Raises
         ------
         OutputError
             When the file cannot be completed.
         """
+        end = self._clock.steps(self._config["duration"], "duration")
+        timed = self._config["duration"] if model_time is None else model_time
+        results = schema.Results(spike_counts, timers, shards, timed)
         with self._reporting():
-            self._write(rest=True)
-            self._space.reserve(0)
-            run = self._file[schema.RUN]
-            run["spike_counts"] = np.asarray(spike_counts, dtype=np.int64)
-            timed = run.create_group("timers", track_order=True)
-            for name, seconds in timers.items():
-                timed[name] = np.asarray(seconds, dtype=np.float64)
-                timed[name].attrs["units"] = "s"
-            owned = run.create_group("shards", track_order=True)
-            for name, values in shards.items():
-                owned[name] = np.asarray(values, dtype=np.int64)
-            self._close("complete")
+            self._write_part(max(end, self._reached), "complete", results=results)
+            pack(self._real)
+        self._lock.release()
+        self._open = False
 
     def __enter__(self) -> RunWriter:
         return self
@@ -159,75 +207,127 @@ class RunWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._file:
+        if not self._open:
             return
         failure = None
         try:
-            with self._reporting():
-                self._write(rest=True)
+            self.commit()
         except OutputError as later:
             failure = later
+            self._forget()
         try:
-            with self._reporting():
-                self._fail(error or failure)
+            reason = error or failure
+            if reason is not None:
+                status = "stopped" if isinstance(reason, StoppedError) else "failed"
+                with self._reporting():
+                    self._write_part(self.end, status, error=reason)
         except OutputError as later:
-            self._abandon()
             failure = failure or later
+        self._lock.release()
+        self._open = False
         if error is None and failure is not None:
             raise failure
 
-    def _fail(self, error: BaseException | None) -> None:
-        """Close the file of a run that was not finished, with the reason."""
-        if error is not None:
-            message = f"{type(error).__name__}: {error}"
-            self._file[schema.RUN].attrs["error"] = message[:4096]
-        self._close("running" if error is None else "failed")
+    def _create(self, network: Network, overwrite: bool) -> None:
+        """Create the output file, and the folder of its parts."""
+        check_output(self.path, overwrite)
+        self.end = self._reached = 0
+        self.uuid = str(uuid4())
+        try:
+            if overwrite:
+                remove_run(self._real)
+            os.makedirs(parts_folder(self._real), exist_ok=True)
+            self._lock = Lock(self._real)
+            self._write_header(network)
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            remove_parts(self._real)
+            raise OutputError(
+                f"output {self.path!r} cannot be created: {_cause(error)}. Choose another place."
+            ) from error
+        except BaseException:
+            remove_parts(self._real)
+            raise
+        self._open = True
 
-    def _create_datasets(self, network: Network, begin: int) -> None:
-        for record in network.records:
-            if record.variable == "spikes":
-                group = schema.create_spikes(self._file, record)
-                self._spikes[record.target.population.id] = SpikeAppender(group)
-            else:
-                group = schema.create_report(self._file, record, self._clock, begin)
-                self._reports.append(ReportAppender(group))
+    def _reopen(self, network: Network, going_on: GoingOn) -> None:
+        """Go on at the end of what is recorded."""
+        self.uuid, self.end = going_on.uuid, going_on.recorded
+        self._reached = self.end
+        with self._reporting():
+            os.makedirs(parts_folder(self._real), exist_ok=True)
+            self._lock = Lock(self._real)
+            if not going_on.has_header:
+                with suppress(FileNotFoundError):
+                    os.replace(self._real, f"{self._real}.damaged")
+                self._write_header(network)
+            kept = [p for p in list_parts(self._real, going_on.begin) if p.end <= self.end]
+            remove_parts(self._real, keep=kept)
+            self._open = True
+            self._write_part(self.end, "running")
 
-    def _by_population(self, gids: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Yield each population that spiked, with the places of its spikes, in order."""
+    def _write_header(self, network: Network) -> None:
+        """Write the output file without data."""
+        size = _OVERHEAD * (2 * len(self._names) + 5 * len(self._samples))
+        with whole_file(self._real, size, sealed=False) as file:
+            schema.write_header(file, network, self._clock, self._config, self.uuid)
+
+    def _forget(self) -> None:
+        self._spikes: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._potentials: list[list[NDArray[np.floating]]] = [[] for _ in self._samples]
+        self._bytes = 0
+
+    def _write_part(
+        self,
+        end: int,
+        status: str,
+        error: BaseException | None = None,
+        results: schema.Results | None = None,
+    ) -> None:
+        """Write what waits as the part that reaches up to `end`."""
+        populations = list(self._by_population())
+        reports = [
+            (s, rows) for s, rows in zip(self._samples, self._potentials, strict=True) if rows
+        ]
+        size = _OVERHEAD * (2 * len(populations) + 5 * len(reports) + 32) + self._bytes
+        size += sum(20 * samples.node_ids.size for samples, _ in reports)
+        with whole_file(part_path(self._real, self.end, end), size) as file:
+            group = schema.write_root(file, self.uuid)
+            schema.write_steps(group, self.end, end)
+            schema.write_state(group, status, self._config, error)
+            for index, times, ids in populations:
+                span = self._spans[index]
+                found = schema.create_spikes(file, self._names[index], span, times.size)
+                found["timestamps"][:], found["node_ids"][:] = times, ids
+            for samples, rows in reports:
+                first = schema.first_sample(max(self.end, self._record_from), samples.interval)
+                values = np.concatenate(rows)
+                schema.create_report(file, samples, first, len(values))["data"][:] = values
+            if results is not None:
+                schema.write_results(group, results)
+        self.end = end
+        self._written = monotonic()
+        self._forget()
+
+    @property
+    def _record_from(self) -> int:
+        return self._clock.steps(self._config.get("record_from") or 0.0, "record_from")
+
+    def _by_population(self) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.int64]]]:
+        """Yield each population that spiked, with the times and node ids of its spikes."""
+        if not self._spikes:
+            return
+        steps, gids = (np.concatenate(columns) for columns in zip(*self._spikes, strict=True))
+        times = self._clock.times(steps + 1)
         small = np.uint16 if self._first.size < 2**16 else np.int64
         owners = (np.searchsorted(self._first, gids, side="right") - 1).astype(small)
         order = np.argsort(owners, kind="stable")
         counts = np.bincount(owners, minlength=self._first.size)
         ends = np.cumsum(counts)
         for index in np.flatnonzero(counts):
-            yield int(index), order[ends[index] - counts[index] : ends[index]]
-
-    def _write(self, rest: bool) -> None:
-        """Write whole chunks, and the rest as well if asked, as one change of the file."""
-        appenders: list[SpikeAppender | ReportAppender] = [*self._spikes.values(), *self._reports]
-        due = [a for a in appenders if a.due_bytes(rest)]
-        if not due:
-            return
-        self._space.reserve(sum(a.due_bytes(rest) for a in due))
-        for appender in due:
-            appender.write(rest)
-        self._file.flush()
-
-    def _close(self, status: str) -> None:
-        for appender in self._spikes.values():
-            appender.close()
-        run = self._file[schema.RUN]
-        if status != "running":
-            run.attrs["finished"] = schema.now()
-        self._file.flush()
-        run.attrs["status"] = status
-        self._file.close()
-        self._space.release()
-
-    def _abandon(self) -> None:
-        """Close the file although it cannot be written any more."""
-        with suppress(OSError, RuntimeError):
-            self._file.close()
+            chosen = order[ends[index] - counts[index] : ends[index]]
+            yield int(index), times[chosen], gids[chosen] - self._first[index]
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -264,32 +364,31 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
         raise OutputError(f"output {path!r}: there is no folder {folder!r}. Create it first.")
     if os.path.isdir(path):
         raise OutputError(f"output {path!r} is a folder, must be the name of a file")
-    if os.path.exists(path) and not overwrite:
-        raise OutputError(
-            f"output {path!r} exists. Pass overwrite=True or --overwrite to replace it."
-        )
+    for place in (path, parts_folder(path), checkpoints_folder(path)):
+        if os.path.exists(place) and not overwrite:
+            raise OutputError(
+                f"output {place!r} exists. Pass overwrite=True or --overwrite to replace it."
+            )
     if not os.access(folder, os.W_OK):
         raise OutputError(f"output {path!r}: folder {folder!r} cannot be written. Choose another.")
 
 
-def _create(path: str, overwrite: bool) -> h5py.File:
-    """Create the file, and fail if another has just done so."""
-    import h5py
+def remove_run(path: str) -> None:
+    """Remove an output file with its parts and checkpoints.
 
-    check_output(path, overwrite)
-    try:
-        if overwrite and os.path.exists(path):
-            os.unlink(os.path.realpath(path))
-        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        return h5py.File(path, "w")
-    except FileExistsError:
-        raise OutputError(
-            f"output {path!r} exists. Pass overwrite=True or --overwrite to replace it."
-        ) from None
-    except OSError as error:
-        raise OutputError(
-            f"output {path!r} cannot be created: {_cause(error)}. Choose another place."
-        ) from error
+    Raises
+    ------
+    OutputError
+        When another process writes it.
+    """
+    import shutil
+
+    if os.path.isdir(parts_folder(path)):
+        Lock(path).release()
+    shutil.rmtree(checkpoints_folder(path), ignore_errors=True)
+    remove_parts(path)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _cause(error: Exception) -> str:

@@ -109,6 +109,14 @@ class Backend(ABC):
             What all neurons of the network emitted in the last `max_delay` steps before.
         """
 
+    def not_finite(self) -> NDArray[np.int64]:
+        """Return the global ids of neurons whose membrane potential is not a finite number.
+
+        A current that is not finite makes the potential so as well, as soon as it counts.
+        """
+        wrong = ~np.isfinite(self.potentials())
+        return self.shard.neurons.gids[wrong]
+
     def warm_up(self) -> None:  # noqa: B027
         """Do once what would otherwise delay the first epoch, such as compiling."""
 

@@ -24,10 +24,11 @@ from simcore.connectivity import (
     PairwiseBernoulli,
 )
 from simcore.distributions import Constant, Distribution, Lognormal, Normal, Uniform
-from simcore.errors import SimcoreError
+from simcore.errors import SimcoreError, StateError, StoppedError
+from simcore.job import resume, simulate
 from simcore.network import Network
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
-from simcore.simulation import Simulation, simulate
+from simcore.simulation import Simulation
 from simcore.stimulus import Current, Poisson
 
 __all__ = [
@@ -50,8 +51,11 @@ __all__ = [
     "SimcoreError",
     "Simulation",
     "SpikeTrains",
+    "StateError",
+    "StoppedError",
     "Uniform",
     "open_run",
+    "resume",
     "simulate",
 ]
 

@@ -89,6 +89,10 @@ class Comm(ABC):
         """
 
     @abstractmethod
+    def finalize(self) -> None:
+        """Leave in order, together with all ranks; nothing can be said after it."""
+
+    @abstractmethod
     def abort(self, code: int) -> NoReturn:
         """End the processes of all ranks at once with an exit code."""
 
@@ -158,6 +162,9 @@ class RehearsalComm(Comm):
     def meet(self, value: Any, seconds: float) -> list[Any] | None:
         """Return the value once per rank."""
         return [value] * self.size
+
+    def finalize(self) -> None:
+        """Do nothing."""
 
     def abort(self, code: int) -> NoReturn:
         """Leave the process."""
@@ -253,6 +260,12 @@ class MPIComm(Comm):
                 return None
             time.sleep(0.01)
         return self._distress.allgather(value)
+
+    def finalize(self) -> None:
+        """Leave MPI, together with all ranks."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._mpi.Finalize()
 
     def abort(self, code: int) -> NoReturn:
         """End the processes of all ranks at once with an exit code."""

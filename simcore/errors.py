@@ -29,6 +29,24 @@ class CommError(SimcoreError, RuntimeError):
     """The ranks of a job do not form the world that was asked for."""
 
 
+class StateError(SimcoreError, ArithmeticError):
+    """The state of a simulation has become meaningless."""
+
+
+class StoppedError(SimcoreError, SystemExit):
+    """A run was asked to stop; it wrote a checkpoint and can be resumed.
+
+    Where nobody catches it the process ends with the exit code 75, "temporary failure", after
+    which a job can be put back into the queue.
+    """
+
+    EXIT_CODE = 75
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = self.EXIT_CODE
+
+
 def require(
     condition: bool,
     subject: str,

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from time import perf_counter
 from typing import TextIO
 
@@ -39,9 +40,15 @@ class Progress:
         self._line_open = False
         self._first: tuple[float, float] | None = None
         self._last = 0.0
+        self._beat: Callable[[], None] = _nothing
+
+    def listen(self, beat: Callable[[], None]) -> None:
+        """Call a function at every report, whether it is written or not."""
+        self._beat = beat
 
     def building(self, share: float) -> None:
         """Report the share of the build that is done, from 0 to 1."""
+        self._beat()
         if self.enabled and self._is_due():
             self._show(share, "build", "building the network")
 
@@ -54,6 +61,7 @@ class Progress:
 
     def running(self, model_ms: float) -> None:
         """Report the model time reached [ms]; cheap when a line is not due."""
+        self._beat()
         self._last = model_ms
         if self._first is None:
             self._first = (perf_counter(), model_ms)
@@ -121,6 +129,10 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _is_terminal(stream: TextIO) -> bool:

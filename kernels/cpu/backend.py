@@ -20,6 +20,8 @@ from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.state import State
 
+NOBODY = np.zeros(0, dtype=np.int64)
+
 _SAMPLE_ROWS = 64
 
 
@@ -93,6 +95,11 @@ class CpuBackend(Backend):
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron [mV]."""
         return self._state.V + self._resting
+
+    def not_finite(self) -> NDArray[np.int64]:
+        """Return the global ids of neurons whose membrane potential is not a finite number."""
+        # A sum is enough to find out that nothing is wrong
+        return NOBODY if np.isfinite(self._state.V.sum()) else super().not_finite()
 
     def state(self) -> State:
         """Return the state of all neurons."""

@@ -93,6 +93,10 @@ class ThreadedCpuBackend(Backend):
         """Return the membrane potential of every neuron, ascending by global id [mV]."""
         return np.concatenate([part.potentials() for part in self._parts])[self._order]
 
+    def not_finite(self) -> NDArray[np.int64]:
+        """Return the global ids of neurons whose membrane potential is not a finite number."""
+        return np.sort(np.concatenate([part.not_finite() for part in self._parts]))
+
     def state(self) -> State:
         """Return the state of all neurons, ascending by global id."""
         return join([part.state() for part in self._parts])

@@ -36,11 +36,14 @@ class Model:
         What messages call it.
     module : module
         The module that defines ``build``.
+    place : str
+        What `find_model` finds it by, from any folder.
     """
 
     name: str
     origin: str
     module: ModuleType
+    place: str
 
     @property
     def build(self) -> Callable[..., Network]:
@@ -123,7 +126,9 @@ def find_model(name: str, folder: Path | None = None) -> Model:
         return _from_file((folder or Path()) / name)
     names = builtin_names()
     if name in names:
-        return Model(name, f"model {name!r}", importlib.import_module(f"simcore.models.{name}"))
+        return Model(
+            name, f"model {name!r}", importlib.import_module(f"simcore.models.{name}"), name
+        )
     raise ConfigError(
         f"model {name!r} is unknown, must be a built-in name or a file ending in .py or .toml. "
         f"{suggestion(name, names)}"
@@ -139,7 +144,7 @@ def _from_file(path: Path) -> Model:
             f"{path}: has no function build(**parameters), must define one that returns a "
             "simcore.Network"
         )
-    return Model(path.stem, str(path), module)
+    return Model(path.stem, str(path), module, str(path.resolve()))
 
 
 def _load(path: Path) -> ModuleType:

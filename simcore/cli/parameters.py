@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
+import re
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +24,10 @@ _WORDS = {
     dict: "a table",
     type(None): "left out",
 }
+
+
+# Units of time [s]
+_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,37 @@ def check_call(
         else value
         for name, value in values.items()
     }
+
+
+def parse_time(subject: str, value: float | str, unit: str) -> float:
+    """Return a time that was given as a number, or as a text such as "10s" or "1.5 h".
+
+    Parameters
+    ----------
+    subject : str
+        What the time is for, for the message.
+    value : float or str
+        The time.
+    unit : {"ms", "s"}
+        Unit of the result, and of a number that has none.
+
+    Raises
+    ------
+    ConfigError
+        When it is no time.
+    """
+    found = re.fullmatch(r"\s*([0-9.eE+-]+)\s*([a-z]*)\s*", str(value))
+    try:
+        number = float(found[1]) if found else math.nan
+    except ValueError:
+        number = math.nan
+    known = found is not None and (found[2] or unit) in _UNITS
+    if not (known and math.isfinite(number) and number >= 0.0):
+        raise ConfigError(
+            f"{subject} is {value!r}, must be a time such as 30s, 15min, 2h or 500ms; a number "
+            f"without unit is in {unit}"
+        )
+    return number * _UNITS[found[2] or unit] / _UNITS[unit] if found else number
 
 
 def _kind_of(default: Any) -> Any:

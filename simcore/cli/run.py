@@ -51,6 +51,16 @@ class Job:
         """The output file."""
         return self.options.output or f"{self.file.name}.h5"
 
+    def kept(self) -> dict[str, Any]:
+        """Return what the file keeps of the model, for `simcore resume` among others."""
+        return {
+            "model": self.file.model.name,
+            "model_place": self.file.model.place,
+            "parameters": self.parameters,
+            "model_seed": self.options.seed,
+            "records": self.file.records,
+        }
+
     def network(self) -> Network:
         """Build the network, with the records of the run file."""
         network = self.file.model.network(self.parameters, self.options.seed)
@@ -66,7 +76,7 @@ def run(arguments: argparse.Namespace, comm: Comm) -> None:
     result = _simulate(job, network, comm)
     with fail_together(comm):
         if comm.rank == 0:
-            print(summary_of(result, job))
+            print(summary_of(result, job.file.model.reference_rates(job.parameters)))
             if job.options.raster is not None:
                 _draw(result, job.options.raster)
 
@@ -82,14 +92,14 @@ def read_job(arguments: argparse.Namespace) -> Job:
     options = dataclasses.replace(file.options, **given)
     if "seed" in texts and arguments.seed is None:
         options = dataclasses.replace(options, seed=None)
+    options.care()
     _check_raster(options.raster)
     checked = file.model.arguments(parameters, texts)
     return Job(file, checked, options, not arguments.no_progress)
 
 
-def summary_of(result: Run, job: Job) -> str:
-    """Return what a run did as text: rates, times, and where the file is."""
-    reference = job.file.model.reference_rates(job.parameters)
+def summary_of(result: Run, reference: Mapping[str, float] | None) -> str:
+    """Return what a run did as text: rates, beside a reference, times, and where the file is."""
     parts = [rate_table(result, reference)]
     if "run" in result.timers:
         parts += [phase_table(result.timers), pace(result)]
@@ -111,13 +121,13 @@ def rate_table(result: Run, reference: Mapping[str, float] | None = None) -> str
 def pace(result: Run) -> str:
     """Return as text how fast the run was, without the build and on its slowest rank."""
     wall = float(np.max(result.timers["run"]))
-    factor = 1e3 * wall / result.duration
-    model = duration(result.duration / 1e3)
+    factor = 1e3 * wall / result.timed if result.timed else 0.0
+    model = duration(result.timed / 1e3)
     return f"real-time factor: {factor:.3g} ({duration(wall)} for {model} of model time)"
 
 
 def _simulate(job: Job, network: Network, comm: Comm) -> Run:
-    from simcore.simulation import simulate
+    from simcore.job import simulate
 
     options = job.options
     return simulate(
@@ -133,7 +143,8 @@ def _simulate(job: Job, network: Network, comm: Comm) -> Run:
         record_from=options.record_from,
         progress=Progress(options.duration, enabled=job.progress and comm.rank == 0),
         comm=comm,
-        options={"model": job.file.model.name, "parameters": job.parameters},
+        options=job.kept(),
+        **options.care(),
     )
 
 

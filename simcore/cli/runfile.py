@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
-from simcore.cli.parameters import check_names, convert, suggestion
+from simcore.cli.parameters import check_names, convert, parse_time, suggestion
 from simcore.errors import ConfigError
 from simcore.network import Network
 from simcore.population import Population
@@ -40,6 +40,14 @@ class RunOptions:
         Whether an existing file is replaced.
     raster : str, optional
         Picture of the spikes to draw after the run.
+    checkpoint_every : float or str, optional
+        Model time between two checkpoints, such as "10s"; a number is in ms.
+    checkpoint_wall : float or str
+        Wall-clock time between two checkpoints, such as "15min"; a number is in s, 0 for none.
+    max_rate : float, optional
+        Largest mean rate of a population that is accepted [1/s].
+    watchdog : float or str
+        Wall-clock time without progress after which the job is ended; a number is in s.
     """
 
     duration: float = 1000.0
@@ -53,6 +61,21 @@ class RunOptions:
     output: str | None = None
     overwrite: bool = False
     raster: str | None = None
+    checkpoint_every: float | str | None = None
+    checkpoint_wall: float | str = "15min"
+    max_rate: float | None = None
+    watchdog: float | str = "10min"
+
+    def care(self) -> dict[str, Any]:
+        """Return how the run takes care of itself, as `simulate` and `resume` take it."""
+        every = parse_time("checkpoint-every", self.checkpoint_every or 0.0, "ms")
+        wall = parse_time("checkpoint-wall", self.checkpoint_wall, "s")
+        return {
+            "checkpoint_every": every or None,
+            "checkpoint_wall": wall or None,
+            "max_rate": self.max_rate,
+            "watchdog": parse_time("watchdog", self.watchdog, "s"),
+        }
 
     def replaced(self, subject: str, values: Mapping[str, Any]) -> RunOptions:
         """Return the options with some of them replaced, after a check of their types."""
@@ -66,7 +89,20 @@ class RunOptions:
 # Section and key of the file, and the option it sets
 _OPTIONS = {
     "run": {
-        k: k for k in ("duration", "dt", "seed", "backend", "partitioner", "precision", "threads")
+        k: k
+        for k in (
+            "duration",
+            "dt",
+            "seed",
+            "backend",
+            "partitioner",
+            "precision",
+            "threads",
+            "checkpoint_every",
+            "checkpoint_wall",
+            "max_rate",
+            "watchdog",
+        )
     },
     "record": {"from": "record_from"},
     "output": {"file": "output", "overwrite": "overwrite", "raster": "raster"},
@@ -123,6 +159,18 @@ class RunFile:
     options: RunOptions = RunOptions()
     spikes: list[str] | bool | None = None
     V_m: list[VmRecord] | None = None
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """The records as plain values, from which `recorded` makes them again."""
+        V_m = None if self.V_m is None else [dataclasses.asdict(record) for record in self.V_m]
+        return {"spikes": self.spikes, "V_m": V_m}
+
+    def recorded(self, records: Mapping[str, Any]) -> RunFile:
+        """Return the same with other records, given as plain values."""
+        V_m = records["V_m"]
+        V_m = None if V_m is None else [VmRecord(**record) for record in V_m]
+        return dataclasses.replace(self, spikes=records["spikes"], V_m=V_m)
 
     def apply_records(self, network: Network) -> None:
         """Replace the records of a network by those of the file, where it has any."""

@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import textwrap
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +15,63 @@ from simcore.cli.modelfile import Model, builtin_names, find_model
 from simcore.cli.parameters import Parameter, parameters_of
 from simcore.cli.run import pace, rate_table
 from simcore.comm import Comm
+from simcore.digest import digest_json
+from simcore.errors import OutputError
 from simcore.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+
+# Populations whose rates are shown while a run is followed
+_FOLLOWED = 8
 
 
 def info(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print what an output file holds."""
     from simcore.io.reader import open_run
 
+    if arguments.follow:
+        follow(arguments.file, arguments.interval)
     result = open_run(arguments.file)
     print(_json(run_values(result)) if arguments.json else run_text(result))
+
+
+def follow(path: str, interval: float) -> None:
+    """Print a line whenever there is more of a run, until it is not running any more.
+
+    Parameters
+    ----------
+    path : str
+        The output file.
+    interval : float
+        Wall-clock time between two looks [s].
+    """
+    from simcore.io.reader import open_run
+
+    seen = -1.0
+    while True:
+        result = open_run(path)
+        if result.end > seen:
+            print(_progress_line(result, max(seen, 0.0)), flush=True)
+            seen = result.end
+        if result.status != "running":
+            print(flush=True)
+            return
+        time.sleep(interval)
+
+
+def _progress_line(result: Run, start: float) -> str:
+    """Return how far a run is, and its rates since the last line."""
+    share = result.end / result.duration if result.duration else 1.0
+    text = f"{result.end:.10g} of {result.duration:.10g} ms ({share:.0%})"
+    try:
+        rates = result.rates(start, result.end)
+    except OutputError:
+        # The parts have just been put into the output file
+        return text
+    known = [f"{name} {rate:.3g}" for name, rate in rates.items() if rate == rate]
+    shown = ", ".join(known[:_FOLLOWED]) + (", ..." if len(known) > _FOLLOWED else "")
+    return f"{text}  {shown} [1/s]" if known else text
 
 
 def models(arguments: argparse.Namespace, comm: Comm) -> None:
@@ -47,7 +93,8 @@ def run_values(result: Run) -> dict[str, Any]:
     names = (
         "path", "status", "error", "uuid", "created", "finished", "duration", "dt", "record_from",
         "seed", "n_ranks", "n_neurons", "sizes", "recorded", "spike_counts", "timers", "shards",
-        "hosts", "versions", "config", "network",
+        "hosts", "sessions", "versions", "config", "network", "end", "checkpoints", "digests",
+        "timed",
     )  # fmt: skip
     return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
 
@@ -59,6 +106,7 @@ def run_text(result: Run) -> str:
     lines = {
         "file": result.path,
         "status": status,
+        "reached": _reached(result),
         "model": _call(result.config),
         "network": _size(result),
         "time": f"{result.duration:g} ms in steps of {result.dt:g} ms{recorded}",
@@ -67,6 +115,7 @@ def run_text(result: Run) -> str:
         "ranks": _ranks(result),
         "created": f"{result.created} by simcore {result.versions.get('simcore', 'unknown')}",
         "uuid": result.uuid,
+        "digest": _digest(result),
     }
     head = "\n".join(f"{name:<8} {text}" for name, text in lines.items() if text)
     parts = [head, rate_table(result)]
@@ -77,11 +126,35 @@ def run_text(result: Run) -> str:
     return "\n\n".join(parts)
 
 
+def _reached(result: Run) -> str:
+    """Return how far a run has come that is not complete, and where it can go on."""
+    if result.status == "complete":
+        return ""
+    text = f"{result.end:.10g} ms"
+    if result.status == "running":
+        return text
+    return f"{text}; `simcore resume` goes on {_from(result.checkpoints)}"
+
+
+def _from(checkpoints: list[float]) -> str:
+    newest = max(checkpoints, default=None)
+    return "from the beginning" if newest is None else f"from the checkpoint at {newest:.10g} ms"
+
+
+def _digest(result: Run) -> str:
+    """Return one digest of the spikes of all populations."""
+    digests = result.digests
+    return f"{digest_json(digests)} of all spikes" if digests else ""
+
+
 def _ranks(result: Run) -> str:
     """Return the number of ranks, their threads and hosts as text."""
-    threads = result.config.get("threads", 1)
+    session = result.sessions[-1] if result.sessions else result.config
+    threads = session.get("threads", 1)
     each = f" of {threads} threads each" if threads > 1 else ""
-    return f"{result.n_ranks}{each} on {', '.join(dict.fromkeys(result.hosts))}"
+    text = f"{result.n_ranks}{each} on {', '.join(dict.fromkeys(result.hosts))}"
+    n = len(result.sessions)
+    return f"{text}, the last of {n} sessions" if n > 1 else text
 
 
 def model_values(model: Model) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_file_that_only_rank_0_sees_stops_all(ranks, comm, parallel_assert, mpi_
 def test_disk_that_fills_up_stops_all(ranks, comm, parallel_assert, monkeypatch, mpi_tmp_path):
     from simcore.io import RunWriter
 
-    def full(self, steps, gids):
+    def full(self, *given):
         raise OutputError("no space left on device")
 
     monkeypatch.setattr(RunWriter, "append", full)

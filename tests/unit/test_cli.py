@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import simcore
-import simcore.simulation
+import simcore.job
 from simcore import cli
-from simcore.errors import CapacityError
+from simcore.cli.parameters import parse_time
+from simcore.errors import CapacityError, ConfigError
 
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
@@ -37,11 +38,12 @@ def calls(monkeypatch, tmp_path):
         return SimpleNamespace(
             path=options["output"],
             duration=duration,
+            timed=duration,
             rates=lambda: Rates({p.name: 1.5 for p in network.populations}),
             timers={"build": np.array([3.0]), "run": np.array([0.25])},
         )
 
-    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+    monkeypatch.setattr(simcore.job, "simulate", simulate)
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -55,6 +57,8 @@ def test_run_hands_everything_to_simulate(calls):
         "brunel", "--set", "order=20", "--set", "g=6", "--duration", "50", "--dt", "0.2",
         "--seed", "4", "--backend", "reference", "--partitioner", "block", "--precision",
         "float32", "--output", "x.h5", "--overwrite", "--record-from", "10", "--no-progress",
+        "--checkpoint-every", "2s", "--checkpoint-wall", "0", "--max-rate", "200",
+        "--watchdog", "1.5min",
     )  # fmt: skip
     (call,) = calls
 
@@ -64,7 +68,15 @@ def test_run_hands_everything_to_simulate(calls):
     assert (call.duration, call.dt, call.record_from) == (50.0, 0.2, 10.0)
     assert (call.backend, call.partitioner, call.precision) == ("reference", "block", "float32")
     assert (call.output, call.overwrite) == ("x.h5", True)
-    assert call.options == {"model": "brunel", "parameters": {"order": 20, "g": 6.0}}
+    assert call.options == {
+        "model": "brunel",
+        "model_place": "brunel",
+        "parameters": {"order": 20, "g": 6.0},
+        "model_seed": 4,
+        "records": {"spikes": None, "V_m": None},
+    }
+    assert (call.checkpoint_every, call.checkpoint_wall) == (2000.0, None)
+    assert (call.max_rate, call.watchdog) == (200.0, 90.0)
     assert not call.progress.enabled
     assert call.comm.size == 1
 
@@ -76,6 +88,31 @@ def test_run_has_defaults(calls):
     assert not calls[0].overwrite
     assert (calls[0].duration, calls[0].backend) == (1000.0, "auto")
     assert calls[0].progress.enabled
+    assert (calls[0].checkpoint_every, calls[0].checkpoint_wall) == (None, 900.0)
+    assert (calls[0].max_rate, calls[0].watchdog) == (None, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("10s", "ms", 10_000.0),
+        ("15min", "s", 900.0),
+        ("1.5 h", "s", 5400.0),
+        ("500ms", "s", 0.5),
+        ("500", "ms", 500.0),
+        (2.5, "s", 2.5),
+        (0, "s", 0.0),
+        ("1e3", "ms", 1000.0),
+    ],
+)
+def test_times(text, unit, expected):
+    assert parse_time("x", text, unit) == expected
+
+
+@pytest.mark.parametrize("text", ["soon", "10 days", "-3s", "nan", "", "s", "1..2s", "1e999"])
+def test_what_is_no_time(text):
+    with pytest.raises(ConfigError, match=r"x is .*, must be a time such as 30s, 15min, 2h"):
+        parse_time("x", text, "s")
 
 
 def test_command_line_replaces_the_file(calls, tmp_path):
@@ -201,7 +238,7 @@ def test_errors_of_the_run(calls, monkeypatch, capsys, error, code, message):
     def simulate(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+    monkeypatch.setattr(simcore.job, "simulate", simulate)
 
     assert run("brunel", "--set", "order=20") == code
     err = capsys.readouterr().err
@@ -213,7 +250,7 @@ def test_interrupt_has_its_code(calls, monkeypatch, capsys):
     def simulate(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(simcore.simulation, "simulate", simulate)
+    monkeypatch.setattr(simcore.job, "simulate", simulate)
 
     with pytest.raises(SystemExit) as stopped:
         run("brunel", "--set", "order=20")
@@ -383,16 +420,17 @@ def test_model_that_exits_on_one_rank_ends_the_command_on_all(tmp_path):
 def test_error_on_one_rank_ends_the_command_on_all():
     script = """
 import sys
-import simcore.simulation
+import simcore.job
 from simcore.cli import main
-from simcore.errors import CapacityError
+from simcore.cli.parameters import parse_time
+from simcore.errors import CapacityError, ConfigError
 
 def simulate(network, duration, *, comm, **options):
     if comm.rank == 1:
         raise CapacityError("too large")
     comm.barrier()
 
-simcore.simulation.simulate = simulate
+simcore.job.simulate = simulate
 sys.exit(main(["run", "brunel", "--set", "order=20"]))
 """
     done = start(ranks=3, script=script)

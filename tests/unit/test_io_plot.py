@@ -25,7 +25,7 @@ def run(tmp_path_factory):
     key = np.unique(np.random.default_rng(1).integers(0, 3000 * 1000, 10_000))
     place = tmp_path_factory.mktemp("run") / "run.h5"
     with RunWriter(place, net, Clock(0.1), {"duration": 300.0}) as writer:
-        writer.append(key // 1000, key % 1000)
+        writer.append(3000, key // 1000, key % 1000)
         writer.finish(np.arange(5), {}, {})
     return open_run(place)
 

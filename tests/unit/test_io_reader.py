@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from itertools import pairwise, product
 
 import h5py
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import simcore as sc
 from simcore.clock import Clock
 from simcore.errors import ModelError, OutputError
-from simcore.io import RunWriter, open_run
-from simcore.io.schema import SPIKE_CHUNK
+from simcore.io import RunWriter, open_run, pack
+from simcore.io.access import _BLOCK
+from simcore.io.compare import compare
 
 CLOCK = Clock(0.1)
 N_STEPS = 40_000
@@ -47,8 +49,7 @@ def path(tmp_path_factory):
     samples = np.arange(4.0 * (DURATION // 2)).reshape(-1, 4)
     place = tmp_path_factory.mktemp("run") / "run.h5"
     with RunWriter(place, network(), CLOCK, {"duration": DURATION, "n_ranks": 2}) as writer:
-        writer.append(steps[keep], gids[keep])
-        writer.append_potentials(0, samples)
+        writer.append(N_STEPS, steps[keep], gids[keep], [samples])
         counts = np.bincount(np.searchsorted([80, 100, 104], gids, side="right"), minlength=4)
         counts[3] = 400
         writer.finish(
@@ -104,10 +105,10 @@ def test_windows(run, start, stop):
     assert np.array_equal(lazy.node_ids.compute(), found.node_ids)
 
 
-def test_windows_at_every_border_of_chunks(run):
+def test_windows_at_every_border_of_blocks(run):
     times = run.spikes("E").times
-    assert times.size > 4 * SPIKE_CHUNK
-    for place in (SPIKE_CHUNK, 2 * SPIKE_CHUNK, 3 * SPIKE_CHUNK, times.size - 1):
+    assert times.size > 4 * _BLOCK
+    for place in (_BLOCK, 2 * _BLOCK, 3 * _BLOCK, times.size - 1):
         for border in times[place - 2 : place + 2]:
             before = int(np.sum(times <= border))
             assert run.spikes("E", None, border).times.size == before
@@ -133,9 +134,9 @@ def test_dask_tasks_open_the_file_themselves(run):
 
 
 def test_dask_chunks_are_whole(run, monkeypatch):
-    monkeypatch.setattr("simcore.io.reader._DASK_CHUNK", 2 * SPIKE_CHUNK)
+    monkeypatch.setattr("simcore.io.reader._DASK_CHUNK", 5000)
     lazy = run.dask_spikes("E")
-    assert lazy.times.chunks[0][:-1] == (2 * SPIKE_CHUNK,) * (len(lazy.times.chunks[0]) - 1)
+    assert lazy.times.chunks[0][:-1] == (5000,) * (len(lazy.times.chunks[0]) - 1)
     assert np.array_equal(lazy.times.compute(), run.spikes("E").times)
 
 
@@ -230,17 +231,80 @@ def test_missing_part(tmp_path, path):
 
 def test_run_in_progress(tmp_path):
     place = tmp_path / "run.h5"
-    steps = np.arange(SPIKE_CHUNK + 10)
+    steps = np.arange(1000)
     code = "from simcore.io import open_run; import sys; r = open_run(sys.argv[1]); "
-    code += "print(r.status, r.spikes('E').times.size, round(r.rates()['E'], 3))"
+    code += "print(r.status, r.end, r.spikes('E').times.size, round(r.rates()['E'], 3))"
     with RunWriter(place, network(), CLOCK, {"duration": 1e4}) as writer:
-        writer.append(steps, np.zeros_like(steps))
-        run = open_run(place)
-        assert (run.status, run.spikes("E").times.size) == ("running", SPIKE_CHUNK)
+        writer.append(1000, steps, np.zeros_like(steps))
+        writer.commit()
+        writer.append(2000, steps + 1000, np.zeros_like(steps))
         other = subprocess.run(
             [sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=False
         )
-        assert other.stdout.split() == ["running", str(SPIKE_CHUNK), "125.0"], other.stderr
+        assert other.stdout.split() == ["running", "100.0", "1000", "125.0"], other.stderr
+        before = open_run(place)
+        writer.commit()
+        assert before.spikes("E").times.size == 1000
+        assert open_run(place).spikes("E").times.size == 2000
+        writer.finish(np.zeros(4), {}, {})
+    with pytest.raises(OutputError, match="is gone: the run has ended meanwhile"):
+        before.spikes("E")
+
+
+def in_parts(place, cuts):
+    """Write the run in several parts, and leave it like that."""
+    steps, gids = spikes()
+    keep = (gids < 80) | (gids % 2 == 0)
+    steps, gids = steps[keep], gids[keep]
+    samples = np.arange(4.0 * (DURATION // 2)).reshape(-1, 4)
+    with RunWriter(place, network(), CLOCK, {"duration": DURATION}) as writer:
+        for begin, end in pairwise([0, *cuts, N_STEPS]):
+            chosen = (steps >= begin) & (steps < end)
+            rows = samples[begin // 20 : end // 20]
+            writer.append(end, steps[chosen], gids[chosen], [rows])
+            writer.commit()
+    return open_run(place)
+
+
+@pytest.mark.parametrize("cuts", [[20_000], [1, 19, 20, 21, 30_000, 39_999]])
+def test_parts_read_as_one(run, tmp_path, cuts):
+    parts = in_parts(tmp_path / "run.h5", cuts)
+    assert parts.status == "interrupted"
+    assert compare(run, parts).identical
+    steps = spikes()[0]
+    borders = [0.0, 0.1, 1.9, 2.0, 2000.0, 2000.05, 3999.9, DURATION, *CLOCK.times(steps[:20])]
+    for start, stop in product([None, *borders], [None, *borders]):
+        one, other = run.spikes("E", start, stop), parts.spikes("E", start, stop)
+        assert np.array_equal(one.times, other.times)
+        assert np.array_equal(one.node_ids, other.node_ids)
+    lazy = parts.dask_spikes("E", 1.0, 3500.0)
+    assert np.array_equal(lazy.node_ids.compute(), run.spikes("E", 1.0, 3500.0).node_ids)
+    for window in ((None, None), (1999.0, 2001.0), (2.0, 2.0)):
+        for one, other in zip(run.V_m("I", *window), parts.V_m("I", *window), strict=True):
+            assert np.array_equal(one, other)
+
+
+def test_packed_parts_are_the_file(run, tmp_path):
+    path = str(tmp_path / "run.h5")
+    in_parts(path, [1, 20_000, 39_999])
+    pack(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+    packed = open_run(path)
+    assert compare(run, packed).identical
+    assert packed.digest("E") == run.digest("E")
+    assert packed.end == DURATION
+    with h5py.File(path) as file, h5py.File(run.path) as other:
+        assert np.array_equal(file["report/I/mapping/time"], other["report/I/mapping/time"])
+
+
+def test_part_that_is_missing_ends_the_run_before_it(tmp_path):
+    parts = in_parts(tmp_path / "run.h5", [10_000, 20_000, 30_000])
+    times = parts.spikes("E").times
+    (gone,) = (tmp_path / "run.h5.parts").glob("*-000000030000.h5")
+    gone.unlink()
+    shorter = open_run(tmp_path / "run.h5")
+    assert shorter.end == 2000.0
+    assert np.array_equal(shorter.spikes("E").times, times[times <= 2000.0])
 
 
 def test_open_beside_another_reader(path):

@@ -183,10 +183,7 @@ def test_division_does_not_matter(tmp_path, size, how, epoch_steps, flush_every,
 def test_recording_can_begin_late(tmp_path):
     """A resumed run has epochs that do not begin at 0."""
     written = []
-    writer = SimpleNamespace(
-        append=lambda steps, gids: written.append((steps, gids)),
-        append_potentials=lambda index, samples: written.append((index, samples)),
-    )
+    writer = SimpleNamespace(append=lambda *given: written.append(given))
     net = network()
     neurons = LocalNeurons(np.arange(net.n_neurons))
     backend = SimpleNamespace(samples=lambda: [np.zeros((5, 7)), np.zeros((2, 11))])
@@ -194,9 +191,32 @@ def test_recording_can_begin_late(tmp_path):
     recorder = Recorder(net, CLOCK, neurons, SerialComm(), writer, backend, 0, 20)
     for epoch in epochs(begin, begin + 20, 5):
         recorder.record(epoch, Spikes(epoch.begin, np.array([1 + (3 << GID_BITS)])))
-    assert written[0][0].tolist() == [begin + 3, begin + 8, begin + 13, begin + 18]
-    assert written[1][1].shape == (5, 7)
-    assert written[2][1].shape == (2, 11)
+    ((end, steps, gids, samples),) = written
+    assert end == begin + 20
+    assert steps.tolist() == [begin + 3, begin + 8, begin + 13, begin + 18]
+    assert gids.tolist() == [1] * 4
+    assert [s.shape for s in samples] == [(5, 7), (2, 11)]
+
+
+@pytest.mark.parametrize("write_from", [0, 100, 103, 120, 299, STEPS])
+def test_what_is_in_the_file_is_counted_but_not_written_again(write_from):
+    written = []
+    writer = SimpleNamespace(append=lambda *given: written.append(given))
+    net = network()
+    neurons = LocalNeurons(np.arange(net.n_neurons))
+    backend = FakeBackend(neurons.gids, probes(net, neurons, CLOCK), matrix())
+    recorder = Recorder(net, CLOCK, neurons, SerialComm(), writer, backend, 100, 50, write_from)
+    for epoch in epochs(0, STEPS, 7):
+        recorder.record(epoch, backend.advance(epoch))
+    recorder.close()
+    first = max(write_from, 100)
+    steps = np.concatenate([w[1] for w in written])
+    ids = np.concatenate([np.arange(1, 80, 3), 100 + np.arange(5)])
+    assert np.array_equal(steps, np.nonzero(matrix()[first:, ids])[0] + first)
+    assert recorder.spike_counts.sum() == matrix()[100:].sum()
+    for k, interval in enumerate((4, 10)):
+        rows = sum(len(w[3][k]) for w in written)
+        assert rows == STEPS // interval - first // interval
 
 
 def test_error_of_the_writer_reaches_all_ranks():
@@ -208,7 +228,7 @@ def test_error_of_the_writer_reaches_all_ranks():
         def fail(*_):
             raise OutputError("output 'x' cannot be written: No space left on device")
 
-        writer = SimpleNamespace(append=fail, append_potentials=fail) if comm.rank == 0 else None
+        writer = SimpleNamespace(append=fail) if comm.rank == 0 else None
         recorder = Recorder(net, CLOCK, neurons, comm, writer, backend, 0, 50)
         for epoch in epochs(0, STEPS, 5):
             recorder.record(epoch, backend.advance(epoch))

@@ -21,9 +21,8 @@ def path(tmp_path):
     steps = np.repeat(np.arange(1000), 20)
     gids = np.tile(np.arange(0, 100, 5), 1000)
     with RunWriter(tmp_path / "run.h5", net, Clock(0.1), {"duration": 100.0}) as writer:
-        writer.append(steps, gids)
-        writer.append_potentials(0, np.arange(400.0).reshape(100, 4))
-        writer.append_potentials(1, np.full((200, 20), -65.0))
+        samples = [np.arange(400.0).reshape(100, 4), np.full((200, 20), -65.0)]
+        writer.append(1000, steps, gids, samples)
         writer.finish(np.array([16_000, 4000]), {}, {})
     return tmp_path / "run.h5"
 

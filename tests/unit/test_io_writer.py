@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -17,9 +19,9 @@ import pytest
 import simcore as sc
 from simcore.clock import Clock
 from simcore.errors import ConfigError, OutputError
-from simcore.io import RunWriter, open_run
-from simcore.io.append import ChunkBuffer
-from simcore.io.schema import SPIKE_CHUNK, to_json
+from simcore.io import RunWriter, open_run, pack
+from simcore.io import writer as module
+from simcore.io.schema import to_json
 
 CLOCK = Clock(0.1)
 REPOSITORY = Path(__file__).parents[2]
@@ -37,6 +39,16 @@ def network(record=True):
     return net, (e, i, noise)
 
 
+@dataclass
+class GoingOn:
+    """Where a writer goes on."""
+
+    uuid: str
+    begin: int
+    recorded: int
+    has_header: bool
+
+
 def train(n, seed=1, size=100, per_step=3):
     """Return n spikes of `size` neurons, sorted, without doubles."""
     rng = np.random.default_rng(seed)
@@ -48,8 +60,12 @@ def train(n, seed=1, size=100, per_step=3):
 def write(path, steps, gids, pieces=1, duration=1e5, **kwargs):
     net, _ = network()
     with RunWriter(path, net, CLOCK, {"duration": duration}, **kwargs) as writer:
-        for s, g in zip(np.array_split(steps, pieces), np.array_split(gids, pieces), strict=True):
-            writer.append(s, g)
+        bounds = np.linspace(0, steps[-1] + 1, pieces + 1).astype(int)
+        for begin, end in pairwise(bounds):
+            chosen = (steps >= begin) & (steps < end)
+            writer.append(end, steps[chosen], gids[chosen])
+            if pieces > 1:
+                writer.commit()
         writer.finish(np.array([1, 2, 3]), {}, {})
 
 
@@ -58,8 +74,8 @@ def test_layout(tmp_path):
     net, _ = network()
     config = {"duration": 100.0, "record_from": 2.0, "n_ranks": 2, "hosts": ["a", "b"], "x": [1.5]}
     with RunWriter(path, net, CLOCK, config) as writer:
-        writer.append(np.array([20, 20, 25]), np.array([3, 85, 4]))
-        writer.append_potentials(0, np.arange(8.0).reshape(2, 4))
+        samples = [np.arange(8.0).reshape(2, 4)]
+        writer.append(30, np.array([20, 20, 25]), np.array([3, 85, 4]), samples)
         writer.finish(
             np.array([2, 1, 9]),
             {"update": np.array([1.0, 2.0])},
@@ -110,24 +126,6 @@ def test_json_stays_standard():
     }
 
 
-@pytest.mark.parametrize("n", [0, 1, SPIKE_CHUNK - 1, SPIKE_CHUNK, SPIKE_CHUNK + 1, 20_000])
-def test_chunk_buffer_keeps_order(n):
-    values = np.arange(n)
-    for pieces in (1, 2, 7, 1000):
-        buffer = ChunkBuffer(SPIKE_CHUNK)
-        taken = []
-        for part in np.array_split(values, pieces):
-            buffer.add(part)
-            if due := buffer.due(rest=False):
-                taken.append(buffer.take(rest=False))
-                assert due % SPIKE_CHUNK == 0
-                assert taken[-1].size == due
-        if buffer.due(rest=True):
-            taken.append(buffer.take(rest=True))
-        assert buffer.due(rest=True) == 0
-        assert np.array_equal(np.concatenate([np.zeros(0, int), *taken]), values)
-
-
 def test_division_into_appends_does_not_matter(tmp_path):
     steps, gids = train(60_000)
     digests = set()
@@ -152,20 +150,31 @@ def test_digest_is_that_of_the_file(tmp_path):
     assert run.digest("I") == hashlib.sha256(pairs.tobytes()).hexdigest()
 
 
-def test_whole_chunks_reach_the_file_at_once(tmp_path):
+def test_parts_are_written_when_they_are_large_or_old(tmp_path, monkeypatch):
     net, _ = network()
-    steps = np.arange(2 * SPIKE_CHUNK + 5)
     path = tmp_path / "run.h5"
+    now = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "PART_BYTES", 16 * 100)
     with RunWriter(path, net, CLOCK, {"duration": 1e5}) as writer:
-        writer.append(steps, np.zeros_like(steps))
-        copy = tmp_path / "copy.h5"
-        shutil.copy(path, copy)
-        run = open_run(copy)
-        assert run.status == "running"
-        assert run.spikes("E").times.size == 2 * SPIKE_CHUNK
-        writer.append(steps[:3] + steps.size, np.zeros(3, int))
-        writer.finish(np.zeros(3), {}, {})
-    assert open_run(path).spikes("E").times.size == steps.size + 3
+        one = np.ones(1, dtype=np.int64)
+        writer.append(10, one, one)
+        assert writer.end == 0
+        writer.append(20, np.full(99, 15), np.arange(99))
+        assert writer.end == 20
+        now[0] += 1.9
+        writer.append(30, 25 * one, one)
+        assert writer.end == 20
+        now[0] += 0.2
+        writer.append(40, 35 * one, one)
+        assert writer.end == 40
+        now[0] += 1000.0
+        writer.append(50, 45 * one[:0], one[:0])
+        assert writer.end == 50
+        now[0] += 9.0
+        writer.append(60, 55 * one, one)
+        assert writer.end == 50
+    assert open_run(path).end == 6.0
 
 
 def test_no_space_is_left_reserved(tmp_path):
@@ -224,7 +233,7 @@ def test_error_in_the_run(tmp_path):
 
     def crash():
         with RunWriter(path, net, CLOCK, {"duration": 10}) as writer:
-            writer.append(np.array([1, 2]), np.array([5, 5]))
+            writer.append(3, np.array([1, 2]), np.array([5, 5]))
             raise ValueError("boom")
 
     with pytest.raises(ValueError, match="boom"):
@@ -238,9 +247,10 @@ def test_block_left_early(tmp_path):
     net, _ = network()
     path = tmp_path / "run.h5"
     with RunWriter(path, net, CLOCK, {"duration": 10}) as writer:
-        writer.append(np.array([1, 2]), np.array([5, 5]))
+        writer.append(3, np.array([1, 2]), np.array([5, 5]))
+        assert open_run(path).status == "running"
     run = open_run(path)
-    assert run.status == "running"
+    assert run.status == "interrupted"
     assert run.spikes("E").times.tolist() == [0.2, 0.3]
     assert run.rates()["E"] == pytest.approx(2 / 80 / 0.3e-3)
 
@@ -270,46 +280,90 @@ def small_disk(tmp_path):
 def test_full_disk(small_disk):
     path = small_disk / "run.h5"
     net, _ = network()
-    steps = np.arange(SPIKE_CHUNK)
+    steps = np.arange(8192)
     done = []
 
     def fill():
         with RunWriter(path, net, CLOCK, {"duration": 1e7}) as writer:
             for n in range(1000):
-                writer.append(steps + n * SPIKE_CHUNK, np.full(SPIKE_CHUNK, 3))
+                writer.append((n + 1) * 8192, steps + n * 8192, np.full(8192, 3))
+                writer.commit()
                 done.append(n)
 
     with pytest.raises(OutputError, match=r"run\.h5' cannot be written: No space left.*readable"):
         fill()
     n = len(done)
     run = open_run(path)
-    assert 10 < n < 30
-    assert run.status == "failed"
-    assert "No space left" in run.error
+    assert 5 < n < 30
+    assert run.status in ("failed", "interrupted")
     times = run.spikes("E").times
-    assert np.array_equal(times, CLOCK.times(np.arange(n * SPIKE_CHUNK) + 1))
+    assert np.array_equal(times, CLOCK.times(np.arange(n * 8192) + 1))
+    assert not list(small_disk.rglob("*.tmp"))
 
 
 def test_disk_full_at_the_end(small_disk):
+    """When there is no space for one file of all, the parts stay."""
     net, _ = network()
+    path = small_disk / "run.h5"
 
     def fill_late():
-        with RunWriter(small_disk / "run.h5", net, CLOCK, {"duration": 1e7}) as writer:
-            writer.append(np.arange(SPIKE_CHUNK - 1), np.full(SPIKE_CHUNK - 1, 3))
-            (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        with RunWriter(path, net, CLOCK, {"duration": 1e5}) as writer:
+            writer.append(50_000, np.arange(50_000), np.full(50_000, 3))
+            writer.commit()
+            (small_disk / "other").write_bytes(
+                bytes(shutil.disk_usage(small_disk).free - 1_200_000)
+            )
+            writer.finish(np.array([50_000, 0, 0]), {}, {})
 
     with pytest.raises(OutputError, match="No space left"):
         fill_late()
-    run = open_run(small_disk / "run.h5")
-    assert run.status == "failed"
-    assert run.spikes("E").times.size == 0
+    assert open_run(path).spikes("E").times.size == 50_000
+    (small_disk / "other").unlink()
+    pack(path)
+    run = open_run(path)
+    assert run.spikes("E").times.size == 50_000
+    assert list(small_disk.iterdir()) == [path]
 
 
 def test_disk_full_from_the_start(small_disk):
     (small_disk / "other").write_bytes(bytes(2_500_000))
     with pytest.raises(OutputError, match="No space left"):
         write(small_disk / "run.h5", *train(100))
-    assert not (small_disk / "run.h5").exists()
+    assert [p.name for p in small_disk.iterdir()] == ["other"]
+
+
+def test_only_one_may_write(tmp_path):
+    net, _ = network()
+    path = tmp_path / "run.h5"
+    with RunWriter(path, net, CLOCK, {"duration": 10}):
+        for options in ({"overwrite": True}, {"going_on": GoingOn("x", 0, 0, True)}):
+            with pytest.raises(OutputError, match="is being written by another process"):
+                RunWriter(path, net, CLOCK, {"duration": 10}, **options)
+    assert open_run(path).status == "interrupted"
+
+
+def test_going_on(tmp_path):
+    """A second writer goes on after the last part; what the first had in memory is lost."""
+    net, _ = network()
+    path = tmp_path / "run.h5"
+    config = {"duration": 10.0, "n_ranks": 1}
+    steps, gids = np.arange(100), np.arange(100) % 80
+    with RunWriter(path, net, CLOCK, config) as writer:
+        writer.append(30, steps[:30], gids[:30])
+        writer.commit()
+        (tmp_path / "run.h5.parts" / "steps-000000000030-000000000040.h5.tmp").write_text("half")
+    config = {**config, "n_ranks": 3}
+    with RunWriter(
+        path, net, CLOCK, config, going_on=GoingOn(open_run(path).uuid, 0, 30, True)
+    ) as writer:
+        assert writer.end == 30
+        assert open_run(path).n_ranks == 3
+        writer.append(100, steps[30:], gids[30:])
+        writer.finish(np.array([100, 0, 0]), {}, {}, model_time=7.0)
+    run = open_run(path)
+    assert np.array_equal(run.spikes("E").node_ids, gids)
+    assert [s["n_ranks"] for s in run.sessions] == [1, 3]
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
 
 
 KILLED = """
@@ -323,8 +377,9 @@ with RunWriter(sys.argv[1], net, Clock(0.1), {"duration": 1e9}) as writer:
     print("ready", flush=True)
     gids = np.arange(100)
     for step in range(0, 10**9, 200):
-        writer.append(np.repeat(np.arange(step, step + 200), 100), np.tile(gids, 200))
-        writer.append_potentials(0, np.full((200, 50), -65.0))
+        steps = np.repeat(np.arange(step, step + 200), 100)
+        writer.append(step + 200, steps, np.tile(gids, 200), [np.full((200, 50), -65.0)])
+        writer.commit()
 """
 
 
@@ -340,10 +395,11 @@ def test_kill(tmp_path, seconds):
     process.wait()
     process.stdout.close()
     run = open_run(path)
-    assert run.status == "running"
+    assert run.status == "interrupted"
+    n = round(run.end * 10) * 50
     for name in "AB":
         times, ids = run.spikes(name)
-        assert times.size % SPIKE_CHUNK == 0
-        assert np.array_equal(ids, np.arange(times.size) % 50)
-        assert np.array_equal(times, (np.arange(times.size) // 50 + 1) / 10)
+        assert np.array_equal(ids, np.arange(n) % 50)
+        assert np.array_equal(times, (np.arange(n) // 50 + 1) / 10)
     assert (run.V_m("A").values == -65.0).all()
+    assert run.V_m("A").times.size == n // 50

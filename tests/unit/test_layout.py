@@ -29,12 +29,16 @@ HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 
 # Layers from the bottom; a module imports its own group and the layers below. What is not named
 # here is a description or a container, and "simcore" is the package's __init__, the public names
-SERVICES = ("comm", "digest", "errors", "failure", "jit", "launch", "philox", "random", "timers")
+SERVICES = (
+    "comm", "digest", "errors", "failure", "jit", "launch", "philox", "random", "signals", "timers",
+)  # fmt: skip
 LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],
     [["descriptions"]],
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
     [["simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
+    [["simcore.guards", "simcore.keeper", "simcore.resumption"]],
+    [["simcore.job"]],
     [["simcore"]],
     [["simcore.models"]],
     [["simcore.cli", "simcore.__main__"]],

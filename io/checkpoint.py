@@ -1,0 +1,286 @@
+"""Checkpoints: all that a run needs to go on, whatever the ranks, the partition and the backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.comm import Comm
+from simcore.errors import OutputError
+from simcore.io import schema
+from simcore.io.access import open_file
+from simcore.io.parts import checkpoints_folder
+from simcore.io.whole import TEMPORARY, is_sealed, whole_file
+from simcore.spikes import GID_BITS, Spikes
+from simcore.state import State
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT_VERSION = 1
+KEPT = 2
+
+_GROUP = "simcore_checkpoint"
+_NAME = re.compile(r"step-(\d+)\.h5")
+
+# Neurons whose state is gathered at a time
+_WINDOW = 2**19
+
+
+@dataclass(frozen=True)
+class Description:
+    """Of which run a checkpoint is; enough to write the output file anew without its data.
+
+    Parameters
+    ----------
+    uuid : str
+        Name of the run.
+    network, config : dict
+        The description of the model, and the options of the run.
+    """
+
+    uuid: str
+    network: dict[str, Any]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a run was like before a step.
+
+    Parameters
+    ----------
+    step : int
+        The next step.
+    state : State
+        Of the neurons of this rank.
+    recent : Spikes
+        Those of the last `max_delay` steps: when written those of this rank, when read all.
+    spike_counts : ndarray of int64, shape (n_populations,)
+        Spikes of each population from `record_from` on: when written those of this rank, when
+        read all.
+    """
+
+    step: int
+    state: State
+    recent: Spikes
+    spike_counts: NDArray[np.int64]
+
+
+def checkpoint_path(output: str, step: int) -> str:
+    """Return the name of the checkpoint of an output file before a step."""
+    return os.path.join(checkpoints_folder(output), f"step-{step:012d}.h5")
+
+
+def list_checkpoints(output: str) -> list[tuple[int, str]]:
+    """Return step and path of the checkpoints of an output file, the newest first."""
+    folder = checkpoints_folder(output)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = [(int(m[1]), os.path.join(folder, n)) for n in names if (m := _NAME.fullmatch(n))]
+    return sorted(found, reverse=True)
+
+
+def write_checkpoint(
+    output: str, description: Description, moment: Moment, n_neurons: int, comm: Comm
+) -> None:
+    """Write a checkpoint, and remove all but the newest two; collective.
+
+    The file is written by rank 0, which holds the state of 2**19 neurons at a time, and does not
+    depend on the partition.
+
+    Parameters
+    ----------
+    output : str
+        The output file of the run.
+    description : Description
+        The run.
+    moment : Moment
+        What it is like, on this rank.
+    n_neurons : int
+        Neurons on all ranks.
+    comm : Comm
+        The ranks.
+
+    Raises
+    ------
+    OutputError
+        On all ranks, when it cannot be written. Older ones are still there then.
+    """
+    windows = _gather_windows(moment.state, n_neurons, comm)
+    words = comm.gather_array(moment.recent.words)
+    counts = comm.allreduce_sum(moment.spike_counts)
+    failure: str | None = None
+    if words is not None:
+        recent = Spikes(moment.recent.origin, np.sort(np.concatenate(words)))
+        try:
+            _write(output, description, moment, recent, counts, n_neurons, windows)
+            _remove_old(output)
+        except (OSError, RuntimeError) as error:
+            failure = (
+                f"checkpoint of {output!r} cannot be written: {error}. "
+                "Free some space; older checkpoints and what was recorded are still there."
+            )
+    # The others take part in what is left to gather
+    for _ in windows:
+        pass
+    failure = comm.bcast(failure)
+    if failure is not None:
+        raise OutputError(failure)
+
+
+def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> Moment:
+    """Return what a checkpoint holds; collective.
+
+    Parameters
+    ----------
+    path : str
+        The checkpoint, seen by rank 0.
+    gids : ndarray of int64
+        Neurons of this rank, ascending.
+    comm : Comm
+        The ranks.
+
+    Raises
+    ------
+    OutputError
+        On all ranks, when it cannot be read.
+    """
+    rows: list[NDArray[np.void]] = []
+    blocks = _read_blocks(path) if comm.rank == 0 else None
+    while True:
+        block = comm.bcast(None if blocks is None else next(blocks))
+        if not isinstance(block, tuple):
+            break
+        begin, values = block
+        own = gids[slice(*np.searchsorted(gids, (begin, begin + len(values))))]
+        rows.append(values[own - begin])
+    if isinstance(block, OutputError):
+        raise block
+    step, recent, counts = block["step"], block["recent"], block["spike_counts"]
+    state = np.concatenate(rows)
+    return Moment(
+        step,
+        State(gids, state["V"], np.ascontiguousarray(state["currents"].T), state["refractory"]),
+        recent,
+        counts if comm.rank == 0 else np.zeros_like(counts),
+    )
+
+
+def is_valid(path: str) -> bool:
+    """Tell whether a file is a checkpoint of the version we know, and is as it was written."""
+    try:
+        if not is_sealed(path):
+            return False
+        with open_file(path) as file:
+            return int(file[_GROUP].attrs["format_version"]) == FORMAT_VERSION
+    except OSError:
+        return False
+
+
+def read_description(path: str) -> Description:
+    """Return of which run a checkpoint is."""
+    with open_file(path) as file:
+        group = file[_GROUP]
+        texts = (json.loads(group[name].asstr()[()]) for name in ("network", "config"))
+        return Description(str(group.attrs["uuid"]), *texts)
+
+
+def _row_type(state: State) -> np.dtype[Any]:
+    real = state.V.dtype
+    fields = [("gid", np.int64), ("V", real), ("currents", real, (len(state.currents),))]
+    return np.dtype([*fields, ("refractory", np.int16)])
+
+
+def _gather_windows(
+    state: State, n_neurons: int, comm: Comm
+) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Yield on rank 0 the state of neighbouring neurons, and the first of them; collective."""
+    for begin in range(0, n_neurons, _WINDOW):
+        end = min(begin + _WINDOW, n_neurons)
+        own = slice(*np.searchsorted(state.gids, (begin, end)))
+        rows = np.empty(own.stop - own.start, dtype=_row_type(state))
+        rows["gid"], rows["V"] = state.gids[own], state.V[own]
+        rows["currents"], rows["refractory"] = state.currents[:, own].T, state.refractory[own]
+        parts = comm.gather_array(rows)
+        window = rows
+        if parts is not None and len(parts) > 1:
+            window = np.empty(end - begin, dtype=rows.dtype)
+            for part in parts:
+                window[part["gid"] - begin] = part
+        yield begin, window
+
+
+def _write(
+    output: str,
+    description: Description,
+    moment: Moment,
+    recent: Spikes,
+    counts: NDArray[np.int64],
+    n_neurons: int,
+    windows: Iterator[tuple[int, NDArray[np.void]]],
+) -> None:
+    state = moment.state
+    os.makedirs(checkpoints_folder(output), exist_ok=True)
+    texts = [schema.to_json(value) for value in (description.network, description.config)]
+    size = n_neurons * _row_type(state).itemsize + 16 * recent.size + sum(map(len, texts))
+    with whole_file(checkpoint_path(output, moment.step), size) as file:
+        group = file.create_group(_GROUP)
+        group.attrs["format_version"] = np.int64(FORMAT_VERSION)
+        group.attrs["uuid"] = description.uuid
+        group.attrs["step"], group.attrs["created"] = np.int64(moment.step), schema.now()
+        group["network"], group["config"] = texts
+        group["spike_counts"] = counts
+        group["recent/steps"], group["recent/gids"] = recent.steps, recent.gids
+        neurons = group.create_group("state")
+        neurons.create_dataset("V", (n_neurons,), state.V.dtype)
+        neurons.create_dataset("currents", (len(state.currents), n_neurons), state.V.dtype)
+        neurons.create_dataset("refractory", (n_neurons,), np.int16)
+        for begin, rows in windows:
+            place = slice(begin, begin + len(rows))
+            neurons["V"][place], neurons["refractory"][place] = rows["V"], rows["refractory"]
+            neurons["currents"][:, place] = rows["currents"].T
+
+
+def _remove_old(output: str) -> None:
+    """Remove all but the newest checkpoints, and what a kill left behind."""
+    folder = checkpoints_folder(output)
+    old = [path for _, path in list_checkpoints(output)[KEPT:]]
+    old += [os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(TEMPORARY)]
+    for path in old:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _read_blocks(path: str) -> Iterator[Any]:
+    """Yield the state of neighbouring neurons, and in the end the rest, or what went wrong."""
+    try:
+        with open_file(path) as file:
+            group = file[_GROUP]
+            yield from _read_windows(group["state"])
+            step = int(group.attrs["step"])
+            steps, gids = group["recent/steps"][()], group["recent/gids"][()]
+            origin = int(steps.min(initial=step))
+            recent = Spikes(origin, (steps - origin) << GID_BITS | gids)
+            counts = group["spike_counts"][()]
+        yield {"step": step, "recent": recent, "spike_counts": counts}
+    except OutputError as error:
+        yield error
+
+
+def _read_windows(neurons: h5py.Group) -> Iterator[tuple[int, NDArray[np.void]]]:
+    V, currents, refractory = (neurons[name] for name in ("V", "currents", "refractory"))
+    kind = [("V", V.dtype), ("currents", V.dtype, (len(currents),)), ("refractory", np.int16)]
+    for begin in range(0, V.size, _WINDOW):
+        place = slice(begin, min(begin + _WINDOW, V.size))
+        rows = np.empty(place.stop - place.start, dtype=kind)
+        rows["V"], rows["refractory"] = V[place], refractory[place]
+        rows["currents"] = currents[:, place].T
+        yield begin, rows

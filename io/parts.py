@@ -1,0 +1,159 @@
+"""The files of a run: the output, and beside it what has not been put into it yet.
+
+While a run goes on, what it records lies in the folder ``<output>.parts``, in files that are never
+changed once they are there: ``steps-<begin>-<end>.h5`` has what happened in these steps. In the
+end `simcore.io.pack` makes one file of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from simcore.errors import OutputError
+from simcore.io.whole import TEMPORARY, is_sealed
+
+_NAME = re.compile(r"steps-(\d+)-(\d+)\.h5")
+_LOCK = "lock"
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """A file that has what was recorded in some steps.
+
+    Parameters
+    ----------
+    begin, end : int
+        The first step, and the one after the last.
+    path : str
+        The file.
+    """
+
+    begin: int
+    end: int
+    path: str
+
+
+def parts_folder(path: str) -> str:
+    """Return the folder of the parts of an output file."""
+    return f"{os.path.realpath(path)}.parts"
+
+
+def checkpoints_folder(path: str) -> str:
+    """Return the folder of the checkpoints of an output file."""
+    return f"{os.path.realpath(path)}.checkpoints"
+
+
+def part_path(path: str, begin: int, end: int) -> str:
+    """Return the name of a part of an output file."""
+    return os.path.join(parts_folder(path), f"steps-{begin:012d}-{end:012d}.h5")
+
+
+def list_parts(path: str, begin: int) -> list[Part]:
+    """Return the parts of an output file that follow each other from a step on, in order.
+
+    Parameters
+    ----------
+    path : str
+        The output file.
+    begin : int
+        Where the first of them begins: the end of what is in the output file itself. Those before
+        were left behind by a kill after they had been put into it.
+    """
+    folder = parts_folder(path)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    matches = [(m, n) for n in names if (m := _NAME.fullmatch(n))]
+    known = sorted(Part(int(m[1]), int(m[2]), os.path.join(folder, n)) for m, n in matches)
+    chain = []
+    for part in known:
+        if part.begin == begin:
+            chain.append(part)
+            begin = part.end
+    return chain
+
+
+def first_damaged(paths: Sequence[str]) -> str | None:
+    """Return the first of some parts that is not what was written; None if all are."""
+    return next((path for path in paths if not is_sealed(path)), None)
+
+
+def remove_parts(path: str, keep: list[Part] | None = None) -> None:
+    """Remove the parts of an output file, but for those to keep, and what a kill left behind.
+
+    Parameters
+    ----------
+    path : str
+        The output file.
+    keep : list of Part, optional
+        Without it the folder goes as well.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.realpath(path) + TEMPORARY)
+    folder = parts_folder(path)
+    if keep is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    kept = {part.path for part in keep}
+    for name in os.listdir(folder):
+        place = os.path.join(folder, name)
+        if place not in kept and name != _LOCK:
+            os.unlink(place)
+
+
+class Lock:
+    """Tells others that an output file is being written; held until `release` or the process ends.
+
+    Parameters
+    ----------
+    path : str
+        The output file, whose folder of parts exists.
+
+    Raises
+    ------
+    OutputError
+        When another process holds it.
+    """
+
+    def __init__(self, path: str) -> None:
+        place = os.path.join(parts_folder(path), _LOCK)
+        self._fd = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+        if _locked_by_other(self._fd, fcntl.LOCK_EX):
+            os.close(self._fd)
+            raise OutputError(
+                f"output {path!r} is being written by another process. Wait until it has ended."
+            )
+
+    def release(self) -> None:
+        """Let others write."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def is_being_written(path: str) -> bool:
+    """Tell whether a process writes an output file; true where the system cannot tell."""
+    place = os.path.join(parts_folder(path), _LOCK)
+    try:
+        fd = os.open(place, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return _locked_by_other(fd, fcntl.LOCK_SH, unknown=True)
+    finally:
+        os.close(fd)
+
+
+def _locked_by_other(fd: int, kind: int, unknown: bool = False) -> bool:
+    """Try to lock a file; return whether another holds it, or `unknown` if that cannot be told."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return unknown
+    return False

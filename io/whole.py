@@ -1,0 +1,127 @@
+"""Files that are there as a whole or not at all: written aside, sealed, synced and renamed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import h5py
+
+TEMPORARY = ".tmp"
+MARGIN = 2**20
+
+_SEAL = b"simcore seal\n"
+_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
+_BLOCK = 2**22
+_KEEP_SIZE = 1
+
+
+@contextmanager
+def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.File]:
+    """Write an HDF5 file that appears under its name when it is complete.
+
+    Until then it has the ending ``.tmp``. So a kill, a crash of the machine or a full disk at any
+    moment leaves what was there before.
+
+    Parameters
+    ----------
+    path : str
+        Its name; a file of that name is replaced.
+    n_bytes : int
+        About how much will be written. The space, and a margin, is asked for first, because HDF5
+        does not survive a disk that is full in the middle of a write.
+    sealed : bool
+        Whether a checksum of the whole file is put at its end; see `is_sealed`.
+
+    Raises
+    ------
+    OSError
+        When the disk is full or the quota used up, or the place cannot be written.
+    """
+    import h5py
+
+    temporary = path + TEMPORARY
+    try:
+        with h5py.File(temporary, "w") as file:
+            _reserve(file.id.get_vfd_handle(), n_bytes + n_bytes // 64 + MARGIN)
+            yield file
+        # Give back what was reserved and not used
+        os.truncate(temporary, os.path.getsize(temporary))
+        if sealed:
+            _seal(temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(os.path.dirname(path) or ".")
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def is_sealed(path: str) -> bool:
+    """Tell whether a file ends with a checksum of all that is before it.
+
+    It is the SHA-256, 32 bytes, after the text "simcore seal" and a line feed. HDF5 does not look
+    at what follows its own data.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size - _SEAL_BYTES
+        if size < 0:
+            return False
+        sha = hashlib.sha256()
+        while size:
+            block = file.read(min(size, _BLOCK))
+            if not block:
+                return False
+            sha.update(block)
+            size -= len(block)
+        return file.read() == _SEAL + sha.digest()
+
+
+def _seal(path: str) -> None:
+    with open(path, "rb+") as file:
+        seal = _SEAL + hashlib.file_digest(file, "sha256").digest()
+        file.seek(0, os.SEEK_END)
+        file.write(seal)
+
+
+def _sync(path: str) -> None:
+    """Wait until a file or folder is on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _reserve(fd: int, n_bytes: int) -> None:
+    """Make sure that so much can be written.
+
+    File systems that cannot reserve are asked for their free space, which does not see quotas.
+    """
+    if not _allocate(fd, n_bytes):
+        status = os.fstatvfs(fd)
+        if status.f_bavail * status.f_frsize < n_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _allocate(fd: int, length: int) -> bool:
+    """Reserve blocks without changing the size of a file; return whether the system can."""
+    allocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if allocate is None:
+        return False
+    while True:
+        done = allocate(fd, _KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(length)) == 0
+        code = 0 if done else ctypes.get_errno()
+        if code in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENODEV):
+            return False
+        if code not in (0, errno.EINTR):
+            raise OSError(code, os.strerror(code))
+        if done:
+            return True

@@ -1,0 +1,97 @@
+"""``simcore resume`` and ``simcore pack``: go on with a run, or make one file of what it has."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from typing import Any
+
+from simcore.cli.modelfile import Model, find_model
+from simcore.cli.run import summary_of
+from simcore.cli.runfile import RunFile, RunOptions
+from simcore.comm import Comm
+from simcore.errors import ConfigError, OutputError
+from simcore.failure import fail_together
+from simcore.network import Network
+from simcore.progress import Progress
+
+
+def resume(arguments: argparse.Namespace, comm: Comm) -> None:
+    """Go on with a run on all ranks."""
+    from simcore.job import resume as go_on
+    from simcore.resumption import find_resumption
+
+    with fail_together(comm):
+        found = find_resumption(arguments.file) if comm.rank == 0 else None
+    found = comm.bcast(found)
+    with fail_together(comm):
+        config = found.description.config
+        model, network = _model(config, arguments)
+        options = _options(config, arguments)
+    until = found.duration if arguments.until is None else arguments.until
+    result = go_on(
+        arguments.file,
+        network,
+        until=arguments.until,
+        backend=options.backend,
+        partitioner=options.partitioner,
+        threads=options.threads,
+        progress=Progress(until, enabled=comm.rank == 0 and not arguments.no_progress),
+        comm=comm,
+        **options.care(),
+    )
+    if comm.rank == 0:
+        print(summary_of(result, model.reference_rates(config["parameters"])))
+
+
+def pack(arguments: argparse.Namespace, comm: Comm) -> None:
+    """Make one file of a run that was killed or stopped."""
+    from simcore.io.packing import pack as make_one
+    from simcore.io.parts import Lock, first_damaged, parts_folder
+    from simcore.io.reader import open_run
+
+    path = arguments.file
+    before = open_run(path)
+    if len(before.files) > 1:
+        lock = Lock(path)
+        damaged = first_damaged(before.files[1:])
+        if damaged is not None:
+            raise OutputError(
+                f"{damaged!r} is damaged. `simcore resume {path}` simulates again what it held."
+            )
+        make_one(path)
+        lock.release()
+    elif os.path.isdir(parts_folder(path)):
+        Lock(path).release()
+    text = (
+        f"{len(before.files) - 1} parts were put into it" if len(before.files) > 1 else "as it was"
+    )
+    print(f"{path} is one file, {text}: {before.end:.10g} of {before.duration:.10g} ms")
+
+
+def _options(config: dict[str, Any], arguments: argparse.Namespace) -> RunOptions:
+    """Return how to run from here on: as the command line says, else as before."""
+    before = {name: config[name] for name in ("backend", "partitioner", "threads")} | config["care"]
+    if before["checkpoint_wall"] is None:
+        before["checkpoint_wall"] = 0.0
+    names = [field.name for field in dataclasses.fields(RunOptions)]
+    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n, None) is not None}
+    options = dataclasses.replace(RunOptions(), **{**before, **given})
+    options.care()
+    return options
+
+
+def _model(config: dict[str, Any], arguments: argparse.Namespace) -> tuple[Model, Network]:
+    """Return the model of the run, and the network it describes."""
+    if "model_place" not in config:
+        raise ConfigError(
+            f"{arguments.file}: the run was started from a script. "
+            "Go on with it there: simcore.resume(path, network)."
+        )
+    model = find_model(arguments.model or config["model_place"])
+    parameters = model.arguments(config["parameters"])
+    file = RunFile(model.name, model).recorded(config["records"])
+    network = model.network(parameters, config["model_seed"])
+    file.apply_records(network)
+    return model, network

@@ -1,0 +1,101 @@
+"""Guards: a run whose state has become meaningless ends with the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simcore.errors import StateError
+from simcore.failure import fail_together
+
+if TYPE_CHECKING:
+    from simcore.io.recorder import Recorder
+    from simcore.simulation import Simulation
+
+# Model time over which rates are taken [ms]
+_RATE_WINDOW = 100.0
+
+
+class Guards:
+    """Looks at the state of a simulation between the pieces of a run.
+
+    The sums of synaptic input need no guard: the build refuses a network in which the input of one
+    step could exceed its integers, see `simcore.fixed_point`.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        What runs.
+    recorder : Recorder
+        What counts its spikes.
+    max_rate : float, optional
+        Largest mean rate of a population that is accepted [1/s].
+    """
+
+    def __init__(
+        self, simulation: Simulation, recorder: Recorder, max_rate: float | None = None
+    ) -> None:
+        self._simulation, self._recorder, self._max_rate = simulation, recorder, max_rate
+        self._sizes = np.array([p.size for p in simulation.network.populations])
+        self._checked = self._counted = simulation.step
+        self._counts = np.zeros_like(recorder.emitted)
+
+    def is_well(self) -> bool:
+        """Tell whether the state of this rank is finite."""
+        return self._simulation.backend.not_finite().size == 0
+
+    def fail(self) -> None:
+        """Raise the error of a state that is not finite; collective.
+
+        Raises
+        ------
+        StateError
+            On the ranks that are not well, `PeerError` on the others.
+        """
+        simulation = self._simulation
+        with fail_together(simulation.comm):
+            wrong = simulation.backend.not_finite()
+            if wrong.size:
+                raise StateError(self._describe(int(wrong[0]), wrong.size))
+
+    def check_rates(self) -> None:
+        """Raise when a population fires too much; collective.
+
+        Raises
+        ------
+        StateError
+            On all ranks.
+        """
+        simulation, clock = self._simulation, self._simulation.clock
+        self._checked = simulation.step
+        length = clock.dt * (simulation.step - self._counted)
+        if self._max_rate is None or length < _RATE_WINDOW:
+            return
+        self._recorder.flush()
+        counts = simulation.comm.allreduce_sum(self._recorder.emitted)
+        rates = 1e3 * (counts - self._counts) / (self._sizes * length)
+        begin, end = clock.times([self._counted, simulation.step])
+        self._counts, self._counted = counts, simulation.step
+        worst = int(np.argmax(rates))
+        if rates[worst] > self._max_rate:
+            raise StateError(
+                f"population {simulation.network.populations[worst].name!r}: its rate from "
+                f"{begin:.10g} to {end:.10g} ms is {rates[worst]:.4g} 1/s, must be at most "
+                f"{self._max_rate:g} 1/s (option --max-rate). Look for too much excitation, or "
+                "raise the limit."
+            )
+
+    def _describe(self, gid: int, number: int) -> str:
+        """Return where and when the state of a neuron was found not to be finite."""
+        simulation = self._simulation
+        lid = int(np.searchsorted(simulation.neurons.gids, gid))
+        value = float(simulation.backend.potentials()[lid])
+        population = next(p for p in reversed(simulation.network.populations) if p.first <= gid)
+        begin, end = simulation.clock.times([self._checked, simulation.step])
+        others = f" and {number - 1} others of this rank" if number > 1 else ""
+        return (
+            f"population {population.name!r}: V_m of neuron {gid - population.first}{others} is "
+            f"{value!r} since a step between {begin:.10g} and {end:.10g} ms, must be finite. "
+            "Look at its parameters and its input for values beyond all measure."
+        )

@@ -1,0 +1,190 @@
+"""What happens between the pieces of a run: checkpoints, guards, and requests from outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simcore.clock import Clock
+from simcore.errors import ConfigError, StoppedError, require
+from simcore.failure import fail_together
+from simcore.guards import Guards
+from simcore.progress import duration
+from simcore.signals import Signals
+
+if TYPE_CHECKING:
+    from simcore.io.checkpoint import Description
+    from simcore.io.recorder import Recorder
+    from simcore.io.writer import RunWriter
+    from simcore.simulation import Simulation
+
+# Model time between two looks at most [ms], and wall-clock time to aim at [s]
+LOOK_INTERVAL = 20.0
+_SHORT, _LONG = 0.2, 1.0
+
+
+@dataclass(frozen=True)
+class Care:
+    """How a run takes care of itself.
+
+    Parameters
+    ----------
+    checkpoint_every : float, optional
+        Model time between two checkpoints [ms].
+    checkpoint_wall : float, optional
+        Wall-clock time between two checkpoints [s].
+    max_rate : float, optional
+        Largest mean rate of a population that is accepted [1/s].
+    watchdog : float
+        Wall-clock time without progress after which the job is ended [s]; 0 for ever.
+    """
+
+    checkpoint_every: float | None = None
+    checkpoint_wall: float | None = None
+    max_rate: float | None = None
+    watchdog: float = 600.0
+
+    def check(self, clock: Clock) -> None:
+        """Raise `ConfigError` when a value is out of range."""
+        for name, unit in (("checkpoint_every", "ms"), ("checkpoint_wall", "s")):
+            value = getattr(self, name)
+            valid = f"> 0 [{unit}], or left out"
+            require(value is None or value > 0, name, value, valid, error=ConfigError)
+        if self.checkpoint_every is not None:
+            clock.steps(self.checkpoint_every, "checkpoint_every")
+        limit = self.max_rate
+        require(limit is None or limit > 0, "max_rate", limit, "> 0 [1/s]", error=ConfigError)
+        valid = ">= 0 [s], 0 for no watchdog"
+        require(self.watchdog >= 0, "watchdog", self.watchdog, valid, error=ConfigError)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Whether checkpoints are written."""
+        return self.checkpoint_every is not None or self.checkpoint_wall is not None
+
+
+class Keeper:
+    """Cuts a run into pieces, and after each does what is due; all ranks take part.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        What runs.
+    recorder : Recorder
+        What records it.
+    writer : RunWriter or None
+        Where to; None on all ranks but 0.
+    output : str
+        The output file, beside which the checkpoints lie.
+    description : Description
+        What a checkpoint says of the run.
+    care : Care
+        What is wanted.
+    signals : Signals
+        Where requests from outside are noted.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        recorder: Recorder,
+        writer: RunWriter | None,
+        output: str,
+        description: Description,
+        care: Care,
+        signals: Signals,
+    ) -> None:
+        self._simulation, self._recorder, self._writer = simulation, recorder, writer
+        self._output, self._description = output, description
+        self._care, self._signals = care, signals
+        self._guards = Guards(simulation, recorder, care.max_rate)
+        clock = simulation.clock
+        every = care.checkpoint_every
+        self._every = 2**62 if every is None else clock.steps(every, "checkpoint_every")
+        self._shortest = 1 if simulation.comm.size == 1 else simulation.epoch_steps
+        self._longest = max(self._shortest, round(LOOK_INTERVAL / clock.dt))
+        self._piece = self._longest
+        self._looked = self._saved = monotonic()
+        self._saved_step = simulation.step
+        self.n_checkpoints = 0
+
+    def piece_end(self, end: int) -> int:
+        """Return where the next piece ends, at most at `end`."""
+        step = self._simulation.step
+        return min(step + self._piece, step - step % self._every + self._every, end)
+
+    def look(self) -> None:
+        """Do what is due after a piece.
+
+        Raises
+        ------
+        StateError
+            When the state has become meaningless.
+        StoppedError
+            When the run was asked to stop; a checkpoint is written.
+        """
+        simulation = self._simulation
+        ill, stop, wanted, self._piece = self._agree()
+        if ill:
+            self._guards.fail()
+        self._guards.check_rates()
+        if stop or wanted or (simulation.step % self._every == 0 and simulation.step):
+            self.save()
+        if stop:
+            time = float(simulation.clock.times(simulation.step))
+            raise StoppedError(
+                f"stopped at {time:.10g} ms as asked by SIGTERM, with a checkpoint. "
+                f"Go on with: simcore resume {self._output}"
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the last one was of this step; collective."""
+        from simcore.io.checkpoint import Moment, write_checkpoint
+
+        simulation, recorder = self._simulation, self._recorder
+        if self._saved_step == simulation.step and self.n_checkpoints:
+            return
+        begin = monotonic()
+        with simulation.timers("checkpoint"):
+            recorder.flush()
+            with fail_together(simulation.comm):
+                if self._writer is not None:
+                    self._writer.commit()
+            moment = Moment(
+                simulation.step,
+                simulation.backend.state(),
+                simulation.recent(),
+                recorder.spike_counts,
+            )
+            n_neurons = simulation.network.n_neurons
+            write_checkpoint(self._output, self._description, moment, n_neurons, simulation.comm)
+        self._saved, self._saved_step = monotonic(), simulation.step
+        self.n_checkpoints += 1
+        time = float(simulation.clock.times(simulation.step))
+        simulation.progress.message(
+            f"checkpoint at {time:.10g} ms, written in {duration(self._saved - begin)}"
+        )
+
+    def _agree(self) -> tuple[bool, bool, bool, int]:
+        """Return whether any rank is ill, shall stop, wants a checkpoint, and the next length."""
+        signals, simulation = self._signals, self._simulation
+        own = np.zeros(4, dtype=np.int64)
+        own[0], own[1], own[2] = not self._guards.is_well(), signals.stop, signals.checkpoint
+        signals.checkpoint = False
+        if simulation.comm.rank == 0:
+            now = monotonic()
+            wall = self._care.checkpoint_wall
+            own[2] |= wall is not None and now > self._saved + wall
+            own[3] = self._next_length(now - self._looked)
+            self._looked = now
+        ill, stop, wanted, length = simulation.comm.allreduce_sum(own).tolist()
+        return bool(ill), bool(stop), bool(wanted), length
+
+    def _next_length(self, seconds: float) -> int:
+        """Return the steps of the next piece, given how long the last one took."""
+        if seconds > _LONG:
+            return max(self._shortest, self._piece // 2)
+        return min(self._longest, 2 * self._piece) if seconds < _SHORT else self._piece

@@ -1,0 +1,216 @@
+"""What is needed to go on with a run: which checkpoint, and whether the model is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Clock
+from simcore.errors import ConfigError, OutputError
+from simcore.network import Network
+
+if TYPE_CHECKING:
+    from simcore.io.checkpoint import Description
+    from simcore.io.reader import Run
+    from simcore.simulation import Simulation
+
+# How many differences a message names
+_NAMED = 4
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where and how a run goes on.
+
+    Parameters
+    ----------
+    description : Description
+        The run.
+    duration : float
+        Its planned end [ms].
+    begin, recorded : int
+        The end of what is in the output file itself, and in the parts that are valid [steps].
+    has_header : bool
+        Whether the output file is readable.
+    is_complete : bool
+        Whether the run has reached its planned end.
+    checkpoint : str or None
+        From which checkpoint it goes on; None from the beginning.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    description: Description
+    duration: float
+    begin: int
+    recorded: int
+    has_header: bool
+    is_complete: bool
+    checkpoint: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def uuid(self) -> str:
+        """Name of the run."""
+        return self.description.uuid
+
+
+def find_resumption(path: str) -> Resumption:
+    """Return how to go on with the run of an output file; everything is looked at, nothing changed.
+
+    Raises
+    ------
+    OutputError
+        When there is no such file, nothing tells what it was, or another process writes it.
+    """
+    from simcore.io.parts import is_being_written
+
+    if is_being_written(path):
+        raise OutputError(f"output {path!r} is being written by another process. Wait for its end.")
+    notes: list[str] = []
+    try:
+        run, begin, recorded = _readable(path, notes)
+    except OutputError as error:
+        return _without_header(path, error)
+    from simcore.io.checkpoint import Description
+
+    description = Description(run.uuid, run.network, run.config)
+    complete = run.status == "complete"
+    checkpoint = _choose(path, run.uuid, recorded, notes)
+    if complete:
+        notes.append(f"{path}: the run has reached its end, {run.duration:.10g} ms")
+    return Resumption(
+        description, run.duration, begin, recorded, True, complete, checkpoint, tuple(notes)
+    )
+
+
+def _readable(path: str, notes: list[str]) -> tuple[Run, int, int]:
+    """Return what can be read of a run, and where the output file and the valid parts end."""
+    from simcore.io.access import list_sources
+    from simcore.io.parts import first_damaged
+    from simcore.io.reader import Run
+
+    sources = list_sources(path)
+    files = [source.path for source in sources]
+    damaged = first_damaged(files[1:])
+    valid = len(files) if damaged is None else files.index(damaged)
+    if damaged is not None:
+        notes.append(f"{damaged} is damaged: what it and later parts held is simulated again")
+    run = Run(path, sources[:valid])
+    if "digest" not in run.config:
+        raise OutputError(f"{path!r} says too little of its run to go on with it")
+    return run, sources[0].end, sources[valid - 1].end
+
+
+def _without_header(path: str, error: OutputError) -> Resumption:
+    """Return how to go on where the output file cannot be read, from what a checkpoint says."""
+    from simcore.io.checkpoint import is_valid, list_checkpoints, read_description
+    from simcore.io.parts import first_damaged, list_parts
+
+    known = next((place for _, place in list_checkpoints(path) if is_valid(place)), None)
+    if known is None:
+        raise error
+    description = read_description(known)
+    parts = list_parts(path, 0)
+    damaged = first_damaged([part.path for part in parts])
+    valid = [part for part in parts if part.path != damaged]
+    if damaged is not None:
+        valid = valid[: [part.path for part in parts].index(damaged)]
+    recorded = valid[-1].end if valid else 0
+    notes = [f"{error} Its description is taken from a checkpoint"]
+    if os.path.exists(path):
+        notes.append(f"the damaged file is kept as {path}.damaged")
+    checkpoint = _choose(path, description.uuid, recorded, notes)
+    duration = float(description.config["duration"])
+    return Resumption(description, duration, 0, recorded, False, False, checkpoint, tuple(notes))
+
+
+def _choose(path: str, uuid: str, recorded: int, notes: list[str]) -> str | None:
+    """Return the newest valid checkpoint up to which everything is recorded."""
+    from simcore.io.checkpoint import is_valid, list_checkpoints, read_description
+
+    for step, place in list_checkpoints(path):
+        if not is_valid(place):
+            notes.append(f"{place} is damaged: an older one is taken")
+        elif read_description(place).uuid != uuid:
+            notes.append(f"{place} is of another run")
+        elif step > recorded:
+            notes.append(f"{place} is later than what is recorded: an older one is taken")
+        else:
+            return place
+    notes.append(f"{path}: there is no checkpoint to go on from, so it starts from the beginning")
+    return None
+
+
+def require_same_model(found: Resumption, network: Network) -> None:
+    """Raise `ConfigError` with what differs unless a network is the one of the run."""
+    from simcore.io.schema import to_json
+
+    now = json.loads(to_json(network.describe()))
+    differences = list(_differences(found.description.network, now, ""))
+    if differences:
+        shown = "; ".join(differences[:_NAMED])
+        more = len(differences) - _NAMED
+        raise ConfigError(
+            f"resume: the model is not that of the run: {shown}"
+            f"{f'; and {more} more differences' if more > 0 else ''}. "
+            "Go on with the same model, or start a new run."
+        )
+
+
+def require_same_numbers(config: dict[str, Any], digest: str) -> None:
+    """Raise `ConfigError` unless the same numbers follow from the description of the model."""
+    if config["digest"] != digest:
+        raise ConfigError(
+            "resume: the description of the model is the same, but other weights follow from it, "
+            "as with another version of simcore or another kind of processor. "
+            "Go on where the run was begun."
+        )
+
+
+def restore(simulation: Simulation, found: Resumption) -> NDArray[np.int64] | None:
+    """Take the state of the checkpoint; collective.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_populations,), or None
+        The spikes so far, on rank 0; None where the run starts from the beginning.
+    """
+    from simcore.io.checkpoint import read_checkpoint
+
+    if found.checkpoint is None:
+        return None
+    moment = read_checkpoint(found.checkpoint, simulation.neurons.gids, simulation.comm)
+    simulation.restore(moment.state, moment.step, moment.recent)
+    time = float(Clock(simulation.clock.dt).times(moment.step))
+    simulation.progress.message(f"goes on at {time:.10g} ms")
+    return moment.spike_counts
+
+
+def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
+    """Yield in words what differs between two values of plain containers."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*before, *now]):
+            place = f"{where}.{key}" if where else str(key)
+            if key in before and key in now:
+                yield from _differences(before[key], now[key], place)
+            else:
+                yield f"{place} {'is gone' if key in before else 'is new'}"
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for k, (a, b) in enumerate(zip(before, now, strict=True)):
+            yield from _differences(a, b, f"{where}[{k}]")
+    elif before != now:
+        yield f"{where} was {_short(before)} and is {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,161 @@
+"""Guards, the watchdog and signals: what has gone wrong is said, and the job ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import simcore as sc
+from simcore.clock import Epoch
+from simcore.comm import SerialComm
+from simcore.errors import StateError
+from simcore.signals import Signals
+from simcore.spikes import NO_SPIKES
+from simcore.watchdog import Watchdog
+from tests.networks import make_run
+
+
+def network(current=0.0, start=0.0, rate=0.0):
+    net = sc.Network(seed=2)
+    net.population("calm", 30, sc.LIF())
+    group = net.population("wild", 40, sc.LIF(t_ref=0.5, C_m=1e-3))
+    net.drive(group[5:7], sc.Current(current, start=start))
+    noise = net.population("noise", 10, sc.PoissonSource(rate=rate))
+    net.record([group, noise], "spikes")
+    return net
+
+
+@pytest.mark.parametrize("options", [{}, {"backend": "reference"}, {"threads": 3}])
+def test_state_that_is_not_finite(tmp_path, options):
+    """A current of -1e308 pA drives a small neuron's potential to minus infinity."""
+    path = tmp_path / "run.h5"
+    with pytest.raises(StateError) as caught:
+        sc.simulate(
+            network(-1e308, start=45.0), 200.0, output=path, comm=SerialComm(),
+            checkpoint_every=20.0, **options,
+        )  # fmt: skip
+    text = str(caught.value)
+    assert "population 'wild': V_m of neuron 5 and 1 others of this rank is -inf" in text
+    assert "between 40 and 60 ms, must be finite" in text
+    run = sc.open_run(path)
+    assert run.status == "failed"
+    assert "StateError" in run.error
+    assert run.checkpoints == [40.0, 20.0]
+
+
+@pytest.mark.parametrize(("backend", "threads"), [("reference", 1), ("cpu", 1), ("cpu", 3)])
+def test_backends_name_the_neurons(backend, threads):
+    run = make_run(network(-1e308), backend, threads=threads)
+    assert run.not_finite().size == 0
+    run.advance(Epoch(0, 200), NO_SPIKES)
+    assert run.not_finite().tolist() == [35, 36]
+
+
+@pytest.mark.parametrize("record_from", [0.0, 250.0])
+def test_rate_beyond_the_limit(tmp_path, record_from):
+    net = network(current=0.01, start=110.0)
+    options = {"comm": SerialComm(), "record_from": record_from}
+    with pytest.raises(StateError) as caught:
+        sc.simulate(net, 300.0, output=tmp_path / "run.h5", max_rate=4.0, **options)
+    text = str(caught.value)
+    assert "population 'wild': its rate from 100 to 200 ms is " in text
+    assert "must be at most 4 1/s (option --max-rate)" in text
+    run = sc.simulate(net, 300.0, output=tmp_path / "other.h5", max_rate=400.0, **options)
+    assert run.status == "complete"
+
+
+def test_rate_is_that_of_the_neurons(tmp_path):
+    """The limit is on the mean rate: 60 Poisson neurons of 50 1/s stay below 60 and above 40."""
+    net = sc.Network(seed=2)
+    net.record(net.population("noise", 60, sc.PoissonSource(rate=50.0)), "spikes")
+    run = sc.simulate(net, 200.0, output=tmp_path / "a.h5", max_rate=60.0, comm=SerialComm())
+    assert 40 < run.rates()["noise"] < 60
+    with pytest.raises(StateError, match="from 0 to 100 ms"):
+        sc.simulate(net, 200.0, output=tmp_path / "b.h5", max_rate=40.0, comm=SerialComm())
+
+
+HANGING = """
+import threading, time
+from simcore.watchdog import Watchdog
+def where_it_hangs():
+    {hang}
+with Watchdog(0.5, 3) as dog:
+    for _ in range(20):
+        time.sleep(0.1)
+        dog.beat()
+    print("beats were heard", flush=True)
+    where_it_hangs()
+"""
+
+
+def hung(hang):
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING.format(hang=hang)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done, time.monotonic() - begin
+
+
+def test_watchdog_ends_what_hangs():
+    done, seconds = hung("threading.Event().wait()")
+    assert done.returncode == 1
+    assert done.stdout == "beats were heard\n"
+    assert "rank 3 made no progress for 0.5 s" in done.stderr
+    assert "where_it_hangs" in done.stderr
+    assert seconds < 20.0
+
+
+def test_watchdog_ends_a_stuck_interpreter():
+    """A pattern that takes for ever, in C code that holds the lock of the interpreter."""
+    done, seconds = hung("import re; re.match('(a*)*$', 'a' * 60 + 'b')")
+    assert done.returncode == 1
+    assert done.stdout == "beats were heard\n"
+    assert "where_it_hangs" in done.stderr
+    assert seconds < 40.0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_watchdog_lets_a_run_that_goes_on(seconds):
+    before = threading.active_count()
+    with Watchdog(seconds, 0) as dog:
+        assert threading.active_count() == before + (seconds > 0)
+        for _ in range(8):
+            time.sleep(0.05)
+            dog.beat()
+    assert threading.active_count() == before
+
+
+def test_watchdog_listens_to_the_run(monkeypatch, tmp_path):
+    beats = []
+    monkeypatch.setattr(Watchdog, "beat", lambda self: beats.append(1))
+    sc.simulate(network(), 100.0, output=tmp_path / "run.h5", comm=SerialComm())
+    assert len(beats) >= 6
+
+
+def test_signals_are_noted_and_given_back():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    with Signals() as signals:
+        assert not signals.stop
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert (signals.checkpoint, signals.stop) == (True, False)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.stop
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
+
+
+def test_signals_outside_the_main_thread():
+    seen = []
+
+    def work():
+        with Signals() as signals:
+            seen.append(signals.stop)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
