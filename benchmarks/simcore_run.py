@@ -30,9 +30,15 @@ class Stopwatch(Progress):
     def __init__(self) -> None:
         super().__init__(0.0, enabled=False)
         self.reached: dict[float, float] = {}
+        self.n_checkpoints = 0
+
+    def message(self, text: str) -> None:
+        """Count the checkpoints."""
+        self.n_checkpoints += text.startswith("checkpoint at")
 
     def running(self, model_ms: float) -> None:
         """Keep the time; called now and then at the same model time on all ranks."""
+        super().running(model_ms)
         self.reached[round(model_ms, 6)] = perf_counter()
 
     def since(self, model_ms: float) -> tuple[float, float]:
@@ -58,7 +64,14 @@ def report(run: Run, stopwatch: Stopwatch, presim: float) -> dict[str, object]:
         "times_s": {phase: seconds.tolist() for phase, seconds in run.timers.items()},
         "synapse_bytes": int(run.shards["bytes"].sum()),
         "peak_gb": float(run.shards["peak_bytes"].sum() / 1e9),
+        "n_checkpoints": stopwatch.n_checkpoints,
+        "checkpoint_bytes": max((p.stat().st_size for p in checkpoints(run)), default=0),
     }
+
+
+def checkpoints(run: Run) -> list[Path]:
+    """Return the files of the checkpoints beside the output."""
+    return list(Path(f"{run.path}.checkpoints").glob("*.h5"))
 
 
 def main() -> None:
@@ -73,6 +86,7 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--record-from", type=float, default=0.0, metavar="MS")
     parser.add_argument("--no-spikes", action="store_true", help="count spikes, keep none")
+    parser.add_argument("--checkpoint-wall", type=float, default=0.0, metavar="S")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
     options = parser.parse_args()
@@ -89,6 +103,7 @@ def main() -> None:
         overwrite=True,
         threads=options.threads,
         progress=stopwatch,
+        checkpoint_wall=options.checkpoint_wall or None,
     )
     if world().rank == 0:
         text = json.dumps(report(run, stopwatch, options.presim), indent=1)

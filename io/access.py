@@ -47,7 +47,7 @@ def open_file(path: str) -> Iterator[h5py.File]:
     except (KeyError, OSError, RuntimeError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{path!r} is damaged: {error}. Copy it again.") from error
+        raise OutputError(f"{path!r} is damaged: {error}. {_remedy(path)}") from error
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
@@ -57,11 +57,21 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
     if isinstance(error, PermissionError):
         raise OutputError(f"{path!r} cannot be read: permission denied") from error
     if not h5py.is_hdf5(path):
-        raise OutputError(f"{path!r} is not an HDF5 file, must be the output of a run") from error
+        text = f"{path!r} is not an HDF5 file, must be the output of a run"
+        remedy = f". {_remedy(path)}" if ".parts/" in path else ""
+        raise OutputError(text + remedy) from error
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as second:
-        raise OutputError(f"{path!r} is truncated or damaged: {second}. Copy it again.") from second
+        raise OutputError(
+            f"{path!r} is truncated or damaged: {second}. {_remedy(path)}"
+        ) from second
+
+
+def _remedy(path: str) -> str:
+    """Return what to do about a damaged file."""
+    output, ending, _ = path.rpartition(".parts/")
+    return f"`simcore resume {output}` simulates it again." if ending else "Copy it again."
 
 
 @dataclass(frozen=True)

@@ -135,15 +135,15 @@ class Lock:
             self._fd = -1
 
 
-def is_being_written(path: str) -> bool:
-    """Tell whether a process writes an output file; true where the system cannot tell."""
+def is_being_written(path: str, unknown: bool) -> bool:
+    """Tell whether a process writes an output file; `unknown` where the system cannot tell."""
     place = os.path.join(parts_folder(path), _LOCK)
     try:
         fd = os.open(place, os.O_RDONLY)
     except OSError:
         return False
     try:
-        return _locked_by_other(fd, fcntl.LOCK_SH, unknown=True)
+        return _locked_by_other(fd, fcntl.LOCK_SH, unknown)
     finally:
         os.close(fd)
 

@@ -295,7 +295,7 @@ class Run:
         """Read what the newest of the files knows."""
         attributes = group.attrs
         self.status = str(attributes["status"])
-        if self.status == "running" and not is_being_written(self.path):
+        if self.status == "running" and not is_being_written(self.path, unknown=True):
             self.status = "interrupted"
         self.error = str(attributes.get("error", ""))
         self.finished = str(attributes.get("finished", ""))

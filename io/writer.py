@@ -30,7 +30,7 @@ from simcore.network import Network
 
 # What waits in memory is written when it is so much [B], or so old: the larger of a time [s] and a
 # share of the time since the beginning, so that long runs do not leave many small files
-PART_BYTES = 2**25
+PART_BYTES = 2**24
 PART_SECONDS, PART_SHARE = 2.0, 0.01
 
 # Space for the descriptions in a file, for each dataset [B]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -285,7 +286,7 @@ def _execute(
             progress.listen(watchdog.beat)
             session = Session(job, network, config, comm, progress)
             session.open(stack, overwrite, resumption)
-            session.run(signals)
+            session.run(signals, watchdog.beat)
         session.finish()
     progress.finished()
     return session.result()
@@ -351,8 +352,8 @@ class Session:
         if counts is not None:
             self.recorder.spike_counts += counts
 
-    def run(self, signals: Signals) -> None:
-        """Run to the end, in pieces after which is done what is due."""
+    def run(self, signals: Signals, beat: Callable[[], None]) -> None:
+        """Run to the end, in pieces after which is done what is due; `beat` is called at each."""
         simulation, job = self.simulation, self.job
         end = simulation.clock.steps(job.duration, "duration")
         keeper = self._keeper(signals)
@@ -364,6 +365,7 @@ class Session:
                 simulation.run(steps * job.dt, self.recorder)
                 self.progress.running(simulation.step * job.dt)
                 keeper.look()
+                beat()
             if keeper.n_checkpoints or self.resumed:
                 keeper.save()
             self.recorder.close()

@@ -71,7 +71,7 @@ def find_resumption(path: str) -> Resumption:
     """
     from simcore.io.parts import is_being_written
 
-    if is_being_written(path):
+    if is_being_written(path, unknown=False):
         raise OutputError(f"output {path!r} is being written by another process. Wait for its end.")
     notes: list[str] = []
     try:
