@@ -143,7 +143,8 @@ def every_feature(seed=12):
     """Describe a small network with every rule, distribution, model, stimulus and record.
 
     All forms of weights, one and two receptors and delta synapses occur in one shard; the
-    shortest delay is two steps, the longest 3.5 ms.
+    shortest delay is two steps, the longest 3.5 ms. `tests/unit/test_every_feature.py` checks
+    that nothing public is missing.
     """
     net = sc.Network(seed=seed)
     one = net.population(
@@ -158,7 +159,7 @@ def every_feature(seed=12):
     jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
     bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
-    still = net.population("still", 3, sc.LIF())
+    still = net.population("still", 3, sc.LIF(), V_m=sc.Lognormal(0.0, 0.5))
 
     normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
     net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))
@@ -174,16 +175,21 @@ def every_feature(seed=12):
     )
     net.connect(one, two, sc.FixedTotalNumber(300), weight=sc.Normal(150.0, 15.0), delay=normal)
     net.connect(two, one, sc.PairwiseBernoulli(0.3), weight=-120.0, delay=sc.Uniform(0.25, 0.95))
-    net.connect(two, two, sc.FixedOutdegree(6, False), weight=sc.Uniform(-90.0, 60.0), delay=0.3)
+    net.connect(
+        two, two, sc.FixedOutdegree(6, False, False), weight=sc.Uniform(-90.0, 60.0), delay=0.3
+    )
     net.connect(jumps, two, sc.FixedOutdegree(4), weight=-80.0, delay=normal)
     net.connect(two, jumps, sc.Edges(*_edges(seed)))
     net.connect(jumps, jumps, sc.AllToAll(allow_autapses=False), weight=-0.05, delay=0.2)
     net.connect(one, still, sc.FixedIndegree(2), weight=1.0, delay=1.0)
+    _connect_with_themselves(net, one, two, jumps)
+    net.connect(bursts, jumps, sc.Edges([0, 1, 1, 4], [30, 2, 2, 7]), weight=0.7, delay=0.6)
 
     net.drive(one, sc.Poisson(rate=8000.0, weight=25.0))
     net.drive(two, sc.Poisson(rate=9000.0, weight=80.0))
     net.drive(two[3:], sc.Poisson(rate=2000.0, weight=-50.0, start=10.1, stop=30.0))
     net.drive(jumps, sc.Poisson(rate=12000.0, weight=0.12))
+    net.drive(jumps[:7], sc.Current(40.0))
     net.drive(one[10:30], sc.Current(500.0, start=5.0, stop=12.3))
     net.drive([one[25:], two], sc.Current(-100.0, start=12.3, stop=20.0))
 
@@ -192,6 +198,20 @@ def every_feature(seed=12):
     net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
     net.record(jumps, "V_m", interval=2.0, dtype="float64")
     return net
+
+
+def _connect_with_themselves(net, one, two, jumps):
+    """Connect populations with themselves by every rule, with and without autapses."""
+    clipped = sc.Lognormal(2.5, 0.4, low=8.0, high=18.0, outside="clip")
+    slow = sc.Lognormal(0.0, 0.5, low=0.3, high=3.0)
+    net.connect(one, one[5:], sc.FixedTotalNumber(90), weight=clipped, delay=1.5)
+    net.connect(two, two, sc.FixedTotalNumber(40, allow_autapses=False), weight=40.0, delay=slow)
+    net.connect(one[:20], one[9:], sc.FixedOutdegree(3, False), weight=20.0, delay=0.6)
+    net.connect(jumps, jumps, sc.FixedOutdegree(2), weight=0.04, delay=0.9)
+    net.connect(jumps, jumps[:9], sc.PairwiseBernoulli(0.2, False), weight=0.1, delay=0.9)
+    net.connect(two[5:], two, sc.PairwiseBernoulli(0.1), weight=-15.0, delay=0.5)
+    net.connect(two, two, sc.FixedIndegree(2), weight=-15.0, delay=0.5)
+    net.connect(one[2:5], one[3:6], sc.AllToAll(), weight=30.0, delay=1.1)
 
 
 def _trains(seed):

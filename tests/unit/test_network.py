@@ -267,7 +267,7 @@ def test_description_is_plain_and_complete():
     assert first == again
     assert first["seed"] == 1
     assert [len(first[k]) for k in ("populations", "projections", "drives", "records")] == [
-        6, 12, 7, 9,
+        6, 21, 8, 9,
     ]  # fmt: skip
     # Given spikes and edges differ, so their digests must
     assert first["populations"][4]["digest"] != other["populations"][4]["digest"]

@@ -1,0 +1,93 @@
+"""What a model can be made of, found in the package itself, and what a network is made of."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from dataclasses import MISSING, fields
+from typing import get_args
+
+from simcore import neurons, stimulus
+from simcore.connectivity import Rule
+from simcore.distributions import Distribution
+
+ROLES = ("weight", "delay", "V_m")
+
+
+def kinds(base):
+    """Return the public classes of a kind, exported or not."""
+    found = {base}
+    for kind in base.__subclasses__():
+        found |= kinds(kind)
+    return {
+        kind
+        for kind in found
+        if kind.__module__.startswith("simcore.")
+        and not kind.__name__.startswith("_")
+        and not inspect.isabstract(kind)
+        and kind is not Rule
+    }
+
+
+def defaults(kind):
+    """Return the fields of a dataclass that may be left out, and what they are then."""
+    return {f.name: f.default for f in fields(kind) if f.default is not MISSING}
+
+
+def wanted():
+    """Yield everything that a model can be made of."""
+    for rule in kinds(Rule):
+        yield rule.__name__
+        for name, default in defaults(rule).items():
+            yield from ((rule.__name__, name, choice) for choice in choices(default))
+    for kind in kinds(Distribution):
+        yield from ((role, kind.__name__) for role in ROLES)
+        if "outside" in defaults(kind):
+            yield from ((kind.__name__, outside) for outside in ("redraw", "clip"))
+    for kind in get_args(stimulus.Stimulus):
+        yield from ((kind.__name__, windowed) for windowed in (False, True))
+    yield from (kind.__name__ for kind in get_args(neurons.NeuronModel))
+    yield from (("receptors", n) for n in range(3))
+
+
+def choices(default):
+    """Return what a field is tested with: both values, or whether it is given."""
+    if isinstance(default, bool):
+        return (True, False)
+    assert default is None, "say here how to test such a field"
+    return ("given", "left out")
+
+
+def used(net):
+    """Yield what a network is made of."""
+    for p in net.projections:
+        yield type(p.rule).__name__
+        for name, default in defaults(type(p.rule)).items():
+            value = getattr(p.rule, name)
+            if default is None:
+                yield type(p.rule).__name__, name, "left out" if value is None else "given"
+            elif name != "allow_autapses" or p.autapses_possible:
+                yield type(p.rule).__name__, name, value
+    for role, value in distributions(net):
+        yield role, type(value).__name__
+        if hasattr(value, "outside"):
+            yield type(value).__name__, value.outside
+    for drive in net.drives:
+        windowed = drive.stimulus.start > 0.0 or drive.stimulus.stop < math.inf
+        yield type(drive.stimulus).__name__, windowed
+    for population in net.populations:
+        yield type(population.model).__name__
+        if not population.is_source:
+            yield "receptors", len(population.model.tau_receptors)
+
+
+def distributions(net):
+    """Yield the role of each distribution of a network, and the distribution."""
+    for p in net.projections:
+        yield from ((role, getattr(p, role)) for role in ("weight", "delay"))
+    yield from (("V_m", p.V_m) for p in net.populations if not p.is_source)
+
+
+def missing(net):
+    """Return what a network does not use of all there is."""
+    return set(wanted()) - set(used(net))

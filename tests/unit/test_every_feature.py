@@ -1,0 +1,42 @@
+"""The network that many tests share uses everything that can be described."""
+
+from typing import get_args
+
+import simcore as sc
+from simcore import neurons, stimulus
+from simcore.connectivity import Rule
+from simcore.distributions import Distribution
+from tests.features import kinds, missing
+from tests.networks import every_feature
+
+
+def test_nothing_is_missing():
+    assert len(kinds(Rule)) >= 7
+    assert len(kinds(Distribution)) >= 4
+    assert missing(every_feature()) == set()
+
+
+def test_a_new_rule_is_missing():
+    class Ring(Rule):
+        """Connects every neuron with the next."""
+
+    Ring.__module__ = Rule.__module__
+    try:
+        assert missing(every_feature()) == {"Ring"}
+    finally:
+        Ring.__module__ = __name__
+
+
+def test_a_new_stimulus_is_missing(monkeypatch):
+    monkeypatch.setattr(stimulus, "Stimulus", stimulus.Stimulus | type("Pulse", (), {}))
+
+    assert missing(every_feature()) == {("Pulse", False), ("Pulse", True)}
+
+
+def test_all_that_is_public_is_of_a_known_kind():
+    public = {kind for kind in map(vars(sc).get, sc.__all__) if isinstance(kind, type)}
+    public -= {sc.Network, sc.Simulation, Distribution}
+    known = kinds(Rule) | kinds(Distribution)
+    known |= {*get_args(stimulus.Stimulus), *get_args(neurons.NeuronModel)}
+
+    assert {kind for kind in public if not issubclass(kind, Exception)} == known
