@@ -42,7 +42,7 @@ $(READY): pyproject.toml setup.cfg
 run: env ## Simulate the cortical microcircuit for one second on two ranks
 	$(RUN)
 
-test: env ## Run every test, serial and on 1 to 4 ranks; ARGS="..." goes to pytest
+test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
 	$(BIN)/pytest $(ARGS)
 
 lint: env ## Check format, style and types

@@ -41,3 +41,35 @@ def _parallel_assert(comm, condition, message):
     if failed:
         lines = [f"rank {rank}: {verdict}" for rank, verdict in failed.items()]
         pytest.fail("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def ranks(comm):
+    """The ranks, as simcore sees them."""
+    from simcore.comm import MPIComm
+
+    return MPIComm(comm)
+
+
+@pytest.fixture
+def assert_same(ranks, comm, parallel_assert):
+    """Compare a network on these ranks with the same network on one, in the reference backend."""
+    from simcore import Simulation
+    from tests.ranks.compare import alone, differing, outcome
+
+    def check(name, network, duration, partitioner, backend, precision="float64", threads=1):
+        options = {"backend": backend, "precision": precision}
+        simulation = Simulation(
+            network, comm=ranks, partitioner=partitioner, threads=threads, **options
+        )
+        found = outcome(simulation, duration)
+        expected = None
+        if comm.rank == 0:
+            if network.n_neurons <= 1000:
+                options["backend"] = "reference"
+            expected = alone(name, network, duration, **options)
+        names = differing(ranks, found, expected)
+        parallel_assert(comm, names == [], f"{names} differ between 1 and {comm.size} ranks")
+        return simulation, ranks.bcast(expected)
+
+    return check

@@ -5,89 +5,15 @@ import pytest
 
 import simcore as sc
 import simcore.partition
-from simcore.comm import MPIComm, SerialComm
+from simcore.comm import SerialComm
 from simcore.models import microcircuit
 from simcore.partition import PARTITIONERS, RangePartition, build_shards
-from tests.networks import every_feature, same_bits, serial
+from tests.networks import every_feature, same_bits
+from tests.ranks.compare import alone, differing, half_silent, outcome, pair
+from tests.side_by_side import nearly_all
 
 PRECISIONS = ("float64", "float32")
 REFERENCE = {"backend": "reference", "precision": "float64"}
-
-
-@pytest.fixture(scope="module")
-def ranks(comm):
-    return MPIComm(comm)
-
-
-class Kept:
-    """A recorder that keeps all spikes."""
-
-    def __init__(self):
-        self.spikes = []
-
-    def record(self, epoch, spikes):
-        self.spikes.append((spikes.steps, spikes.gids))
-
-
-def outcome(simulation, duration, change=None):
-    """Run a simulation; return steps, gids and potentials of all ranks, on rank 0."""
-    kept = Kept()
-    if change is not None:
-        change(simulation)
-    simulation.run(duration, kept)
-    steps, gids = (np.concatenate(arrays) for arrays in zip(*kept.spikes, strict=True))
-    ranks = simulation.comm.gather(
-        (steps, gids, simulation.neurons.gids, simulation.backend.potentials())
-    )
-    if ranks is None:
-        return None
-    steps, gids, owned, V_m = (np.concatenate(arrays) for arrays in zip(*ranks, strict=True))
-    order, places = np.lexsort((gids, steps)), np.argsort(owned)
-    return {"steps": steps[order], "gids": gids[order], "V_m": V_m[places]}
-
-
-ALONE = {}
-
-
-def alone(name, network, duration, **options):
-    """Return the outcome without other ranks; it is computed once, on rank 0."""
-    key = name, tuple(options.items())
-    if key not in ALONE:
-        ALONE[key] = outcome(serial(network, **options), duration)
-    return ALONE[key]
-
-
-def differing(ranks, found, expected):
-    """Return on all ranks the names of what differs."""
-    names = None
-    if found is not None:
-        names = [name for name in expected if not same_bits(found[name], expected[name])]
-    return ranks.bcast(names)
-
-
-@pytest.fixture
-def assert_same(ranks, comm, parallel_assert):
-    """Compare a network on these ranks with the same network on one, in the reference backend."""
-
-    def check(name, network, duration, partitioner, backend, precision="float64", threads=1):
-        simulation = sc.Simulation(
-            network,
-            comm=ranks,
-            partitioner=partitioner,
-            backend=backend,
-            precision=precision,
-            threads=threads,
-        )
-        found = outcome(simulation, duration)
-        expected = None
-        if comm.rank == 0:
-            oracle = "cpu" if network.n_neurons > 1000 else "reference"
-            expected = alone(name, network, duration, backend=oracle, precision=precision)
-        names = differing(ranks, found, expected)
-        parallel_assert(comm, names == [], f"{names} differ between 1 and {comm.size} ranks")
-        return simulation, ranks.bcast(expected)
-
-    return check
 
 
 @pytest.mark.parametrize(
@@ -139,12 +65,7 @@ def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path):
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("partitioner", ["block", "round_robin"])
 def test_few_neurons_leave_ranks_empty(assert_same, comm, parallel_assert, backend, partitioner):
-    net = sc.Network()
-    pair = net.population("pair", 2, sc.LIF(tau_m=5.0, I_e=2500.0), V_m=sc.Uniform(0.0, 15.0))
-    net.connect(pair, pair, sc.AllToAll(), weight=1.5, delay=sc.Uniform(0.1, 2.0))
-    net.record(pair, "V_m", interval=1.0)
-
-    simulation, expected = assert_same("pair", net, 30.0, partitioner, backend)
+    simulation, expected = assert_same("pair", pair(), 30.0, partitioner, backend)
 
     sizes = comm.allgather(simulation.neurons.size)
     parallel_assert(comm, sizes.count(0) == max(0, comm.size - 2), f"sizes are {sizes}")
@@ -162,13 +83,7 @@ def test_empty_ranks_can_be_sampled(ranks, comm, parallel_assert, mpi_tmp_path):
 
 
 def test_silent_ranks(assert_same, comm, parallel_assert):
-    # The first half is driven, the second only listens
-    net = sc.Network(seed=2)
-    loud = net.population("loud", 40, sc.LIF(I_e=700.0), V_m=sc.Uniform(0.0, 19.0))
-    quiet = net.population("quiet", 40, sc.LIF(tau_syn=3.0))
-    net.connect(loud, [loud, quiet], sc.FixedIndegree(6), weight=0.1, delay=0.7)
-
-    _, expected = assert_same("silent", net, 40.0, "block", "cpu")
+    _, expected = assert_same("silent", half_silent(), 40.0, "block", "cpu")
 
     spikes = expected["gids"]
     parallel_assert(comm, spikes.size > 100, "nobody fires")
@@ -185,6 +100,20 @@ def test_any_division(assert_same, comm, monkeypatch):
     monkeypatch.setitem(PARTITIONERS, "lopsided", lopsided)
 
     assert_same("features", every_feature(), 40.0, "lopsided", "cpu")
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_one_rank_with_nearly_everything(assert_same, comm, parallel_assert, monkeypatch, place):
+    def crowded(network, n_ranks):
+        return nearly_all(network.n_neurons, 0 if place == "first" else n_ranks - 1, n_ranks)
+
+    monkeypatch.setitem(PARTITIONERS, "crowded", crowded)
+
+    simulation, _ = assert_same("features", every_feature(), 40.0, "crowded", "cpu")
+
+    sizes = sorted(comm.allgather(simulation.neurons.size))
+    expected = [1] * (comm.size - 1) + [simulation.network.n_neurons - comm.size + 1]
+    parallel_assert(comm, sizes == expected, f"sizes are {sizes}")
 
 
 def test_only_remote_synapses_force_a_meeting(assert_same, comm, parallel_assert):
