@@ -1,4 +1,4 @@
-"""The network that many tests share uses everything that can be described."""
+"""The network that many tests share, and the random ones, use everything that can be described."""
 
 from typing import get_args
 
@@ -8,6 +8,7 @@ from simcore.connectivity import Rule
 from simcore.distributions import Distribution
 from tests.features import kinds, missing
 from tests.networks import every_feature
+from tests.strategies import DISTRIBUTIONS, RULES
 
 
 def test_nothing_is_missing():
@@ -31,6 +32,11 @@ def test_a_new_stimulus_is_missing(monkeypatch):
     monkeypatch.setattr(stimulus, "Stimulus", stimulus.Stimulus | type("Pulse", (), {}))
 
     assert missing(every_feature()) == {("Pulse", False), ("Pulse", True)}
+
+
+def test_random_networks_have_all_rules_and_distributions():
+    assert {kind.__name__ for kind in kinds(Rule)} == set(RULES)
+    assert {kind.__name__ for kind in kinds(Distribution)} == set(DISTRIBUTIONS)
 
 
 def test_all_that_is_public_is_of_a_known_kind():

@@ -1,0 +1,275 @@
+"""Hypothesis strategies for networks of any kind, and how many examples they are asked for."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, reject, settings
+from hypothesis import strategies as st
+
+import simcore as sc
+from simcore.errors import CapacityError
+from simcore.fixed_point import fixed_point
+
+WANTED = os.environ.get("SIMCORE_EXAMPLES")
+
+LIMIT = pytest.mark.timeout(0 if WANTED else 300)
+"""The time that a test with examples may take [s]; without end where a number is asked for."""
+
+SHARE = st.floats(0.0, 1.0)
+
+
+def examples(count):
+    """Return the settings of a test: always the same examples, as many as `count`.
+
+    With the variable SIMCORE_EXAMPLES they are that many, and new ones in every run.
+    """
+    return settings(
+        max_examples=int(WANTED or count),
+        derandomize=WANTED is None,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+@st.composite
+def networks(draw, dt=0.1):
+    """Draw a network of up to five small populations, at least one of them neurons."""
+    net = sc.Network(seed=draw(st.integers(0, 2**64 - 1)))
+    sizes = st.integers(1, 14)
+    for k in range(draw(st.integers(1, 3))):
+        model = draw(neurons(drives=(2.0, 4.0, 8.0) if k == 0 else (0.0, 2.0, 4.0)))
+        V_m = draw(st.none() | _values(model.E_L, 0.9 * (model.V_th - model.E_L)))
+        net.population(f"neurons {k}", draw(sizes), model, V_m)
+    targets = list(net.populations)
+    for k in range(draw(st.integers(0, 2))):
+        size = draw(sizes)
+        net.population(f"sources {k}", size, draw(_sources(size, dt)))
+    for _ in range(draw(st.integers(3, 8))):
+        target = draw(st.sampled_from(targets))
+        source = draw(st.just(target) | st.sampled_from(net.populations))
+        _connect(draw, net, source, target, dt)
+    for _ in range(draw(st.integers(0, 3))):
+        population = draw(st.sampled_from(targets))
+        net.drive(draw(_views(population)), draw(stimuli(population)))
+    for population in targets:
+        if draw(st.booleans()):
+            _record(draw, net, population, dt)
+    try:
+        fixed_point(net, dt)
+    except CapacityError:
+        # Few have weights that are too small beside the others
+        reject()
+    return net
+
+
+@st.composite
+def neurons(draw, drives):
+    """Draw neurons with delta synapses, one or two receptors.
+
+    One of the drives is their constant current, where 1 just brings them to the threshold.
+    """
+    tau_m = draw(st.floats(3.0, 25.0))
+    tau_syn = draw(st.none() | st.just(tau_m) | _times() | st.tuples(_times(), _times()))
+    E_L = draw(st.sampled_from([0.0, -65.0]))
+    theta, C_m = draw(st.floats(5.0, 20.0)), draw(st.floats(50.0, 300.0))
+    return sc.LIF(
+        tau_m=tau_m,
+        V_th=E_L + theta,
+        t_ref=draw(st.sampled_from([0.0, 0.1, 0.5, 1.0])),
+        E_L=E_L,
+        V_reset=E_L - draw(st.sampled_from([0.0, 3.5])),
+        C_m=C_m,
+        I_e=draw(st.sampled_from(drives)) * theta * C_m / tau_m,
+        tau_syn=tau_syn,
+    )
+
+
+def _times():
+    return st.floats(0.3, 6.0)
+
+
+@st.composite
+def _sources(draw, size, dt):
+    if draw(st.booleans()):
+        return sc.PoissonSource(draw(st.floats(0.0, 6000.0)), *draw(_windows()))
+    rng = _generator(draw)
+    count = draw(st.integers(0, 40))
+    return sc.SpikeTrains(rng.integers(1, 150, count) * dt, rng.integers(0, size, count))
+
+
+@st.composite
+def stimuli(draw, population):
+    """Draw a stimulus for a population."""
+    model, window = population.model, draw(_windows())
+    if draw(st.booleans()):
+        return sc.Current((4.0 * draw(SHARE) - 1.0) * _unit(model, current=True), *window)
+    weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(model)
+    return sc.Poisson(draw(st.floats(0.0, 12_000.0)), weight, *window)
+
+
+def _unit(model, current=False):
+    """Return the weight, or the current, that brings a neuron roughly to its threshold."""
+    theta = model.V_th - model.E_L
+    if current:
+        return theta * model.C_m / model.tau_m
+    return theta * model.C_m / model.tau_receptors[0] if model.tau_receptors else theta
+
+
+@st.composite
+def _windows(draw):
+    start = draw(st.just(0.0) | st.floats(0.0, 12.0))
+    return start, start + draw(st.just(math.inf) | st.floats(0.5, 12.0))
+
+
+@st.composite
+def _views(draw, population, size=None):
+    """Draw neighbours in a population, most often all; with a size, that many."""
+    if size is None:
+        size = draw(st.just(population.size) | st.integers(1, population.size))
+    first = draw(st.integers(0, population.size - size))
+    return population[first : first + size]
+
+
+def _connect(draw, net, source, target, dt):
+    source, target, rule = RULES[draw(st.sampled_from(sorted(RULES)))](draw, source, target, dt)
+    unit = _unit(target.population.model)
+    weight = delay = None
+    if getattr(rule, "weights", None) is None:
+        weight = draw(_weights(unit))
+    if getattr(rule, "delays", None) is None:
+        delay = draw(_delays(dt))
+    net.connect(source, target, rule, weight, delay)
+
+
+def _weights(unit):
+    centre = st.sampled_from([-0.6, 0.05, 0.15, 0.5, 1.2])
+    return centre.flatmap(lambda c: _values(c * unit, 0.5 * abs(c) * unit))
+
+
+@st.composite
+def _delays(draw, dt):
+    """Draw a delay of at least one step, often a short one."""
+    shortest = draw(st.sampled_from([dt, 0.6 * dt, 3 * dt, 1.5]))
+    return draw(_values(shortest + draw(st.sampled_from([0.0, 0.7, 4.0])), 0.9, low=shortest))
+
+
+@st.composite
+def _values(draw, centre, spread, low=None):
+    """Draw a number or a distribution about a centre, with all its values above `low`."""
+    kind = draw(st.sampled_from(sorted(DISTRIBUTIONS)))
+    outside = draw(st.sampled_from(["redraw", "clip"]))
+    spread *= draw(st.floats(0.1, 1.0))
+    return DISTRIBUTIONS[kind](centre, spread, low, outside)
+
+
+def _constant(centre, spread, low, outside):
+    return sc.Constant(centre + spread)
+
+
+def _uniform(centre, spread, low, outside):
+    return sc.Uniform(centre if low is not None else centre - spread, centre + spread)
+
+
+def _normal(centre, spread, low, outside):
+    low = centre - 2.0 * spread if low is None else low
+    return sc.Normal(centre, spread, low, centre + 3.0 * spread, outside)
+
+
+def _lognormal(centre, spread, low, outside):
+    # Its values are above 0, whatever the sign of the centre
+    scale = abs(centre) or spread
+    high = max(4.0 * scale, 2.0 * (low or 0.0))
+    return sc.Lognormal(math.log(scale), 0.1 + 0.4 * min(1.0, spread / scale), low, high, outside)
+
+
+DISTRIBUTIONS = {
+    "Constant": _constant,
+    "Uniform": _uniform,
+    "Normal": _normal,
+    "Lognormal": _lognormal,
+}
+
+
+def _record(draw, net, population, dt):
+    start, step = draw(st.integers(0, population.size - 1)), draw(st.integers(1, 3))
+    interval = draw(st.integers(1, 20)) * dt
+    dtype = draw(st.sampled_from(["float32", "float64"]))
+    net.record(population[start::step], "V_m", interval, dtype)
+
+
+def _generator(draw):
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+
+
+def _both(draw, source, target):
+    """Draw a part of each side, autapses or not, and the number of partners that leaves out."""
+    source, target = draw(_views(source)), draw(_views(target))
+    autapses = draw(st.booleans())
+    return source, target, autapses, int(source.overlaps(target) and not autapses)
+
+
+def _degree(draw, partners, multapses=True):
+    return draw(st.integers(min(1, partners), min(20, (2 if multapses else 1) * partners)))
+
+
+def _fixed_indegree(draw, source, target, dt):
+    source, target, autapses, less = _both(draw, source, target)
+    multapses = draw(st.booleans())
+    degree = _degree(draw, source.size - less, multapses)
+    return source, target, sc.FixedIndegree(degree, autapses, multapses)
+
+
+def _fixed_outdegree(draw, source, target, dt):
+    source, target, autapses, less = _both(draw, source, target)
+    multapses = draw(st.booleans())
+    degree = _degree(draw, target.size - less, multapses)
+    return source, target, sc.FixedOutdegree(degree, autapses, multapses)
+
+
+def _fixed_total_number(draw, source, target, dt):
+    source, target, autapses, less = _both(draw, source, target)
+    count = draw(st.integers(0, 80)) if source.size > less else 0
+    return source, target, sc.FixedTotalNumber(count, autapses)
+
+
+def _pairwise_bernoulli(draw, source, target, dt):
+    source, target, autapses, _ = _both(draw, source, target)
+    return source, target, sc.PairwiseBernoulli(draw(SHARE), autapses)
+
+
+def _all_to_all(draw, source, target, dt):
+    source, target, autapses, _ = _both(draw, source, target)
+    return source, target, sc.AllToAll(autapses)
+
+
+def _one_to_one(draw, source, target, dt):
+    size = draw(st.integers(1, min(source.size, target.size)))
+    return draw(_views(source, size)), draw(_views(target, size)), sc.OneToOne()
+
+
+def _edges(draw, source, target, dt):
+    source, target = draw(_views(source)), draw(_views(target))
+    rng, count = _generator(draw), draw(st.integers(0, 60))
+    ends = rng.integers(0, source.size, count), rng.integers(0, target.size, count)
+    weights = delays = None
+    if draw(st.booleans()):
+        weights = rng.normal(0.2, 0.4, count) * _unit(target.population.model)
+    if draw(st.booleans()):
+        delays = rng.integers(1, 60, count) * dt
+    return source, target, sc.Edges(*ends, weights, delays)
+
+
+RULES = {
+    "AllToAll": _all_to_all,
+    "Edges": _edges,
+    "FixedIndegree": _fixed_indegree,
+    "FixedOutdegree": _fixed_outdegree,
+    "FixedTotalNumber": _fixed_total_number,
+    "OneToOne": _one_to_one,
+    "PairwiseBernoulli": _pairwise_bernoulli,
+}
