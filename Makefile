@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# Those of the extra "peers" that tests compare with, installed one by one: a wheel that is missing
+# Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed one by one: a wheel that is missing
 # would stop pip from installing the whole extra, and the tests that need it are only skipped
-PEERS := nest-simulator libsonata
+PEERS := nest-simulator libsonata cupy-cuda13x nvidia-cuda-nvrtc
 
 # The run that the README shows: one second of the cortical microcircuit on two ranks; the reference
 # rates are those after the first 0.1 s
@@ -61,7 +61,7 @@ format: env ## Rewrite the sources in the house format
 clean: ## Remove what builds, tests and runs left behind
 	rm -rf build dist *.egg-info .coverage .coverage.* htmlcov
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -f microcircuit.h5 microcircuit.png
+	rm -rf microcircuit.h5 microcircuit.h5.* microcircuit.png
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too

@@ -14,6 +14,7 @@ from time import perf_counter
 
 import simcore as sc
 from simcore.comm import world
+from simcore.digest import digest_json
 from simcore.io.reader import Run
 from simcore.progress import Progress
 
@@ -61,6 +62,7 @@ def report(run: Run, stopwatch: Stopwatch, presim: float) -> dict[str, object]:
         "record_from_ms": run.record_from,
         "spikes": sum(run.spike_counts.values()),
         "rates": dict(run.rates()),
+        "digest": digest_json(run.digests),
         "times_s": {phase: seconds.tolist() for phase, seconds in run.timers.items()},
         "synapse_bytes": int(run.shards["bytes"].sum()),
         "peak_gb": float(run.shards["peak_bytes"].sum() / 1e9),
@@ -82,6 +84,7 @@ def main() -> None:
     parser.add_argument("model", help="one of those built in")
     parser.add_argument("--parameters", type=json.loads, default={}, metavar="JSON")
     parser.add_argument("--threads", type=int, default=1, metavar="N")
+    parser.add_argument("--backend", default="cpu", metavar="NAME")
     parser.add_argument("--presim", type=float, default=100.0, metavar="MS")
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--record-from", type=float, default=0.0, metavar="MS")
@@ -102,6 +105,7 @@ def main() -> None:
         output=options.output,
         overwrite=True,
         threads=options.threads,
+        backend=options.backend,
         progress=stopwatch,
         checkpoint_wall=options.checkpoint_wall or None,
     )

@@ -31,7 +31,9 @@ REPORT = "report"
 RUN = "simcore"
 
 # Options that may change when a run is resumed, and are kept for each session
-SESSION = ("n_ranks", "threads", "backend", "partitioner", "hosts", "begin", "started")
+SESSION = (
+    "n_ranks", "threads", "backend", "arithmetic", "partitioner", "hosts", "begin", "started",
+)  # fmt: skip
 
 PACKAGES = ("numpy", "numba", "h5py", "mpi4py", "cupy")
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.cuda.lack import lack_of_gpu
 from simcore.shard import Shard
 
-BACKENDS = ("cpu", "reference")
+BACKENDS = ("cpu", "cuda", "reference")
 
 MAX_THREADS = 1024
 
@@ -17,6 +18,7 @@ __all__ = [
     "Backend",
     "Probe",
     "check_backend",
+    "choose_backend",
     "make_backend",
     "make_threaded_backend",
 ]
@@ -31,8 +33,28 @@ def check_backend(name: str, precision: str, threads: int = 1) -> None:
     valid = f"a whole number from 1 to {MAX_THREADS}"
     whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
     require(whole and 1 <= threads <= MAX_THREADS, "threads", threads, valid, error=ConfigError)
-    alone = threads == 1 or name != "reference"
-    require(alone, "threads", threads, "1 with the backend 'reference'", error=ConfigError)
+    alone = threads == 1 or name not in ("cuda", "reference")
+    require(alone, "threads", threads, f"1 with the backend {name!r}", error=ConfigError)
+    if name == "cuda":
+        lack = lack_of_gpu()
+        remedy = "Choose cpu, or mend that."
+        require(not lack, "backend", name, f"one that works here, but {lack}", remedy, ConfigError)
+
+
+def choose_backend(name: str, threads: int = 1) -> tuple[str, str]:
+    """Return which backend "auto" stands for on this machine, and why it is not the GPU.
+
+    Parameters
+    ----------
+    name : str
+        A backend, or "auto".
+    threads : int
+        Threads of each rank; with several it is the CPU's.
+    """
+    if name != "auto":
+        return name, ""
+    lack = f"there are {threads} threads" if threads > 1 else lack_of_gpu()
+    return ("cpu", lack) if lack else ("cuda", "")
 
 
 def make_backend(
@@ -42,8 +64,8 @@ def make_backend(
 
     Parameters
     ----------
-    name : {"auto", "cpu", "reference"}
-        The backend; "auto" takes the fastest that this machine has.
+    name : {"auto", "cpu", "cuda", "reference"}
+        The backend; "auto" takes the GPU where there is one.
     shard : Shard
         What the rank owns.
     probes : tuple of Probe
@@ -57,10 +79,15 @@ def make_backend(
         When there is no such backend or precision.
     """
     check_backend(name, precision)
+    name, _ = choose_backend(name)
     if name == "reference":
         from simcore.kernels.reference import ReferenceBackend
 
         return ReferenceBackend(shard, probes, precision)
+    if name == "cuda":
+        from simcore.kernels.cuda.backend import CudaBackend
+
+        return CudaBackend(shard, probes, precision)
     from simcore.kernels.cpu.backend import CpuBackend
 
     return CpuBackend(shard, probes, precision)
@@ -77,7 +104,7 @@ def make_threaded_backend(
     Parameters
     ----------
     name : {"auto", "cpu"}
-        The backend; "reference" as well where there is one shard.
+        The backend; "cuda" and "reference" as well where there is one shard.
     shards : sequence of Shard
         What the rank owns.
     probes : sequence of tuple of Probe

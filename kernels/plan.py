@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simcore import random
 from simcore.clock import Clock
 from simcore.errors import require
+from simcore.fixed_point import largest_multiplicity
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.population import Population
 from simcore.shard import LocalNeurons, Shard
@@ -141,6 +142,15 @@ def current_response(tau_m: float, tau_syn: float, C_m: float, dt: float) -> flo
     difference = 1.0 / tau_syn - 1.0 / tau_m
     span = dt if difference == 0.0 else -math.expm1(-dt * difference) / difference
     return math.exp(-dt / tau_m) / C_m * span
+
+
+def most_spikes(shard: Shard) -> int:
+    """Return how many spikes the neurons of a shard can emit in one step."""
+    return sum(
+        (end - begin) * largest_multiplicity(population, shard.dt)
+        for population in shard.network.populations
+        for begin, end in [shard.neurons.lid_range(population.view().gid_range)]
+    )
 
 
 def _segments(

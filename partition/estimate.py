@@ -94,7 +94,7 @@ def estimate(
         Neurons of the rank, assumed to be an equal share of every population.
     dt : float
         Time step [ms].
-    backend : {"auto", "cpu", "reference"}
+    backend : {"auto", "cpu", "cuda", "reference"}
         The arithmetic.
     threads : int
         Threads of the rank; each has a shard of its own.

@@ -126,7 +126,7 @@ def simulate(
         The HDF5 file to write; a temporary one, without checkpoints, if left out.
     overwrite : bool
         Whether an existing file is replaced.
-    backend : {"auto", "cpu", "reference"}
+    backend : {"auto", "cpu", "cuda", "reference"}
         The arithmetic.
     partitioner : {"balanced", "block", "round_robin"}
         Who owns which neuron.
@@ -337,7 +337,8 @@ class Session:
         recorded, counts = 0, None
         if resumption is not None:
             recorded, counts = resumption.recorded, restore(simulation, resumption)
-        config = {**self.config, "begin": simulation.step, "started": now()}
+        used = simulation.backend.name
+        config = {**self.config, "arithmetic": used, "begin": simulation.step, "started": now()}
         with fail_together(comm):
             if comm.rank == 0:
                 self.writer = stack.enter_context(

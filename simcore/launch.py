@@ -20,6 +20,15 @@ _LAUNCHERS = (
 # Variables of rank of launchers that do not tell the size
 _RANK_ONLY = ("PMIX_RANK", "PALS_RANKID")
 
+# Variables of the rank among those on the same machine: MPICH, Open MPI, MVAPICH, Cray, Slurm
+_LOCAL = (
+    "MPI_LOCALRANKID",
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "PALS_LOCAL_RANKID",
+    "SLURM_LOCALID",
+)
+
 # Slurm's batch script, interactive shell and the like carry step ids from here on
 _SPECIAL_STEPS = 0xFFFFFFF0
 
@@ -69,6 +78,19 @@ def launched(environ: Mapping[str, str] | None = None) -> Launch:
         if rank is not None:
             return Launch(rank, None, name)
     return NOBODY
+
+
+def local_rank(environ: Mapping[str, str] | None = None) -> int:
+    """Return the number of this process among those on the same machine; 0 if nobody tells.
+
+    Parameters
+    ----------
+    environ : mapping, optional
+        The environment; that of the process if left out.
+    """
+    environ = os.environ if environ is None else environ
+    known = [number for name in _LOCAL if (number := _number(environ, name)) is not None]
+    return known[0] if known else 0
 
 
 def require_world(launch: Launch, size: int, library: str) -> None:

@@ -42,7 +42,7 @@ class Simulation:
         Time step [ms].
     comm : Comm, optional
         The ranks; those this process was started with if left out.
-    backend : {"auto", "cpu", "reference"}
+    backend : {"auto", "cpu", "cuda", "reference"}
         The arithmetic.
     partitioner : {"balanced", "block", "round_robin"}
         Who owns which neuron.
@@ -82,13 +82,16 @@ class Simulation:
     ) -> None:
         from simcore.io.recorder import probes
         from simcore.jit import is_compiled
-        from simcore.kernels import Probe, check_backend, make_threaded_backend
+        from simcore.kernels import Probe, check_backend, choose_backend, make_threaded_backend
         from simcore.partition import SpikeExchange, build_shards, estimate, partition
 
         check_backend(backend, precision, threads)
+        backend, lack = choose_backend(backend, threads)
         self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.comm = world() if comm is None else comm
         self.progress = progress or Progress(0.0, enabled=False)
+        if lack:
+            self.progress.message(f"on the CPU, because {lack}")
         require(bool(network.populations), "Network: populations", 0, "at least one")
 
         with self.timers("build"):

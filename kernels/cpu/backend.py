@@ -15,7 +15,7 @@ from simcore.kernels.cpu import advance as loop
 from simcore.kernels.cpu.calendar import CHUNK, make_calendar
 from simcore.kernels.cpu.deliver import Table, Visits
 from simcore.kernels.cpu.team import Team, make_teams
-from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan
+from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan, most_spikes
 from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.state import State
@@ -182,11 +182,7 @@ def _tables(shard: Shard) -> loop.Tables:
 
 def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
     per_block = np.arange(shard.blocks.size)
-    most = sum(
-        (end - begin) * largest_multiplicity(population, shard.dt)
-        for population in shard.network.populations
-        for begin, end in [shard.neurons.lid_range(population.view().gid_range)]
-    )
+    most = most_spikes(shard)
     for population in shard.network.populations:
         copies = largest_multiplicity(population, shard.dt)
         subject = f"population {population.name!r}: spikes of a source in one step"

@@ -21,6 +21,8 @@ STEPS = 400
 NETWORK = every_feature()
 FAST = [name for name in BACKENDS if name != "reference"]
 
+pytestmark = pytest.mark.usefixtures("emulated_gpu")
+
 
 @cache
 def shard():
@@ -286,7 +288,7 @@ def test_auto_is_the_fastest():
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
-        ("gpu2", "float64", "backend is 'gpu2', must be one of auto, cpu, reference"),
+        ("gpu2", "float64", "backend is 'gpu2', must be one of auto, cpu, cuda, reference"),
         ("cpu", "float16", "precision is 'float16', must be float64 or float32"),
     ],
 )

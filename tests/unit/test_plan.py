@@ -22,6 +22,8 @@ from tests.networks import advance, build, every_feature
 
 FLOAT64 = np.dtype(np.float64)
 
+pytestmark = pytest.mark.usefixtures("emulated_gpu")
+
 
 def propagator(tau_m, tau_syn, C_m, dt):
     """Return the matrix that advances potential, current and a constant current by a step."""

@@ -161,7 +161,7 @@ def test_jumps_in_the_refractory_time_are_lost(backend):
         (
             {"backend": "gpu2"},
             ConfigError,
-            "backend is 'gpu2', must be one of auto, cpu, reference",
+            "backend is 'gpu2', must be one of auto, cpu, cuda, reference",
         ),
         ({"partitioner": "metis"}, ConfigError, "partitioner is 'metis', must be one of balanced"),
         ({"precision": "half"}, ConfigError, "precision is 'half', must be float64 or float32"),

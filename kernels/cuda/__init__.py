@@ -1,0 +1,1 @@
+"""The CUDA backend: the kernels in .cu files, and what loads and starts them."""

@@ -1,0 +1,142 @@
+// The loop over the steps of an epoch, in one launch
+
+#include "deliver.cuh"
+#include "update.cuh"
+
+// Entering and delivering, in rounds that share their counters in turn
+struct Rounds {
+    Machine m;
+    uint64 expected;
+    int turn;
+
+    __device__ Round &now() { return m.control->rounds[turn]; }
+
+    __device__ Spike *left() { return m.left + turn * m.n_left; }
+
+    __device__ void barrier() { grid_barrier(m.control, expected); }
+
+    __device__ void enter_spike(int64 gid, int64 emitted) {
+        enter(m, now(), left(), gid, emitted);
+    }
+
+    // Deliver what has been entered; all threads have entered theirs, and met
+    __device__ void finish(int64 earliest) {
+        while (true) {
+            deliver(m, now(), earliest);
+            if (thread_number() == 0)
+                clear_round(m.control->rounds[1 - turn]);
+            barrier();
+            const int64 n_left = now().left;
+            const Spike *spikes = left();
+            turn = 1 - turn;
+            if (n_left == 0)
+                return;
+            for (int64 k = thread_number() / WARP; k < n_left; k += n_threads() / WARP)
+                enter_spike(spikes[k].gid, spikes[k].emitted);
+            barrier();
+        }
+    }
+};
+
+// Let a neuron spike: keep the spike, and enter it; a warp together
+__device__ inline void emit(Rounds &rounds, int64 begin, int64 step, int64 gid) {
+    Machine &m = rounds.m;
+    if (lane_number() == 0)
+        m.words[atomicAdd(&m.control->n_spikes, (uint64)1)] = (step - begin) << GID_BITS | gid;
+    rounds.enter_spike(gid, step);
+}
+
+// Advance all neurons by a step, and let those that reach the threshold spike
+__device__ inline void update_all(Rounds &rounds, int64 begin, int64 step) {
+    const Machine &m = rounds.m;
+    const int lane = lane_number();
+    for (int64 first = thread_number() - lane; first < m.n_neurons; first += n_threads()) {
+        const int64 lid = first + lane;
+        int32 n = lid < m.n_neurons ? update(m, step, lid) : 0;
+        const int64 gid = lid < m.n_neurons ? m.gids[lid] : 0;
+        uint32 spiking;
+        while ((spiking = __ballot_sync(0xFFFFFFFFu, n > 0))) {
+            const int speaker = __ffs(spiking) - 1;
+            emit(rounds, begin, step, __shfl_sync(0xFFFFFFFFu, gid, speaker));
+            n -= lane == speaker;
+        }
+    }
+}
+
+// Let sources emit the given spikes of a step
+__device__ inline void emit_trains(Rounds &rounds, int64 begin, int64 step) {
+    const Machine &m = rounds.m;
+    const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
+    for (int64 k = m.control->train + warp; k < m.control->trains; k += n_warps)
+        emit(rounds, begin, step, m.gids[m.train_lids[k]]);
+}
+
+// Make ready what a step needs; one thread does it
+__device__ inline void prepare(const Machine &m, int64 step) {
+    Control &c = *m.control;
+    for (; c.change < m.n_changes && m.change_steps[c.change] <= step; ++c.change)
+        m.segments[m.change_segments[c.change]].constant = m.change_values[c.change];
+    while (c.train < m.n_trains && m.train_steps[c.train] < step)
+        ++c.train;
+    c.trains = c.train;
+    while (c.trains < m.n_trains && m.train_steps[c.trains] == step)
+        ++c.trains;
+    c.stopped = m.n_words - (int64)c.n_spikes < m.most_spikes;
+}
+
+// Read the potentials of the probes that are due at the end of a step
+__device__ inline void sample(const Machine &m, int64 begin, int64 step) {
+    for (int64 p = 0; p < m.n_probes; ++p) {
+        const int64 interval = m.probe_intervals[p];
+        if ((step + 1) % interval)
+            continue;
+        const int64 first = m.probe_bounds[p], size = m.probe_bounds[p + 1] - first;
+        const int64 row = (step + 1) / interval - 1 - begin / interval;
+        real *out = m.samples + m.probe_places[p] + row * size;
+        for (int64 k = thread_number(); k < size; k += n_threads()) {
+            const int64 lid = m.probe_lids[first + k];
+            out[k] = m.V[lid] + m.resting[lid];
+        }
+    }
+}
+
+// Enter spikes that were emitted before, as far as they are due from a step on
+__device__ inline void enter_remote(
+    Rounds &rounds, int64 step, int64 origin, const int64 *remote, int64 n_remote) {
+    const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
+    for (int64 k = warp; k < n_remote; k += n_warps)
+        rounds.enter_spike(remote[k] & GID_MASK, origin + (remote[k] >> GID_BITS));
+    rounds.barrier();
+    rounds.finish(step);
+}
+
+// Advance from step `begin` to `end`, or until there is no room for the spikes of another step.
+// Before, the host sets the control to zero, but for what the trains and currents have reached
+extern "C" __global__ void __launch_bounds__(512, 1) advance_epoch(
+    const Machine *machine, int64 begin, int64 end, int64 origin, const int64 *remote,
+    int64 n_remote) {
+    Rounds rounds{*machine, 0, 0};
+    const Machine &m = rounds.m;
+    if (thread_number() == 0) {
+        clear_round(m.control->rounds[0]);
+        prepare(m, begin);
+    }
+    rounds.barrier();
+    if (n_remote > 0)
+        enter_remote(rounds, begin, origin, remote, n_remote);
+    int64 step = begin;
+    while (step < end) {
+        update_all(rounds, begin, step);
+        emit_trains(rounds, begin, step);
+        rounds.barrier();
+        sample(m, begin, step);
+        if (thread_number() == 0)
+            prepare(m, step + 1);
+        rounds.finish(step + 1);
+        ++step;
+        if (m.control->stopped)
+            break;
+    }
+    if (thread_number() == 0)
+        m.control->step = step;
+}

@@ -1,0 +1,50 @@
+// Threads, warps and the barrier of a whole launch
+
+#pragma once
+
+#include "machine.cuh"
+
+#ifndef EMULATED
+
+__device__ inline uint64 load_acquire(const uint64 *place) {
+    uint64 value;
+    asm volatile("ld.acquire.gpu.u64 %0, [%1];" : "=l"(value) : "l"(place) : "memory");
+    return value;
+}
+
+// Wait for all threads of the launch. All blocks are resident, and come here equally often
+__device__ inline void grid_barrier(Control *control, uint64 &expected) {
+    __syncthreads();
+    expected += gridDim.x;
+    if (threadIdx.x == 0) {
+        __threadfence();
+        atomicAdd(&control->arrived, 1ull);
+        while (load_acquire(&control->arrived) < expected) {
+        }
+        __threadfence();
+    }
+    __syncthreads();
+}
+
+#endif
+
+__device__ inline int64 thread_number() {
+    return (int64)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+__device__ inline int64 n_threads() { return (int64)gridDim.x * blockDim.x; }
+
+__device__ inline int lane_number() { return threadIdx.x % WARP; }
+
+// Sum over the lanes before this one; all lanes of the warp call it. Total receives that of all
+__device__ inline uint64 sum_before(uint64 value, uint64 &total) {
+    const int lane = lane_number();
+    uint64 sum = value;
+    for (int distance = 1; distance < WARP; distance *= 2) {
+        const uint64 other = __shfl_up_sync(0xFFFFFFFFu, sum, distance);
+        if (lane >= distance)
+            sum += other;
+    }
+    total = __shfl_sync(0xFFFFFFFFu, sum, WARP - 1);
+    return sum - value;
+}

@@ -1,0 +1,39 @@
+// Poisson numbers; the layout of the counter is that of simcore.random
+
+#pragma once
+
+#include "machine.cuh"
+
+// One word of Philox 4x32-10 (Salmon et al. 2011)
+__device__ inline uint32 draw(uint64 seed, uint32 stream, uint64 gid, uint64 index, int word) {
+    uint32 c0 = (uint32)index, c1 = (uint32)gid;
+    uint32 c2 = (uint32)(gid >> 32) | (uint32)(index >> 32) << 16, c3 = stream;
+    uint32 k0 = (uint32)seed, k1 = (uint32)(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+        const uint64 left = (uint64)0xD2511F53u * c0, right = (uint64)0xCD9E8D57u * c2;
+        c0 = (uint32)(right >> 32) ^ c1 ^ k0;
+        c1 = (uint32)right;
+        c2 = (uint32)(left >> 32) ^ c3 ^ k1;
+        c3 = (uint32)left;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return word == 0 ? c0 : word == 1 ? c1 : word == 2 ? c2 : c3;
+}
+
+// Number of events of a neuron in a step
+__device__ inline int32 count_events(const Machine &m, const Group &g, int64 gid, int64 step) {
+    if (step < g.start || g.stop <= step)
+        return 0;
+    const uint32 word = draw(m.seed, (uint32)g.stream, gid, step / 4, (int)(step % 4));
+    const uint32 *thresholds = m.thresholds + g.first_threshold;
+    int64 first = 0, last = g.n_thresholds;
+    while (first < last) {
+        const int64 middle = (first + last) / 2;
+        if (thresholds[middle] <= word)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return (int32)(g.smallest + first);
+}
