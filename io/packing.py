@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simcore.errors import OutputError
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
-from simcore.io.parts import remove_parts
+from simcore.io.parts import Lock, first_damaged, parts_folder, remove_parts
 from simcore.io.whole import whole_file
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _RESULTS = ("spike_counts", "timers", "shards")
 
 
 def pack(path: str) -> None:
-    """Put the parts of a run into its output file, and remove them.
+    """Put the parts of a run that is not going on into its output file, and remove them.
 
     The new file replaces the old one when it is complete, so a kill at any moment loses nothing.
     For a while the disk holds everything twice.
@@ -34,6 +35,38 @@ def pack(path: str) -> None:
     ----------
     path : str
         The output file.
+
+    Raises
+    ------
+    OutputError
+        When a process writes the run, there is not enough space, or a file is missing or damaged.
+    """
+    if not os.path.isdir(parts_folder(path)):
+        return
+    try:
+        with Lock(path):
+            _require_whole(path)
+            pack_locked(path)
+    except OutputError:
+        raise
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            f"output {path!r} cannot be made one file: {error}. "
+            "Free some space; everything that was recorded is still there."
+        ) from error
+
+
+def _require_whole(path: str) -> None:
+    """Raise `OutputError` unless all parts are as they were written."""
+    damaged = first_damaged([source.path for source in list_sources(path)[1:]])
+    if damaged is not None:
+        raise OutputError(
+            f"{damaged!r} is damaged. `simcore resume {path}` simulates again what it held."
+        )
+
+
+def pack_locked(path: str) -> None:
+    """Do what `pack` does, for one who holds the lock and knows that the parts are valid.
 
     Raises
     ------

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
 
 from simcore.errors import OutputError
 from simcore.io.whole import TEMPORARY, is_sealed
@@ -108,6 +109,8 @@ def remove_parts(path: str, keep: list[Part] | None = None) -> None:
 class Lock:
     """Tells others that an output file is being written; held until `release` or the process ends.
 
+    As a context it is released at the end of the block.
+
     Parameters
     ----------
     path : str
@@ -127,6 +130,17 @@ class Lock:
             raise OutputError(
                 f"output {path!r} is being written by another process. Wait until it has ended."
             )
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others write."""

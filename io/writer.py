@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from simcore.clock import Clock
 from simcore.errors import OutputError, StoppedError
 from simcore.io import schema
-from simcore.io.packing import pack
+from simcore.io.packing import pack_locked
 from simcore.io.parts import (
     Lock,
     checkpoints_folder,
@@ -194,7 +194,7 @@ class RunWriter:
         results = schema.Results(spike_counts, timers, shards, timed)
         with self._reporting():
             self._write_part(max(end, self._reached), "complete", results=results)
-            pack(self._real)
+            pack_locked(self._real)
         self._lock.release()
         self._open = False
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
 from simcore.cli.run import summary_of
 from simcore.cli.runfile import RunFile, RunOptions
 from simcore.comm import Comm
-from simcore.errors import ConfigError, OutputError
+from simcore.errors import ConfigError
 from simcore.failure import fail_together
 from simcore.network import Network
 from simcore.progress import Progress
@@ -47,27 +46,15 @@ def resume(arguments: argparse.Namespace, comm: Comm) -> None:
 
 def pack(arguments: argparse.Namespace, comm: Comm) -> None:
     """Make one file of a run that was killed or stopped."""
-    from simcore.io.packing import pack as make_one
-    from simcore.io.parts import Lock, first_damaged, parts_folder
-    from simcore.io.reader import open_run
+    from simcore.io import open_run
+    from simcore.io import pack as make_one
 
     path = arguments.file
-    before = open_run(path)
-    if len(before.files) > 1:
-        lock = Lock(path)
-        damaged = first_damaged(before.files[1:])
-        if damaged is not None:
-            raise OutputError(
-                f"{damaged!r} is damaged. `simcore resume {path}` simulates again what it held."
-            )
-        make_one(path)
-        lock.release()
-    elif os.path.isdir(parts_folder(path)):
-        Lock(path).release()
-    text = (
-        f"{len(before.files) - 1} parts were put into it" if len(before.files) > 1 else "as it was"
-    )
-    print(f"{path} is one file, {text}: {before.end:.10g} of {before.duration:.10g} ms")
+    n_parts = len(open_run(path).files) - 1
+    make_one(path)
+    run = open_run(path)
+    text = f"{n_parts} parts were put into it" if n_parts else "as it was"
+    print(f"{path} is one file, {text}: {run.end:.10g} of {run.duration:.10g} ms")
 
 
 def _options(config: dict[str, Any], arguments: argparse.Namespace) -> RunOptions:

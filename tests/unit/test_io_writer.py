@@ -69,6 +69,42 @@ def write(path, steps, gids, pieces=1, duration=1e5, **kwargs):
         writer.finish(np.array([1, 2, 3]), {}, {})
 
 
+def unfinished(path):
+    """Write a run of two parts that was killed, and return how it goes on."""
+    net, _ = network()
+    writer = RunWriter(path, net, CLOCK, {"duration": 100.0})
+    for end in (300, 600):
+        writer.append(end, np.array([end - 1]), np.array([3]))
+        writer.commit()
+    writer._lock.release()
+    return GoingOn(writer.uuid, 0, 600, True)
+
+
+def test_run_that_goes_on_is_not_packed(tmp_path):
+    path = tmp_path / "run.h5"
+    net, _ = network()
+    with RunWriter(path, net, CLOCK, {"duration": 100.0}) as writer:
+        writer.append(300, np.array([2]), np.array([3]))
+        writer.commit()
+        with pytest.raises(OutputError, match="is being written by another process"):
+            pack(path)
+        writer.append(600, np.array([302]), np.array([3]))
+        writer.commit()
+    assert open_run(path).end == 60.0
+
+
+def test_packing_without_space_loses_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    unfinished(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("simcore.io.packing._size", lambda tables: 2**60)
+        with pytest.raises(OutputError, match="cannot be made one file: .*Free some space"):
+            pack(path)
+    assert open_run(path).end == 60.0
+    pack(path)
+    assert open_run(path).spikes("E").times.size == 2
+
+
 def test_layout(tmp_path):
     path = tmp_path / "run.h5"
     net, _ = network()
