@@ -194,9 +194,12 @@ class RunWriter:
         results = schema.Results(spike_counts, timers, shards, timed)
         with self._reporting():
             self._write_part(max(end, self._reached), "complete", results=results)
-            pack_locked(self._real)
-        self._lock.release()
-        self._open = False
+            # Complete from here on, even if there is no space to make one file of it
+            self._open = False
+            try:
+                pack_locked(self._real)
+            finally:
+                self._lock.release()
 
     def __enter__(self) -> RunWriter:
         return self

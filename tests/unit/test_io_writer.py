@@ -80,6 +80,24 @@ def unfinished(path):
     return GoingOn(writer.uuid, 0, 600, True)
 
 
+def test_complete_run_without_space_for_one_file_stays_complete(tmp_path, monkeypatch):
+    """All is recorded then: when there is space, nothing has to be simulated again."""
+    path = tmp_path / "run.h5"
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "pack_locked", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            write(path, *train(300))
+    run = open_run(path)
+    assert (run.status, run.spike_counts) == ("complete", {"E": 1, "I": 2, "noise": 3})
+    pack(path)
+    assert open_run(path).digests
+    assert not (tmp_path / "run.h5.parts").exists()
+
+
 def test_run_that_goes_on_is_not_packed(tmp_path):
     path = tmp_path / "run.h5"
     net, _ = network()
