@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from simcore.io.whole import TEMPORARY, is_sealed
 
 _NAME = re.compile(r"steps-(\d+)-(\d+)\.h5")
 _LOCK = "lock"
+
+# How often a lock is tried, and the time between [s]: readers hold it too, for a moment
+_ATTEMPTS, _PAUSE = 10, 0.05
 
 
 @dataclass(frozen=True, order=True)
@@ -124,12 +128,15 @@ class Lock:
 
     def __init__(self, path: str) -> None:
         place = os.path.join(parts_folder(path), _LOCK)
-        self._fd = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
-        if _locked_by_other(self._fd, fcntl.LOCK_EX):
-            os.close(self._fd)
-            raise OutputError(
-                f"output {path!r} is being written by another process. Wait until it has ended."
-            )
+        for attempt in range(_ATTEMPTS):
+            time.sleep(_PAUSE if attempt else 0.0)
+            self._fd = os.open(place, os.O_RDWR | os.O_CREAT, 0o666)
+            if not _locked_by_other(self._fd, fcntl.LOCK_EX):
+                return
+            self.release()
+        raise OutputError(
+            f"output {path!r} is being written by another process. Wait until it has ended."
+        )
 
     def __enter__(self) -> Lock:
         return self

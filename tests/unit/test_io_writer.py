@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ from simcore.clock import Clock
 from simcore.errors import ConfigError, OutputError
 from simcore.io import RunWriter, open_run, pack
 from simcore.io import writer as module
+from simcore.io.parts import Lock, is_being_written
 from simcore.io.schema import to_json
 
 CLOCK = Clock(0.1)
@@ -98,6 +100,28 @@ def test_complete_run_without_space_for_one_file_stays_complete(tmp_path, monkey
     assert not (tmp_path / "run.h5.parts").exists()
 
 
+def test_readers_do_not_keep_a_writer_out(tmp_path):
+    """To see whether a run is going on they hold its lock, for a moment."""
+    path = str(tmp_path / "run.h5")
+    unfinished(path)
+    done = threading.Event()
+
+    def look():
+        while not done.is_set():
+            is_being_written(path, unknown=False)
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        for _ in range(200):
+            Lock(path).release()
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
+
+
 def test_run_that_goes_on_is_not_packed(tmp_path):
     path = tmp_path / "run.h5"
     net, _ = network()
@@ -116,7 +140,7 @@ def test_packing_without_space_loses_nothing(tmp_path, monkeypatch):
     unfinished(path)
     with monkeypatch.context() as patch:
         patch.setattr("simcore.io.packing._size", lambda tables: 2**60)
-        with pytest.raises(OutputError, match="cannot be made one file: .*Free some space"):
+        with pytest.raises(OutputError, match=r"cannot be made one file: .*Free some space"):
             pack(path)
     assert open_run(path).end == 60.0
     pack(path)
