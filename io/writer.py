@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from simcore.clock import Clock
 from simcore.errors import OutputError, StoppedError
 from simcore.io import schema
+from simcore.io.access import open_file
 from simcore.io.packing import pack_locked
 from simcore.io.parts import (
     Lock,
+    Part,
     checkpoints_folder,
     list_parts,
     part_path,
@@ -261,14 +263,31 @@ class RunWriter:
         with self._reporting():
             os.makedirs(parts_folder(self._real), exist_ok=True)
             self._lock = Lock(self._real)
-            if not going_on.has_header:
-                with suppress(FileNotFoundError):
-                    os.replace(self._real, f"{self._real}.damaged")
-                self._write_header(network)
-            kept = [p for p in list_parts(self._real, going_on.begin) if p.end <= self.end]
-            remove_parts(self._real, keep=kept)
-            self._open = True
-            self._write_part(self.end, "running")
+            try:
+                kept = [p for p in list_parts(self._real, going_on.begin) if p.end <= self.end]
+                self._require_unchanged(going_on, kept)
+                if not going_on.has_header:
+                    with suppress(FileNotFoundError):
+                        os.replace(self._real, f"{self._real}.damaged")
+                    self._write_header(network)
+                remove_parts(self._real, keep=kept)
+                self._write_part(self.end, "running")
+            except BaseException:
+                self._lock.release()
+                raise
+        self._open = True
+
+    def _require_unchanged(self, going_on: GoingOn, kept: list[Part]) -> None:
+        """Raise `OutputError` if another process wrote the run between our look and our lock."""
+        same = going_on.recorded == (kept[-1].end if kept else going_on.begin)
+        if going_on.has_header:
+            with open_file(self._real) as file:
+                found = file[schema.RUN].attrs
+                same = same and found["uuid"] == going_on.uuid and found["end"] == going_on.begin
+        if not same:
+            raise OutputError(
+                f"output {self.path!r} was changed by another process meanwhile. Try again."
+            )
 
     def _write_header(self, network: Network) -> None:
         """Write the output file without data."""

@@ -100,6 +100,43 @@ def test_complete_run_without_space_for_one_file_stays_complete(tmp_path, monkey
     assert not (tmp_path / "run.h5.parts").exists()
 
 
+@pytest.mark.parametrize("change", ["packed", "shorter", "another run"])
+def test_run_that_changed_meanwhile_is_not_continued(tmp_path, change):
+    """Between the look at the files and the lock lies the build of the network."""
+    path = tmp_path / "run.h5"
+    going_on = unfinished(path)
+    if change == "packed":
+        pack(path)
+    elif change == "shorter":
+        (tmp_path / "run.h5.parts/steps-000000000300-000000000600.h5").unlink()
+    else:
+        unfinished(tmp_path / "other.h5")
+        os.replace(tmp_path / "other.h5", path)
+    before = open_run(path).end
+    net, _ = network()
+    with pytest.raises(OutputError, match="changed by another process meanwhile"):
+        RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on)
+    assert open_run(path).end == before
+    assert not is_being_written(str(path), unknown=True)
+
+
+def test_writer_that_cannot_go_on_lets_go_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    going_on = unfinished(path)
+    net, _ = network()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "whole_file", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on)
+    with RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on) as writer:
+        writer.finish(np.zeros(3), {}, {})
+    assert open_run(path).status == "complete"
+
+
 def test_readers_do_not_keep_a_writer_out(tmp_path):
     """To see whether a run is going on they hold its lock, for a moment."""
     path = str(tmp_path / "run.h5")
