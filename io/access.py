@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 # Rows that are looked at together when a time is searched
 _BLOCK = 8192
 
+# What the paths of parts have in them
+_PART = ".parts/"
+
+# What became of the files of a run that has ended after it was opened
+_CHANGED = "is not what it was: the run has ended meanwhile. Open it again."
+
 
 @contextmanager
 def open_file(path: str) -> Iterator[h5py.File]:
@@ -33,8 +39,6 @@ def open_file(path: str) -> Iterator[h5py.File]:
     """
     import h5py
 
-    if not os.path.exists(path):
-        raise OutputError(f"{path!r} does not exist")
     if os.path.isdir(path):
         raise OutputError(f"{path!r} is a folder, must be the output file of a run")
     try:
@@ -54,11 +58,14 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
     """Open a file that is locked by another program, or tell why it cannot be opened."""
     import h5py
 
+    if isinstance(error, FileNotFoundError):
+        text = _CHANGED if _PART in path else "does not exist"
+        raise OutputError(f"{path!r} {text}") from error
     if isinstance(error, PermissionError):
         raise OutputError(f"{path!r} cannot be read: permission denied") from error
     if not h5py.is_hdf5(path):
         text = f"{path!r} is not an HDF5 file, must be the output of a run"
-        remedy = f". {_remedy(path)}" if ".parts/" in path else ""
+        remedy = f". {_remedy(path)}" if _PART in path else ""
         raise OutputError(text + remedy) from error
     try:
         return h5py.File(path, "r", locking=False)
@@ -70,7 +77,7 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
 
 def _remedy(path: str) -> str:
     """Return what to do about a damaged file."""
-    output, ending, _ = path.rpartition(".parts/")
+    output, ending, _ = path.rpartition(_PART)
     return f"`simcore resume {output}` simulates it again." if ending else "Copy it again."
 
 
@@ -143,8 +150,6 @@ class Piece:
 
     def read(self, begin: int, end: int) -> NDArray[Any]:
         """Return some of the rows, counted from the first in the run."""
-        if not os.path.exists(self.path):
-            raise OutputError(f"{self.path!r} is gone: the run has ended meanwhile. Open it again.")
         with open_file(self.path) as file:
             return file[self.name][begin - self.first : end - self.first]
 
@@ -236,7 +241,10 @@ def datasets(sources: list[Source]) -> dict[str, Joined]:
     uuid = ""
     for source in sources:
         with open_file(source.path) as file:
-            uuid = str(file[schema.RUN].attrs["uuid"])
+            attributes = file[schema.RUN].attrs
+            uuid = str(attributes["uuid"])
+            if int(attributes["end"]) != source.end:
+                raise OutputError(f"{source.path!r} {_CHANGED}")
             for name, dataset in _data(file):
                 known = pieces.setdefault(name, [])
                 first = known[-1].first + known[-1].size if known else 0

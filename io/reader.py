@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
-from simcore.errors import ModelError
+from simcore.errors import ModelError, OutputError
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.checkpoint import list_checkpoints
@@ -71,8 +71,8 @@ class Run:
     ----------
     path : str or path
         The file.
-    sources : list of Source, optional
-        Which of the run's files to look at; all that belong together if left out.
+    sources : list of Source
+        Which of the run's files to look at.
 
     Attributes
     ----------
@@ -115,9 +115,9 @@ class Run:
         When the file is missing, damaged, foreign or of an unknown version.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sources: list[Source] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], sources: list[Source]) -> None:
         self.path = os.path.abspath(path)
-        self._sources = list_sources(self.path) if sources is None else sources
+        self._sources = sources
         with open_file(self.path) as file:
             self._read_header(file[schema.RUN])
             self.recorded = [name for name in self.populations if name in file[schema.SPIKES]]
@@ -368,7 +368,18 @@ class Run:
 
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Open the output file of a run; see `Run`."""
-    return Run(path)
+    path = os.path.abspath(path)
+    while True:
+        sources = list_sources(path)
+        try:
+            run = Run(path, sources)
+        except OutputError:
+            if list_sources(path) == sources:
+                raise
+            continue
+        # A run may have ended between our looks at its files and at its lock
+        if run.status != "interrupted" or list_sources(path) == sources:
+            return run
 
 
 def _rate(neurons: int, spikes: int, length: float) -> Rate:

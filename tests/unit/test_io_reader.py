@@ -12,7 +12,7 @@ import pytest
 import simcore as sc
 from simcore.clock import Clock
 from simcore.errors import ModelError, OutputError
-from simcore.io import RunWriter, open_run, pack
+from simcore.io import RunWriter, open_run, pack, reader
 from simcore.io.access import _BLOCK
 from simcore.io.compare import compare
 
@@ -247,7 +247,49 @@ def test_run_in_progress(tmp_path):
         assert before.spikes("E").times.size == 1000
         assert open_run(place).spikes("E").times.size == 2000
         writer.finish(np.zeros(4), {}, {})
-    with pytest.raises(OutputError, match="is gone: the run has ended meanwhile"):
+    with pytest.raises(OutputError, match=r"the run has ended meanwhile\. Open it again"):
+        before.spikes("E")
+
+
+def test_run_that_ends_while_it_is_opened(tmp_path, monkeypatch):
+    """Its parts are gone when they are opened: the file that has them all is opened instead."""
+    place = tmp_path / "run.h5"
+    look = reader.list_sources
+    in_parts(place, [N_STEPS // 2])
+
+    def ending(path):
+        found = look(path)
+        pack(path)
+        return found
+
+    monkeypatch.setattr(reader, "list_sources", ending)
+    run = open_run(place)
+    assert run.files == [str(place)]
+    assert run.spikes("E").times.size > 0
+
+
+def test_run_that_completes_while_it_is_opened(tmp_path, monkeypatch):
+    """The lock is released between the looks at the files and at the lock: it was not killed."""
+    place = tmp_path / "run.h5"
+    writing = reader.is_being_written
+    with RunWriter(place, network(), CLOCK, {"duration": DURATION}) as writer:
+
+        def ending(path, unknown):
+            writer.finish(np.zeros(4), {}, {})
+            return writing(path, unknown)
+
+        monkeypatch.setattr(reader, "is_being_written", ending)
+        assert open_run(place).status == "complete"
+
+
+def test_no_spike_is_seen_twice_while_parts_are_removed(tmp_path, monkeypatch):
+    """The output file has them all already, but the parts are still there."""
+    place = tmp_path / "run.h5"
+    in_parts(place, [N_STEPS // 2])
+    before = open_run(place)
+    monkeypatch.setattr("simcore.io.packing.remove_parts", lambda path: None)
+    pack(place)
+    with pytest.raises(OutputError, match=r"the run has ended meanwhile\. Open it again"):
         before.spikes("E")
 
 
