@@ -124,7 +124,7 @@ def write_header(
     import h5py
 
     duration = config.get("duration")
-    number = isinstance(duration, (int, float)) and not isinstance(duration, bool)
+    number = isinstance(duration, (int, float, np.number)) and not isinstance(duration, bool)
     require(number, "config: duration", duration, "a time [ms]", error=ConfigError)
     group = write_root(file, uuid)
     group.attrs["status"] = "running"

@@ -87,7 +87,7 @@ class Job:
         """Return what the file keeps of the options; collective."""
         own = {name: value for name, value in asdict(self).items() if name != "output"}
         hosts = comm.gather(platform.node())
-        return {**own, "n_ranks": comm.size, "hosts": hosts, **(options or {})}
+        return {**(options or {}), **own, "n_ranks": comm.size, "hosts": hosts}
 
 
 def simulate(
@@ -150,7 +150,8 @@ def simulate(
     comm : Comm, optional
         The ranks; those this process was started with if left out.
     options : dict, optional
-        What else to keep in the file, such as the parameters of the model.
+        What else to keep in the file, such as the parameters of the model. The names of the
+        options above keep their meaning.
 
     Returns
     -------
@@ -284,8 +285,8 @@ def _execute(
         signals = stack.enter_context(Signals(job.care.has_checkpoints))
         with Watchdog(job.care.watchdog, comm.rank) as watchdog:
             progress.listen(watchdog.beat)
-            session = Session(job, network, config, comm, progress)
-            session.open(stack, overwrite, resumption)
+            session = Session(job, network, config, comm, progress, resumption)
+            session.open(stack, overwrite)
             session.run(signals, watchdog.beat)
         session.finish()
     progress.finished()
@@ -307,10 +308,18 @@ class Session:
         The ranks.
     progress : Progress
         Where to report progress.
+    resumption : Resumption or None
+        How to go on with a run; None for a new one.
     """
 
     def __init__(
-        self, job: Job, network: Network, config: dict[str, Any], comm: Comm, progress: Progress
+        self,
+        job: Job,
+        network: Network,
+        config: dict[str, Any],
+        comm: Comm,
+        progress: Progress,
+        resumption: Resumption | None,
     ) -> None:
         self.job, self.comm, self.progress = job, comm, progress
         self.simulation = Simulation(
@@ -320,20 +329,19 @@ class Session:
         self._report_build()
         weights = self.simulation.shards[0].fixed_point.describe(network)
         digest = self.simulation.model_digest
-        self.resumed = "digest" in config
-        if self.resumed:
+        self.resumption = resumption
+        if resumption is not None:
             require_same_numbers(config, digest)
         self.config = {**config, "weights": weights, "digest": digest}
-        self.uuid = ""
         self.writer: RunWriter | None = None
 
-    def open(self, stack: ExitStack, overwrite: bool, resumption: Resumption | None) -> None:
+    def open(self, stack: ExitStack, overwrite: bool) -> None:
         """Take the state of a checkpoint, if there is one, and open the file."""
         from simcore.io import Recorder, RunWriter
         from simcore.io.schema import now
 
         simulation, job, comm = self.simulation, self.job, self.comm
-        network, clock = simulation.network, simulation.clock
+        network, clock, resumption = simulation.network, simulation.clock, self.resumption
         recorded, counts = 0, None
         if resumption is not None:
             recorded, counts = resumption.recorded, restore(simulation, resumption)
@@ -367,7 +375,7 @@ class Session:
                 self.progress.running(simulation.step * job.dt)
                 keeper.look()
                 beat()
-            if keeper.n_checkpoints or self.resumed:
+            if keeper.n_checkpoints or self.resumption is not None:
                 keeper.save()
             self.recorder.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # Model time between two looks at most [ms], and wall-clock time to aim at [s]
 LOOK_INTERVAL = 20.0
 _SHORT, _LONG = 0.2, 1.0
+
+# Longest watchdog: a year [s]
+_PATIENCE = 365 * 86400.0
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,17 @@ class Care:
 
     def check(self, clock: Clock) -> None:
         """Raise `ConfigError` when a value is out of range."""
-        for name, unit in (("checkpoint_every", "ms"), ("checkpoint_wall", "s")):
+        units = {"checkpoint_every": "ms", "checkpoint_wall": "s", "max_rate": "1/s"}
+        for name, unit in units.items():
             value = getattr(self, name)
-            valid = f"> 0 [{unit}], or left out"
-            require(value is None or value > 0, name, value, valid, error=ConfigError)
+            valid = f"> 0 [{unit}] and finite, or left out"
+            ok = value is None or 0 < value < math.inf
+            require(ok, name, value, valid, error=ConfigError)
         if self.checkpoint_every is not None:
             clock.steps(self.checkpoint_every, "checkpoint_every")
-        limit = self.max_rate
-        require(limit is None or limit > 0, "max_rate", limit, "> 0 [1/s]", error=ConfigError)
-        valid = ">= 0 [s], 0 for no watchdog"
-        require(self.watchdog >= 0, "watchdog", self.watchdog, valid, error=ConfigError)
+        valid = f"in [0, {_PATIENCE:g}] s, 0 for no watchdog"
+        ok = 0 <= self.watchdog <= _PATIENCE
+        require(ok, "watchdog", self.watchdog, valid, error=ConfigError)
 
     @property
     def has_checkpoints(self) -> bool:

@@ -216,6 +216,8 @@ def _kind_of(default: Any) -> Any:
 def _fit(value: Any, kind: Any) -> tuple[bool, Any]:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is float:
+        # What is not finite is kept as text in files
+        number = number or value in ("inf", "-inf", "nan")
         return number, float(value) if number else None
     if kind is int:
         whole = number and float(value).is_integer()

@@ -16,7 +16,7 @@ from simcore.cli.parameters import Parameter, parameters_of
 from simcore.cli.run import pace, rate_table
 from simcore.comm import Comm
 from simcore.digest import digest_json
-from simcore.errors import OutputError
+from simcore.errors import ConfigError, OutputError, require
 from simcore.timers import phase_table
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def info(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print what an output file holds."""
     from simcore.io.reader import open_run
 
+    valid = "at least 0.01 s"
+    require(arguments.interval >= 0.01, "interval", arguments.interval, valid, error=ConfigError)
     if arguments.follow:
         follow(arguments.file, arguments.interval)
     result = open_run(arguments.file)

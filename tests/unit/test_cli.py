@@ -16,6 +16,7 @@ import simcore.job
 from simcore import cli
 from simcore.cli.parameters import parse_time
 from simcore.errors import CapacityError, ConfigError
+from simcore.io import open_run
 
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
@@ -198,6 +199,27 @@ def test_run_and_info_go_together(tmp_path, monkeypatch, capsys):
     assert told["record_from"] == 10.0
     assert told["rates"].keys() == {"E", "I"}
     assert len(told["timers"]["run"]) == 1
+
+
+def test_resume_of_a_run_with_an_infinite_parameter(tmp_path, monkeypatch, capsys):
+    """JSON has no infinity: the file has it as text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(
+        "import simcore as sc\n"
+        "def build(stop: float = 5.0):\n"
+        "    net = sc.Network(seed=1)\n"
+        "    net.drive(net.population('E', 3, sc.LIF()), sc.Current(900.0, stop=stop))\n"
+        "    return net\n"
+    )
+    assert run("model.py", "--set", "stop=inf", "--duration", "20", "--no-progress") == 0
+    assert cli.main(["resume", "model.h5", "--until", "30", "--no-progress"]) == 0
+    assert "output: " in capsys.readouterr().out
+    assert open_run("model.h5").duration == 30.0
+
+
+def test_interval_of_looks_is_checked(tmp_path, capsys):
+    assert cli.main(["info", "run.h5", "--follow", "--interval", "-1"]) == 2
+    assert "interval is -1.0, must be at least 0.01 s" in capsys.readouterr().err
 
 
 def test_info_of_no_file(capsys):
@@ -424,6 +446,7 @@ import simcore.job
 from simcore.cli import main
 from simcore.cli.parameters import parse_time
 from simcore.errors import CapacityError, ConfigError
+from simcore.io import open_run
 
 def simulate(network, duration, *, comm, **options):
     if comm.rank == 1:

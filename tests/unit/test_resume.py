@@ -293,6 +293,18 @@ def test_other_numbers_from_the_same_model_are_refused(tmp_path, monkeypatch):
         sc.resume(path, changed(), until=20.0, comm=SerialComm())
 
 
+def test_what_a_script_keeps_does_not_hide_the_options(tmp_path):
+    path = tmp_path / "run.h5"
+    kept = {"dt": 5.0, "precision": "mine", "digest": "mine", "more": "mine"}
+    sc.simulate(
+        changed(), np.float32(10.0), output=path, checkpoint_every=np.int64(5), comm=SerialComm(),
+        options=kept,
+    )  # fmt: skip
+    run = sc.resume(path, changed(), until=np.int64(20), comm=SerialComm())
+    assert run.status == "complete"
+    assert (run.duration, run.config["dt"], run.config["more"]) == (20.0, 0.1, "mine")
+
+
 def test_script_may_use_none_of_it(tmp_path):
     """Without checkpoints, signals keep their meaning."""
     before = signal.getsignal(signal.SIGTERM)
@@ -338,7 +350,10 @@ def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
         ({"checkpoint_every": 0.25}, "checkpoint_every is 0.25, must be a multiple of dt"),
         ({"checkpoint_wall": -1.0}, "checkpoint_wall is -1.0, must be > 0"),
         ({"max_rate": 0.0}, "max_rate is 0.0, must be > 0"),
-        ({"watchdog": -1.0}, "watchdog is -1.0, must be >= 0"),
+        ({"watchdog": -1.0}, r"watchdog is -1.0, must be in \[0, "),
+        ({"watchdog": float("inf")}, r"watchdog is inf, must be in \[0, "),
+        ({"max_rate": float("inf")}, "max_rate is inf, must be > 0 .* and finite"),
+        ({"checkpoint_wall": float("inf")}, "checkpoint_wall is inf, must be > 0"),
     ],
 )
 def test_bad_options(tmp_path, options, message):
