@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -247,6 +248,9 @@ watchdog, comm
     report = _reporter(progress, duration, comm)
     for note in found.notes:
         report.message(note)
+        # What was damaged must not go unnoticed where no progress is wanted
+        if comm.rank == 0 and not report.enabled:
+            print(note, file=sys.stderr, flush=True)
     if found.is_complete and duration == found.duration:
         return _packed(job.output, comm)
     config = {**config, **job.config(comm, None)}

@@ -193,6 +193,15 @@ def damage(path, harm):
     path.write_bytes(content)
 
 
+def test_damage_is_told_without_progress(whole, tmp_path, capsys):
+    path = kept_moments(tmp_path, whole)
+    damage(Path(list_checkpoints(str(path))[0][1]), "flip")
+    check(whole, resumed(path))
+    assert "is damaged: an older one is taken" in capsys.readouterr().err
+    resumed(path)
+    assert "the run has reached its end, 60 ms" in capsys.readouterr().err
+
+
 def test_all_checkpoints_damaged(whole, tmp_path):
     path = kept_moments(tmp_path, whole)
     for _, place in list_checkpoints(str(path)):
