@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,11 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
 def _remedy(path: str) -> str:
     """Return what to do about a damaged file."""
     output, ending, _ = path.rpartition(_PART)
-    return f"`simcore resume {output}` simulates it again." if ending else "Copy it again."
+    return (
+        f"`simcore resume {shlex.quote(output)}` simulates it again."
+        if ending
+        else "Copy it again."
+    )
 
 
 @dataclass(frozen=True)

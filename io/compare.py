@@ -15,7 +15,7 @@ from simcore.io.reader import Run
 # Numbers of each file in memory at a time
 _BLOCK = 2**20
 
-_FIELDS = ("seed", "dt", "duration", "record_from")
+_FIELDS = ("seed", "dt", "duration", "record_from", "end")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,9 +61,8 @@ def _require_whole(path: str) -> None:
     """Raise `OutputError` unless all parts are as they were written."""
     damaged = first_damaged([source.path for source in list_sources(path)[1:]])
     if damaged is not None:
-        raise OutputError(
-            f"{damaged!r} is damaged. `simcore resume {path}` simulates again what it held."
-        )
+        command = f"simcore resume {shlex.quote(path)}"
+        raise OutputError(f"{damaged!r} is damaged. `{command}` simulates again what it held.")
 
 
 def pack_locked(path: str) -> None:

@@ -240,7 +240,10 @@ class Run:
         return range(*(int(i) for i in self._attribute(population, "recorded")))
 
     def digest(self, population: str) -> str:
-        """Return the digest of the spikes of a population; empty unless the run is complete."""
+        """Return the digest of the spikes of a population in the output file; empty in a new one.
+
+        Of a run that is not complete it is that of what has been packed.
+        """
         return str(self._attribute(population, "digest", ""))
 
     def dataset(self, name: str) -> Joined:
@@ -250,6 +253,8 @@ class Run:
     @property
     def digests(self) -> dict[str, str]:
         """Digests of the spikes of all populations that were recorded; empty unless complete."""
+        if self.status != "complete":
+            return {}
         found = {name: self.digest(name) for name in self.recorded}
         return found if all(found.values()) else {}
 

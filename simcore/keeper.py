@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -142,7 +143,7 @@ class Keeper:
             time = float(simulation.clock.times(simulation.step))
             raise StoppedError(
                 f"stopped at {time:.10g} ms as asked by SIGTERM, with a checkpoint. "
-                f"Go on with: simcore resume {self._output}"
+                f"Go on with: simcore resume {shlex.quote(self._output)}"
             )
 
     def save(self) -> None:

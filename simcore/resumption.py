@@ -195,6 +195,8 @@ def restore(simulation: Simulation, found: Resumption) -> NDArray[np.int64] | No
 
 def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     """Yield in words what differs between two values of plain containers."""
+    if before == now:
+        return
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             place = f"{where}.{key}" if where else str(key)
@@ -205,7 +207,7 @@ def _differences(before: Any, now: Any, where: str) -> Iterator[str]:
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         for k, (a, b) in enumerate(zip(before, now, strict=True)):
             yield from _differences(a, b, f"{where}[{k}]")
-    elif before != now:
+    else:
         yield f"{where} was {_short(before)} and is {_short(now)}"
 
 

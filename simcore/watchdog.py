@@ -56,6 +56,7 @@ class Watchdog:
         self._done.set()
         if self._thread is not None:
             self._thread.join()
+            self._thread = None
             faulthandler.cancel_dump_traceback_later()
 
     def beat(self) -> None:

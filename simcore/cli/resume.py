@@ -76,7 +76,10 @@ def _model(config: dict[str, Any], arguments: argparse.Namespace) -> tuple[Model
             f"{arguments.file}: the run was started from a script. "
             "Go on with it there: simcore.resume(path, network)."
         )
-    model = find_model(arguments.model or config["model_place"])
+    try:
+        model = find_model(arguments.model or config["model_place"])
+    except ConfigError as error:
+        raise ConfigError(f"{error}. Name it by --model if it was moved.") from error
     parameters = model.arguments(config["parameters"])
     file = RunFile(model.name, model).recorded(config["records"])
     network = model.network(parameters, config["model_seed"])

@@ -201,7 +201,7 @@ def test_run_and_info_go_together(tmp_path, monkeypatch, capsys):
     assert len(told["timers"]["run"]) == 1
 
 
-def test_resume_of_a_run_with_an_infinite_parameter(tmp_path, monkeypatch, capsys):
+def test_resume_with_an_infinite_parameter_and_a_moved_model(tmp_path, monkeypatch, capsys):
     """JSON has no infinity: the file has it as text."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(
@@ -215,6 +215,13 @@ def test_resume_of_a_run_with_an_infinite_parameter(tmp_path, monkeypatch, capsy
     assert cli.main(["resume", "model.h5", "--until", "30", "--no-progress"]) == 0
     assert "output: " in capsys.readouterr().out
     assert open_run("model.h5").duration == 30.0
+
+    (tmp_path / "model.py").rename(tmp_path / "moved.py")
+    again = ["resume", "model.h5", "--until", "40", "--no-progress"]
+    assert cli.main(again) == 2
+    assert "model.py' does not exist" in (told := capsys.readouterr().err)
+    assert "Name it by --model if it was moved" in told
+    assert cli.main([*again, "--model", "moved.py"]) == 0
 
 
 def test_interval_of_looks_is_checked(tmp_path, capsys):

@@ -130,6 +130,17 @@ def test_watchdog_lets_a_run_that_goes_on(seconds):
     assert threading.active_count() == before
 
 
+def test_watchdog_that_is_over_does_not_come_back(monkeypatch):
+    """Whoever reports progress may keep its beat."""
+    armed = []
+    monkeypatch.setattr("faulthandler.dump_traceback_later", lambda *a, **k: armed.append(1))
+    with Watchdog(0.1, 0) as dog:
+        pass
+    time.sleep(0.05)
+    dog.beat()
+    assert armed == [1]
+
+
 def test_watchdog_listens_to_the_run(monkeypatch, tmp_path):
     beats = []
     monkeypatch.setattr(Watchdog, "beat", lambda self: beats.append(1))

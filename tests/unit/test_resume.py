@@ -154,6 +154,8 @@ def test_packed_in_between(whole, tmp_path):
     pack(str(path))
     assert open_run(path).end == 20.0
     assert open_run(path).status == "stopped"
+    assert open_run(path).digests == {}
+    assert any("end: 60.0 and 20.0" in d for d in compare(whole, open_run(path)).descriptions)
     check(whole, resumed(path))
 
 
@@ -200,6 +202,11 @@ def test_damage_is_told_without_progress(whole, tmp_path, capsys):
     assert "is damaged: an older one is taken" in capsys.readouterr().err
     resumed(path)
     assert "the run has reached its end, 60 ms" in capsys.readouterr().err
+
+
+def test_command_that_goes_on_can_be_copied(tmp_path):
+    with pytest.raises(StoppedError, match=r"simcore resume '.*/two words\.h5'$"):
+        simulated(tmp_path / "two words.h5", progress=At(send(signal.SIGTERM), 20.0))
 
 
 def test_all_checkpoints_damaged(whole, tmp_path):

@@ -121,7 +121,7 @@ def test_shorter_run_is_different(run, folder):
 
     assert not found.identical
     assert all(d.time > 20.0 for d in found.differences)
-    assert found.descriptions == ("duration: 40.0 and 20.0",)
+    assert found.descriptions == ("duration: 40.0 and 20.0", "end: 40.0 and 20.0")
 
 
 def test_what_is_no_run(run, tmp_path, capsys):
