@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import OutputError
+from simcore.errors import DamagedError, OutputError
 from simcore.io import schema
 from simcore.io.parts import list_parts
 
@@ -35,8 +35,10 @@ def open_file(path: str) -> Iterator[h5py.File]:
 
     Raises
     ------
-    OutputError
+    DamagedError
         When it is missing, damaged or not HDF5.
+    OutputError
+        When it is a folder, must not be read, or was removed because the run has ended.
     """
     import h5py
 
@@ -52,7 +54,7 @@ def open_file(path: str) -> Iterator[h5py.File]:
     except (KeyError, OSError, RuntimeError) as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(f"{path!r} is damaged: {error}. {_remedy(path)}") from error
+        raise DamagedError(f"{path!r} is damaged: {error}. {_remedy(path)}") from error
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
@@ -60,18 +62,19 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
     import h5py
 
     if isinstance(error, FileNotFoundError):
-        text = _CHANGED if _PART in path else "does not exist"
-        raise OutputError(f"{path!r} {text}") from error
+        if _PART in path:
+            raise OutputError(f"{path!r} {_CHANGED}") from error
+        raise DamagedError(f"{path!r} does not exist") from error
     if isinstance(error, PermissionError):
         raise OutputError(f"{path!r} cannot be read: permission denied") from error
     if not h5py.is_hdf5(path):
         text = f"{path!r} is not an HDF5 file, must be the output of a run"
         remedy = f". {_remedy(path)}" if _PART in path else ""
-        raise OutputError(text + remedy) from error
+        raise DamagedError(text + remedy) from error
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as second:
-        raise OutputError(
+        raise DamagedError(
             f"{path!r} is truncated or damaged: {second}. {_remedy(path)}"
         ) from second
 

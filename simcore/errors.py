@@ -25,6 +25,10 @@ class OutputError(SimcoreError, OSError):
     """A file cannot be written or read."""
 
 
+class DamagedError(OutputError):
+    """A file is missing, or not as it was written."""
+
+
 class CommError(SimcoreError, RuntimeError):
     """The ranks of a job do not form the world that was asked for."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
-from simcore.errors import ConfigError, OutputError
+from simcore.errors import ConfigError, DamagedError, OutputError
 from simcore.network import Network
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def find_resumption(path: str) -> Resumption:
     Raises
     ------
     OutputError
-        When there is no such file, nothing tells what it was, or another process writes it.
+        When there is no such file, nothing tells what it was, it is of another version, or another
+        process writes it.
     """
     from simcore.io.parts import is_being_written
 
@@ -76,7 +77,7 @@ def find_resumption(path: str) -> Resumption:
     notes: list[str] = []
     try:
         run, begin, recorded = _readable(path, notes)
-    except OutputError as error:
+    except DamagedError as error:
         return _without_header(path, error)
     from simcore.io.checkpoint import Description
 

@@ -241,6 +241,15 @@ def test_damaged_output_file(whole, tmp_path, harm):
     assert (tmp_path / "run.h5.damaged").exists()
 
 
+def test_output_file_of_another_version_is_left_alone(whole, tmp_path):
+    path = kept_moments(tmp_path, whole)
+    with h5py.File(path, "r+") as file:
+        file["simcore"].attrs["format_version"] = 2
+    with pytest.raises(OutputError, match="format version is 2, must be 1"):
+        resumed(path)
+    assert not (tmp_path / "run.h5.damaged").exists()
+
+
 def test_missing_output_file(whole, tmp_path):
     path = kept_moments(tmp_path, whole)
     path.unlink()
