@@ -18,7 +18,7 @@ from simcore.errors import OutputError
 from simcore.io import schema
 from simcore.io.access import open_file
 from simcore.io.parts import checkpoints_folder
-from simcore.io.whole import TEMPORARY, is_sealed, whole_file
+from simcore.io.whole import TEMPORARY, is_sealed, make_folder, whole_file
 from simcore.spikes import GID_BITS, Spikes
 from simcore.state import State
 
@@ -228,7 +228,7 @@ def _write(
     windows: Iterator[tuple[int, NDArray[np.void]]],
 ) -> None:
     state = moment.state
-    os.makedirs(checkpoints_folder(output), exist_ok=True)
+    make_folder(checkpoints_folder(output))
     texts = [schema.to_json(value) for value in (description.network, description.config)]
     size = n_neurons * _row_type(state).itemsize + 16 * recent.size + sum(map(len, texts))
     with whole_file(checkpoint_path(output, moment.step), size) as file:

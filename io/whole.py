@@ -64,6 +64,13 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
         raise
 
 
+def make_folder(path: str) -> None:
+    """Make a folder if it is not there, and wait until its name is on the disk."""
+    if not os.path.isdir(path):
+        os.makedirs(path, exist_ok=True)
+        _sync(os.path.dirname(path) or ".")
+
+
 def is_sealed(path: str) -> bool:
     """Tell whether a file ends with a checksum of all that is before it.
 

@@ -27,7 +27,7 @@ from simcore.io.parts import (
     parts_folder,
     remove_parts,
 )
-from simcore.io.whole import whole_file
+from simcore.io.whole import make_folder, whole_file
 from simcore.network import Network
 
 # What waits in memory is written when it is so much [B], or so old: the larger of a time [s] and a
@@ -241,7 +241,7 @@ class RunWriter:
         try:
             if overwrite:
                 remove_run(self._real)
-            os.makedirs(parts_folder(self._real), exist_ok=True)
+            make_folder(parts_folder(self._real))
             self._lock = Lock(self._real)
             self._write_header(network)
         except OSError as error:
@@ -261,7 +261,7 @@ class RunWriter:
         self.uuid, self.end = going_on.uuid, going_on.recorded
         self._reached = self.end
         with self._reporting():
-            os.makedirs(parts_folder(self._real), exist_ok=True)
+            make_folder(parts_folder(self._real))
             self._lock = Lock(self._real)
             try:
                 kept = [p for p in list_parts(self._real, going_on.begin) if p.end <= self.end]

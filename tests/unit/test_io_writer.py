@@ -24,6 +24,7 @@ from simcore.io import RunWriter, open_run, pack
 from simcore.io import writer as module
 from simcore.io.parts import Lock, is_being_written
 from simcore.io.schema import to_json
+from simcore.io.whole import make_folder
 
 CLOCK = Clock(0.1)
 REPOSITORY = Path(__file__).parents[2]
@@ -135,6 +136,15 @@ def test_writer_that_cannot_go_on_lets_go_of_the_file(tmp_path, monkeypatch):
     with RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on) as writer:
         writer.finish(np.zeros(3), {}, {})
     assert open_run(path).status == "complete"
+
+
+def test_new_folder_is_on_the_disk(tmp_path, monkeypatch):
+    """Else a crash of the machine could take it away, with synced files in it."""
+    synced = []
+    monkeypatch.setattr("simcore.io.whole._sync", synced.append)
+    for _ in range(2):
+        make_folder(str(tmp_path / "run.h5.checkpoints"))
+    assert synced == [str(tmp_path)]
 
 
 def test_readers_do_not_keep_a_writer_out(tmp_path):
