@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,12 @@ def list_checkpoints(output: str) -> list[tuple[int, str]]:
 
 
 def write_checkpoint(
-    output: str, description: Description, moment: Moment, n_neurons: int, comm: Comm
+    output: str,
+    description: Description,
+    moment: Moment,
+    n_neurons: int,
+    comm: Comm,
+    beat: Callable[[], None],
 ) -> None:
     """Write a checkpoint, and remove all but the newest two; collective.
 
@@ -108,13 +113,15 @@ def write_checkpoint(
         Neurons on all ranks.
     comm : Comm
         The ranks.
+    beat : callable
+        Called for each window of neurons, to say that there is progress.
 
     Raises
     ------
     OutputError
         On all ranks, when it cannot be written. Older ones are still there then.
     """
-    windows = _gather_windows(moment.state, n_neurons, comm)
+    windows = _gather_windows(moment.state, n_neurons, comm, beat)
     words = comm.gather_array(moment.recent.words)
     counts = comm.allreduce_sum(moment.spike_counts)
     failure: str | None = None
@@ -200,7 +207,7 @@ def _row_type(state: State) -> np.dtype[Any]:
 
 
 def _gather_windows(
-    state: State, n_neurons: int, comm: Comm
+    state: State, n_neurons: int, comm: Comm, beat: Callable[[], None]
 ) -> Iterator[tuple[int, NDArray[np.void]]]:
     """Yield on rank 0 the state of neighbouring neurons, and the first of them; collective."""
     for begin in range(0, n_neurons, _WINDOW):
@@ -210,6 +217,7 @@ def _gather_windows(
         rows["gid"], rows["V"] = state.gids[own], state.V[own]
         rows["currents"], rows["refractory"] = state.currents[:, own].T, state.refractory[own]
         parts = comm.gather_array(rows)
+        beat()
         window = rows
         if parts is not None and len(parts) > 1:
             window = np.empty(end - begin, dtype=rows.dtype)

@@ -30,10 +30,11 @@ from simcore.io.parts import (
 from simcore.io.whole import make_folder, whole_file
 from simcore.network import Network
 
-# What waits in memory is written when it is so much [B], or so old: the larger of a time [s] and a
-# share of the time since the beginning, so that long runs do not leave many small files
-PART_BYTES = 2**24
-PART_SECONDS, PART_SHARE = 2.0, 0.01
+# What waits in memory is written when it is so large [B] or so old [s]: the larger of a number and
+# a share of what was written, or passed, so far; so that long runs do not leave many small files
+PART_BYTES, MOST_BYTES = 2**24, 2**26
+PART_SECONDS = 2.0
+PART_SHARE = 0.01
 
 # Space for the descriptions in a file, for each dataset [B]
 _OVERHEAD = 2**12
@@ -113,6 +114,7 @@ class RunWriter:
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
         self._spans, self._samples = schema.spans_of(network), schema.samples_of(network, clock)
         self._forget()
+        self._written_bytes = 0
         if going_on is not None:
             self._reopen(network, going_on)
         else:
@@ -151,7 +153,8 @@ class RunWriter:
         self._reached = end
         now = monotonic()
         patience = max(PART_SECONDS, PART_SHARE * (now - self._began))
-        if self._bytes >= PART_BYTES or now > self._written + patience:
+        large = min(MOST_BYTES, max(PART_BYTES, PART_SHARE * self._written_bytes))
+        if self._bytes >= large or now > self._written + patience:
             self.commit()
 
     def commit(self) -> None:
@@ -330,6 +333,7 @@ class RunWriter:
                 schema.write_results(group, results)
         self.end = end
         self._written = monotonic()
+        self._written_bytes += self._bytes
         self._forget()
 
     @property

@@ -56,6 +56,8 @@ class Job:
         Threads of each rank.
     care : Care
         How the run takes care of itself.
+    named : bool
+        Whether the user named the output file, so that the run can be resumed.
     """
 
     output: str
@@ -67,6 +69,7 @@ class Job:
     precision: str
     threads: int
     care: Care
+    named: bool
 
     def check(self) -> None:
         """Raise the error of an option that is wrong."""
@@ -86,7 +89,7 @@ class Job:
 
     def config(self, comm: Comm, options: dict[str, Any] | None) -> dict[str, Any]:
         """Return what the file keeps of the options; collective."""
-        own = {name: value for name, value in asdict(self).items() if name != "output"}
+        own = {k: value for k, value in asdict(self).items() if k not in ("output", "named")}
         hosts = comm.gather(platform.node())
         return {**(options or {}), **own, "n_ranks": comm.size, "hosts": hosts}
 
@@ -113,7 +116,7 @@ def simulate(
 ) -> Run:
     """Simulate a network and record it; under mpiexec all ranks share the work.
 
-    With checkpoints, SIGUSR1 asks for one, and SIGTERM for one and then the end of the run.
+    SIGUSR1 asks for a checkpoint, and SIGTERM for one and then the end of the run.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ def simulate(
     dt : float
         Time step [ms].
     output : str or Path, optional
-        The HDF5 file to write; a temporary one, without checkpoints, if left out.
+        The HDF5 file to write; a temporary one, without checkpoints or signals, if left out.
     overwrite : bool
         Whether an existing file is replaced.
     backend : {"auto", "cpu", "cuda", "reference"}
@@ -143,7 +146,7 @@ def simulate(
         Model time between two checkpoints [ms].
     checkpoint_wall : float, optional
         Wall-clock time between two checkpoints [s]; 15 min unless given. With None for both there
-        are no checkpoints.
+        are none but those that signals ask for.
     max_rate : float, optional
         Largest mean rate of a population that is accepted, over 100 ms [1/s].
     watchdog : float
@@ -173,7 +176,18 @@ def simulate(
     if output is None:
         care = replace(care, checkpoint_every=None, checkpoint_wall=None)
     path = "" if output is None else str(output)
-    job = Job(path, duration, dt, record_from, backend, partitioner, precision, threads, care)
+    job = Job(
+        path,
+        duration,
+        dt,
+        record_from,
+        backend,
+        partitioner,
+        precision,
+        threads,
+        care,
+        output is not None,
+    )
     job.check()
     with fail_together(comm):
         if comm.rank == 0 and output is not None:
@@ -242,16 +256,16 @@ watchdog, comm
     config = found.description.config
     job = Job(
         str(path), duration, config["dt"], config["record_from"], backend, partitioner,
-        config["precision"], threads, care,
+        config["precision"], threads, care, True,
     )  # fmt: skip
     job.check()
     report = _reporter(progress, duration, comm)
-    for note in found.notes:
-        report.message(note)
-        # What was damaged must not go unnoticed where no progress is wanted
-        if comm.rank == 0 and not report.enabled:
-            print(note, file=sys.stderr, flush=True)
-    if found.is_complete and duration == found.duration:
+    notes = list(found.notes)
+    done = found.is_complete and duration == found.duration
+    if found.checkpoint is None and not done:
+        notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
+    _say(notes, report, comm)
+    if done:
         return _packed(job.output, comm)
     config = {**config, **job.config(comm, None)}
     return _execute(job, network, config, comm, report, resumption=found)
@@ -261,6 +275,14 @@ def _reporter(progress: bool | Progress, duration: float, comm: Comm) -> Progres
     if isinstance(progress, Progress):
         return progress
     return Progress(duration, enabled=progress and comm.rank == 0)
+
+
+def _say(notes: list[str], report: Progress, comm: Comm) -> None:
+    """Print notes, also where no progress is wanted: what was damaged must not go unnoticed."""
+    for note in notes:
+        report.message(note)
+        if comm.rank == 0 and not report.enabled:
+            print(note, file=sys.stderr, flush=True)
 
 
 def _packed(path: str, comm: Comm) -> Run:
@@ -286,7 +308,7 @@ def _execute(
 ) -> Run:
     """Build, run and finish; all ranks take part."""
     with ExitStack() as stack:
-        signals = stack.enter_context(Signals(job.care.has_checkpoints))
+        signals = stack.enter_context(Signals(job.named))
         with Watchdog(job.care.watchdog, comm.rank) as watchdog:
             progress.listen(watchdog.beat)
             session = Session(job, network, config, comm, progress, resumption)
@@ -369,7 +391,7 @@ class Session:
         """Run to the end, in pieces after which is done what is due; `beat` is called at each."""
         simulation, job = self.simulation, self.job
         end = simulation.clock.steps(job.duration, "duration")
-        keeper = self._keeper(signals)
+        keeper = self._keeper(signals, beat)
         self.progress.running(simulation.step * job.dt)
         self._begin = simulation.step
         with simulation.timers("run"):
@@ -378,7 +400,6 @@ class Session:
                 simulation.run(steps * job.dt, self.recorder)
                 self.progress.running(simulation.step * job.dt)
                 keeper.look()
-                beat()
             if keeper.n_checkpoints or self.resumption is not None:
                 keeper.save()
             self.recorder.close()
@@ -422,7 +443,7 @@ class Session:
         seconds = simulation.timers.seconds["build"]
         self.progress.built(seconds, simulation.network.n_neurons, total)
 
-    def _keeper(self, signals: Signals) -> Keeper:
+    def _keeper(self, signals: Signals, beat: Callable[[], None]) -> Keeper:
         from simcore.io.checkpoint import Description
 
         uuid = "" if self.writer is None else self.writer.uuid
@@ -430,5 +451,5 @@ class Session:
         description = Description(uuid, network, self.config)
         return Keeper(
             self.simulation, self.recorder, self.writer, self.job.output, description,
-            self.job.care, signals,
+            self.job.care, signals, beat,
         )  # fmt: skip

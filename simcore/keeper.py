@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -66,11 +67,6 @@ class Care:
         ok = 0 <= self.watchdog <= _PATIENCE
         require(ok, "watchdog", self.watchdog, valid, error=ConfigError)
 
-    @property
-    def has_checkpoints(self) -> bool:
-        """Whether checkpoints are written."""
-        return self.checkpoint_every is not None or self.checkpoint_wall is not None
-
 
 class Keeper:
     """Cuts a run into pieces, and after each does what is due; all ranks take part.
@@ -91,6 +87,8 @@ class Keeper:
         What is wanted.
     signals : Signals
         Where requests from outside are noted.
+    beat : callable
+        Called now and then, to say that there is progress.
     """
 
     def __init__(
@@ -102,10 +100,11 @@ class Keeper:
         description: Description,
         care: Care,
         signals: Signals,
+        beat: Callable[[], None],
     ) -> None:
         self._simulation, self._recorder, self._writer = simulation, recorder, writer
         self._output, self._description = output, description
-        self._care, self._signals = care, signals
+        self._care, self._signals, self._beat = care, signals, beat
         self._guards = Guards(simulation, recorder, care.max_rate)
         clock = simulation.clock
         every = care.checkpoint_every
@@ -132,6 +131,7 @@ class Keeper:
         StoppedError
             When the run was asked to stop; a checkpoint is written.
         """
+        self._beat()
         simulation = self._simulation
         ill, stop, wanted, self._piece = self._agree()
         if ill:
@@ -166,7 +166,9 @@ class Keeper:
                 recorder.spike_counts,
             )
             n_neurons = simulation.network.n_neurons
-            write_checkpoint(self._output, self._description, moment, n_neurons, simulation.comm)
+            write_checkpoint(
+                self._output, self._description, moment, n_neurons, simulation.comm, self._beat
+            )
         self._saved, self._saved_step = monotonic(), simulation.step
         self.n_checkpoints += 1
         time = float(simulation.clock.times(simulation.step))

@@ -145,7 +145,6 @@ def _choose(path: str, uuid: str, recorded: int, notes: list[str]) -> str | None
             notes.append(f"{place} is later than what is recorded: an older one is taken")
         else:
             return place
-    notes.append(f"{path}: there is no checkpoint to go on from, so it starts from the beginning")
     return None
 
 

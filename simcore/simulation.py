@@ -1,4 +1,4 @@
-"""A simulation: the only place that knows partition, kernels and io."""
+"""A simulation: the shard of a rank, and the loop that advances it."""
 
 from __future__ import annotations
 

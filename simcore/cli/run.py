@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class RunCommand:
     """All that the command line and the run file ask for, checked.
 
     Parameters
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, comm: Comm) -> None:
                 _draw(result, job.options.raster)
 
 
-def read_job(arguments: argparse.Namespace) -> Job:
+def read_job(arguments: argparse.Namespace) -> RunCommand:
     """Return what the command line and the run file ask for; the command line takes precedence."""
     file = read_run(arguments.model)
     settings = [parse_assignment(text) for text in arguments.settings]
@@ -95,7 +95,7 @@ def read_job(arguments: argparse.Namespace) -> Job:
     options.care()
     _check_raster(options.raster)
     checked = file.model.arguments(parameters, texts)
-    return Job(file, checked, options, not arguments.no_progress)
+    return RunCommand(file, checked, options, not arguments.no_progress)
 
 
 def summary_of(result: Run, reference: Mapping[str, float] | None) -> str:
@@ -126,7 +126,7 @@ def pace(result: Run) -> str:
     return f"real-time factor: {factor:.3g} ({duration(wall)} for {model} of model time)"
 
 
-def _simulate(job: Job, network: Network, comm: Comm) -> Run:
+def _simulate(job: RunCommand, network: Network, comm: Comm) -> Run:
     from simcore.job import simulate
 
     options = job.options

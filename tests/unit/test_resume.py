@@ -331,14 +331,20 @@ def test_what_a_script_keeps_does_not_hide_the_options(tmp_path):
 
 
 def test_script_may_use_none_of_it(tmp_path):
-    """Without checkpoints, signals keep their meaning."""
+    """Without a file to go on with, signals keep their meaning."""
     before = signal.getsignal(signal.SIGTERM)
     seen = []
     progress = At(lambda: seen.append(signal.getsignal(signal.SIGTERM)), 10.0)
-    options = {"comm": SerialComm(), "progress": progress, "checkpoint_wall": None}
-    sc.simulate(changed(), 40.0, output=tmp_path / "run.h5", **options)
+    run = sc.simulate(changed(), 40.0, comm=SerialComm(), progress=progress)
     assert seen == [before]
-    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+    assert run.checkpoints == []
+
+
+def test_stop_without_checkpoints(whole, tmp_path):
+    """A stop writes the only checkpoint."""
+    path = tmp_path / "run.h5"
+    assert stopped(path, 20.0, checkpoint_wall=None).checkpoints == [20.0]
+    check(whole, resumed(path, checkpoint_wall=None))
 
 
 def test_checkpoint_on_request(tmp_path):
