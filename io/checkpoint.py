@@ -96,7 +96,7 @@ def write_checkpoint(
     comm: Comm,
     beat: Callable[[], None],
 ) -> None:
-    """Write a checkpoint, and remove all but the newest two; collective.
+    """Write a checkpoint, and remove all but it and the one before; collective.
 
     The file is written by rank 0, which holds the state of 2**19 neurons at a time, and does not
     depend on the partition.
@@ -129,7 +129,7 @@ def write_checkpoint(
         recent = Spikes(moment.recent.origin, np.sort(np.concatenate(words)))
         try:
             _write(output, description, moment, recent, counts, n_neurons, windows)
-            _remove_old(output)
+            _remove_others(output, moment.step)
         except (OSError, RuntimeError) as error:
             failure = (
                 f"checkpoint of {output!r} cannot be written: {error}. "
@@ -257,10 +257,15 @@ def _write(
             neurons["currents"][:, place] = rows["currents"].T
 
 
-def _remove_old(output: str) -> None:
-    """Remove all but the newest checkpoints, and what a kill left behind."""
+def _remove_others(output: str, step: int) -> None:
+    """Remove all checkpoints but the one of a step and those just before it, and unfinished ones.
+
+    Later ones are there when the run had to go on from before them, and are of no more use.
+    """
     folder = checkpoints_folder(output)
-    old = [path for _, path in list_checkpoints(output)[KEPT:]]
+    found = list_checkpoints(output)
+    kept = [path for known, path in found if known <= step][:KEPT]
+    old = [path for _, path in found if path not in kept]
     old += [os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(TEMPORARY)]
     for path in old:
         with suppress(FileNotFoundError):

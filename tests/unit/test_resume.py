@@ -256,6 +256,19 @@ def test_missing_output_file(whole, tmp_path):
     check(whole, resumed(path))
 
 
+def test_later_checkpoints_do_not_crowd_out_new_ones(whole, tmp_path):
+    """A run that had to begin again keeps the checkpoints it writes, not those it cannot use."""
+    path = kept_moments(tmp_path, whole)
+    (part,) = (tmp_path / "run.h5.parts").glob("steps-000000000000-*.h5")
+    damage(part, "flip")
+    with pytest.raises(StoppedError):
+        resumed(path, progress=At(send(signal.SIGTERM), 20.0), checkpoint_every=10.0)
+    assert open_run(path).checkpoints == [20.0, 10.0]
+    progress = At(None)
+    check(whole, resumed(path, progress=progress))
+    assert any("goes on at 20 ms" in m for m in progress.messages)
+
+
 def test_nothing_to_go_on_from(tmp_path):
     with pytest.raises(OutputError, match="does not exist"):
         resumed(tmp_path / "none.h5")
