@@ -391,12 +391,19 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
     if os.path.isdir(path):
         raise OutputError(f"output {path!r} is a folder, must be the name of a file")
     for place in (path, parts_folder(path), checkpoints_folder(path)):
-        if os.path.exists(place) and not overwrite:
+        if _is_taken(place) and not overwrite:
             raise OutputError(
                 f"output {place!r} exists. Pass overwrite=True or --overwrite to replace it."
             )
     if not os.access(folder, os.W_OK):
         raise OutputError(f"output {path!r}: folder {folder!r} cannot be written. Choose another.")
+
+
+def _is_taken(place: str) -> bool:
+    """Tell whether there is a file, or a folder with files; a kill can leave one without."""
+    if not os.path.isdir(place):
+        return os.path.exists(place)
+    return any(name.endswith(".h5") for name in os.listdir(place))
 
 
 def remove_run(path: str) -> None:

@@ -467,6 +467,21 @@ def test_only_one_may_write(tmp_path):
     assert open_run(path).status == "interrupted"
 
 
+def test_begins_in_a_folder_of_parts_that_is_empty(tmp_path):
+    """As a kill before the first file leaves it; that is not the run of somebody else."""
+    net, _ = network()
+    folder = tmp_path / "run.h5.parts"
+    folder.mkdir()
+    (folder / "lock").touch()
+    with RunWriter(tmp_path / "run.h5", net, CLOCK, {"duration": 10.0}) as writer:
+        writer.append(100, np.arange(100), np.full(100, 3))
+    with pytest.raises(OutputError, match=r"run.h5' exists. Pass overwrite"):
+        RunWriter(tmp_path / "run.h5", net, CLOCK, {"duration": 10.0})
+    (tmp_path / "run.h5").unlink()
+    with pytest.raises(OutputError, match=r"run.h5.parts' exists. Pass overwrite"):
+        RunWriter(tmp_path / "run.h5", net, CLOCK, {"duration": 10.0})
+
+
 def test_going_on(tmp_path):
     """A second writer goes on after the last part; what the first had in memory is lost."""
     net, _ = network()
