@@ -19,7 +19,7 @@ RUN := $(BIN)/mpiexec -n 2 $(BIN)/python -m mpi4py -m simcore run microcircuit \
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lint format clean distclean
+.PHONY: help env run test faults lint format clean distclean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ run: env ## Simulate the cortical microcircuit for one second on two ranks
 
 test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
 	$(BIN)/pytest $(ARGS)
+
+faults: env ## Kill runs at every operation on files, and 200 times at random (half an hour)
+	$(BIN)/python -m tests.faults.points
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 lint: env ## Check format, style and types
 	$(BIN)/ruff format --check .
