@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from simcore.io.checkpoint import Description
     from simcore.io.reader import Run
     from simcore.simulation import Simulation
+
+# How long another process may take to end, and the time between two looks at it [s]
+_PATIENCE, _PAUSE = 5.0, 0.1
 
 # How many differences a message names
 _NAMED = 4
@@ -72,6 +76,10 @@ def find_resumption(path: str) -> Resumption:
     """
     from simcore.io.parts import is_being_written
 
+    # A process that was killed holds the lock until its memory has been taken back
+    deadline = monotonic() + _PATIENCE
+    while is_being_written(path, unknown=False) and monotonic() < deadline:
+        sleep(_PAUSE)
     if is_being_written(path, unknown=False):
         raise OutputError(f"output {path!r} is being written by another process. Wait for its end.")
     notes: list[str] = []

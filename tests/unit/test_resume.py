@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import h5py
@@ -15,6 +16,7 @@ from simcore.errors import ConfigError, OutputError, StoppedError
 from simcore.io import open_run, pack
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.compare import compare
+from simcore.io.parts import Lock
 from simcore.progress import Progress
 from tests.networks import every_feature
 
@@ -267,6 +269,14 @@ def test_later_checkpoints_do_not_crowd_out_new_ones(whole, tmp_path):
     progress = At(None)
     check(whole, resumed(path, progress=progress))
     assert any("goes on at 20 ms" in m for m in progress.messages)
+
+
+def test_waits_for_a_process_that_is_ending(whole, tmp_path):
+    """As a large one that was killed, whose memory has to be taken back first."""
+    path = kept_moments(tmp_path, whole)
+    lock = Lock(str(path))
+    threading.Timer(0.4, lock.release).start()
+    check(whole, resumed(path))
 
 
 def test_nothing_to_go_on_from(tmp_path):
