@@ -264,9 +264,12 @@ watchdog, comm
     done = found.is_complete and duration == found.duration
     if found.checkpoint is None and not done:
         notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
-    _say(notes, report, comm)
     if done:
-        return _packed(job.output, comm)
+        # Nothing is left but to make one file, which a signal must not interrupt
+        with Signals():
+            _say(notes, report, comm)
+            return _packed(job.output, comm)
+    _say(notes, report, comm)
     config = {**config, **job.config(comm, None)}
     return _execute(job, network, config, comm, report, resumption=found)
 

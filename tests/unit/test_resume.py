@@ -143,6 +143,14 @@ def test_complete_run_says_so(tmp_path):
     assert (tmp_path / "run.h5").read_bytes() == before
 
 
+def test_signals_do_not_interrupt_the_packing_of_a_complete_run(tmp_path):
+    path = tmp_path / "run.h5"
+    simulated(path, 20.0)
+    progress = At(None)
+    progress.message = lambda text: [send(s)() for s in (signal.SIGUSR1, signal.SIGTERM)]
+    assert resumed(path, progress=progress).status == "complete"
+
+
 def test_end_cannot_come_before_the_planned_one(tmp_path):
     path = tmp_path / "run.h5"
     stopped(path, 20.0)
