@@ -76,7 +76,7 @@ def check_resumed(path, whole, log):
     assert not broken_promises(path, whole)
     checkpoints = list_checkpoints(str(path))
     assert all(is_valid(place) for _, place in checkpoints)
-    complete = open_run(path).status == "complete"
+    complete = sc.open_run(path).status == "complete"
     code, text = run(["resume", str(path)], log, 3)
     assert code == 0, text
     if complete:
