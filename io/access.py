@@ -250,7 +250,9 @@ def datasets(sources: list[Source]) -> dict[str, Joined]:
     for source in sources:
         with open_file(source.path) as file:
             attributes = file[schema.RUN].attrs
-            uuid = str(attributes["uuid"])
+            uuid = uuid or str(attributes["uuid"])
+            if attributes["uuid"] != uuid:
+                raise OutputError(f"{source.path!r} is of another run. Move it away.")
             if int(attributes["end"]) != source.end:
                 raise OutputError(f"{source.path!r} {_CHANGED}")
             for name, dataset in _data(file):

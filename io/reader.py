@@ -146,8 +146,7 @@ class Run:
         ModelError
             When there is no such population, or its spikes were not recorded.
         """
-        times, ids = self._spikes(population)
-        rows = self._window(times, start, stop)
+        times, ids, rows = self.spike_rows(population, start, stop)
         return SpikeData(times[rows], ids[rows])
 
     def dask_spikes(
@@ -164,9 +163,18 @@ class Run:
         """
         import dask.array
 
-        both = self._spikes(population)
-        rows = self._window(both[0], start, stop)
+        *both, rows = self.spike_rows(population, start, stop)
         return SpikeData(*(dask.array.from_array(x, chunks=_DASK_CHUNK)[rows] for x in both))
+
+    def spike_rows(
+        self, population: str, start: float | None = None, stop: float | None = None
+    ) -> tuple[Joined, Joined, slice]:
+        """Return times and node ids of a population, not read yet, and the rows of a window.
+
+        Parameters and errors are those of `spikes`.
+        """
+        times, ids = self._spikes(population)
+        return times, ids, self._window(times, start, stop)
 
     def V_m(
         self, population: str, start: float | None = None, stop: float | None = None

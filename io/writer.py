@@ -246,6 +246,7 @@ class RunWriter:
                 remove_run(self._real)
             make_folder(parts_folder(self._real))
             self._lock = Lock(self._real)
+            remove_parts(self._real, keep=[])
             self._write_header(network)
         except OSError as error:
             if isinstance(error, OutputError):

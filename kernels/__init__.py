@@ -6,7 +6,7 @@ import numpy as np
 
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.cuda.lack import lack_of_gpu
+from simcore.kernels.cuda.lack import lack_of_gpu, require_gpu_memory
 from simcore.shard import Shard
 
 BACKENDS = ("cpu", "cuda", "reference")
@@ -21,6 +21,7 @@ __all__ = [
     "choose_backend",
     "make_backend",
     "make_threaded_backend",
+    "require_gpu_memory",
 ]
 
 

@@ -82,7 +82,13 @@ class Simulation:
     ) -> None:
         from simcore.io.recorder import probes
         from simcore.jit import is_compiled
-        from simcore.kernels import Probe, check_backend, choose_backend, make_threaded_backend
+        from simcore.kernels import (
+            Probe,
+            check_backend,
+            choose_backend,
+            make_threaded_backend,
+            require_gpu_memory,
+        )
         from simcore.partition import SpikeExchange, build_shards, estimate, partition
 
         check_backend(backend, precision, threads)
@@ -101,12 +107,14 @@ class Simulation:
                 parts = range(self.comm.rank * threads, (self.comm.rank + 1) * threads)
                 gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
                 self.neurons = LocalNeurons(gids)
-                needed = estimate(network, points, gids.size, dt, backend, threads).total
+                needed = estimate(network, points, gids.size, dt, backend, threads)
+                if backend == "cuda":
+                    require_gpu_memory(needed.synapses + needed.index)
             self.model_digest = digest_json(
                 {"network": network.describe(), "dt": dt, "weights": points.digest()}
             )
             _require_agreement(self.comm, self.model_digest)
-            require_memory(self.comm, platform.node(), needed)
+            require_memory(self.comm, platform.node(), needed.total)
             self._variant = _variant(backend, precision, threads, points)
             if threads > n_cores():
                 self.progress.message(f"{threads} threads on {n_cores()} cores: use fewer")

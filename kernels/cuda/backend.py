@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Epoch
-from simcore.errors import CapacityError
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Buffer, CupyDevice, Device
+from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.plan import Plan, make_plan, most_spikes
 from simcore.shard import Shard, SynapseTable
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -20,6 +20,9 @@ from simcore.state import State
 
 # Rows of synapses for which there is room at a time, unless a single spike has more
 _ENTRIES = 2**16
+
+# What a launch needs whatever the shard is [B]
+_FIXED_BYTES = 2**24
 
 
 class CudaBackend(Backend):
@@ -139,12 +142,7 @@ class CudaBackend(Backend):
         synapses = sum(t.words.nbytes + t.exact.nbytes + t.sources.nbytes for t in shard.tables)
         pieces = sum(layout.count_pieces(t) * layout.PIECE.itemsize for t in shard.tables)
         rows = sum(4 * len(t.rows) for t in shard.tables)
-        needed = state + synapses + pieces + rows + 2**24
-        if needed > free:
-            raise CapacityError(
-                f"backend 'cuda': the shard needs {needed / 1e9:.3g} GB on the GPU, must be at "
-                f"most {free / 1e9:.3g} GB. Use {-(-needed // max(free, 1))} times as many GPUs."
-            )
+        require_gpu_memory(state + synapses + pieces + rows + _FIXED_BYTES, free)
 
     def _upload_plan(self, plan: Plan) -> None:
         spans = layout.make_spans(plan)

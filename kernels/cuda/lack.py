@@ -1,9 +1,13 @@
-"""Whether this process can use a GPU."""
+"""Whether this process can use a GPU, and whether a shard fits it."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import math
+
+from simcore.errors import CapacityError
+from simcore.launch import local_rank
 
 # Oldest compute capability that the kernels are compiled for
 OLDEST = 75
@@ -25,3 +29,30 @@ def lack_of_gpu() -> str:
     if capability < OLDEST:
         return f"the device has compute capability {capability / 10}, must be {OLDEST / 10} or more"
     return ""
+
+
+def free_gpu_bytes() -> int:
+    """Return the memory that is free on the GPU of this rank [B]."""
+    import cupy
+
+    n_devices = cupy.cuda.runtime.getDeviceCount()
+    with cupy.cuda.Device(local_rank() % n_devices):
+        return int(cupy.cuda.runtime.memGetInfo()[0])
+
+
+def require_gpu_memory(needed: float, free: float | None = None) -> None:
+    """Raise `CapacityError`, with how many GPUs would do, unless so much is free on the GPU.
+
+    Parameters
+    ----------
+    needed : float
+        What the shard takes [B].
+    free : float, optional
+        What is free [B]; the GPU of this rank is asked if left out.
+    """
+    free = free_gpu_bytes() if free is None else free
+    if needed > free:
+        raise CapacityError(
+            f"backend 'cuda': the shard needs {needed / 1e9:.3g} GB on the GPU, must be at "
+            f"most {free / 1e9:.3g} GB. Use {math.ceil(needed / max(free, 1))} times as many GPUs."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simcore import kernels
-from simcore.kernels.cuda import backend
+from simcore.kernels.cuda import backend, lack
 from tests.emulation.device import EmulatedDevice
 
 
@@ -15,4 +15,5 @@ def emulated_gpu():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "CupyDevice", EmulatedDevice)
         patch.setattr(kernels, "lack_of_gpu", lambda: "")
+        patch.setattr(lack, "free_gpu_bytes", lambda: EmulatedDevice.memory)
         yield

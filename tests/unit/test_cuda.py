@@ -254,6 +254,16 @@ def test_shard_that_does_not_fit(monkeypatch):
         make()
 
 
+def test_network_that_does_not_fit_is_refused_before_it_is_built(emulated_gpu, monkeypatch):
+    monkeypatch.setattr(lack, "free_gpu_bytes", lambda: 10**9)
+    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
+    net = sc.Network()
+    group = net.population("a", 100_000, sc.LIF())
+    net.connect(group, group, sc.FixedIndegree(10_000), weight=0.1, delay=1.0)
+    with pytest.raises(CapacityError, match=r"must be at most 1 GB. Use 3 times as many GPUs"):
+        sc.Simulation(net, backend="cuda", comm=SerialComm())
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

@@ -1,6 +1,7 @@
 """The reader: windows, rates, dask, and files that are not what they should be."""
 
 import pickle
+import shutil
 import subprocess
 import sys
 from itertools import pairwise, product
@@ -337,6 +338,15 @@ def test_packed_parts_are_the_file(run, tmp_path):
     assert packed.end == DURATION
     with h5py.File(path) as file, h5py.File(run.path) as other:
         assert np.array_equal(file["report/I/mapping/time"], other["report/I/mapping/time"])
+
+
+def test_part_of_another_run(tmp_path):
+    in_parts(tmp_path / "run.h5", [10_000])
+    in_parts(tmp_path / "other.h5", [10_000])
+    (part,) = (tmp_path / "other.h5.parts").glob("*-000000010000.h5")
+    shutil.copy(part, tmp_path / "run.h5.parts")
+    with pytest.raises(OutputError, match=r"is of another run\. Move it away"):
+        open_run(tmp_path / "run.h5").spikes("E")
 
 
 def test_part_that_is_missing_ends_the_run_before_it(tmp_path):

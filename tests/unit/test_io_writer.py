@@ -467,6 +467,16 @@ def test_only_one_may_write(tmp_path):
     assert open_run(path).status == "interrupted"
 
 
+def test_what_an_older_run_left_is_no_part_of_a_new_one(tmp_path):
+    net, _ = network()
+    folder = tmp_path / "run.h5.parts"
+    folder.mkdir()
+    (folder / "steps-000000000000-000000000100.h5").write_text("old")
+    (folder / "steps-000000000100-000000000200.h5.tmp").write_text("older")
+    with RunWriter(tmp_path / "run.h5", net, CLOCK, {"duration": 10.0}, overwrite=True):
+        assert [p.name for p in folder.iterdir()] == ["lock"]
+
+
 def test_begins_in_a_folder_of_parts_that_is_empty(tmp_path):
     """As a kill before the first file leaves it; that is not the run of somebody else."""
     net, _ = network()
