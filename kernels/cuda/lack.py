@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.util
 import math
 
 from simcore.errors import CapacityError
 from simcore.launch import local_rank
+
+# The library of the driver
+DRIVER = "libcuda.so.1"
 
 # Oldest compute capability that the kernels are compiled for
 OLDEST = 75
@@ -18,6 +22,11 @@ def lack_of_gpu() -> str:
     """Return what is missing to run on a GPU; empty if nothing is."""
     if importlib.util.find_spec("cupy") is None:
         return "CuPy is not installed (pip install 'simcore[cuda13]' or 'simcore[cuda12]')"
+    try:
+        # Look for the driver first, because to load CuPy takes half a second
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return f"there is no CUDA driver here ({DRIVER})"
     try:
         import cupy
 

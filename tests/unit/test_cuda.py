@@ -239,13 +239,19 @@ def test_choice_of_a_backend(monkeypatch):
 
 
 def test_lack_of_a_gpu_is_told(monkeypatch):
-    if importlib.util.find_spec("cupy") is None:
-        assert "CuPy is not installed" in lack.lack_of_gpu()
-    else:
-        import cupy
+    look = lack.lack_of_gpu.__wrapped__
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "CuPy is not installed" in look()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(lack, "DRIVER", "no-such-library.so")
+    assert look() == "there is no CUDA driver here (no-such-library.so)"
 
-        monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
-        assert lack.lack_of_gpu.__wrapped__() == "CuPy finds no CUDA device"
+
+def test_device_that_cannot_be_used_is_told(monkeypatch):
+    cupy = pytest.importorskip("cupy", reason="needs CuPy, which is not installed")
+    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
+    assert lack.lack_of_gpu.__wrapped__() == "CuPy finds no CUDA device"
 
 
 def test_shard_that_does_not_fit(monkeypatch):
