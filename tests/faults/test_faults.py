@@ -58,6 +58,10 @@ def mount(*arguments):
     return subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
 
 
+# A backend that takes seconds, so that something can happen meanwhile
+SLOW = ("--backend", "reference")
+
+
 def started(path, *options, model=MODEL, every="20ms"):
     arguments = ["run", str(model), "--duration", str(DURATION), "--output", str(path)]
     return [*arguments, "--checkpoint-every", every, *options]
@@ -131,7 +135,7 @@ def test_disk_full_at_a_checkpoint(small_disk, tmp_path):
 
 def test_folder_that_cannot_be_written_any_more(small_disk, whole, tmp_path):
     path = small_disk / "run.h5"
-    with Job(simcore(started(path), 2), tmp_path / "log") as job:
+    with Job(simcore(started(path, *SLOW), 2), tmp_path / "log") as job:
         assert job.wait_for(lambda: list_checkpoints(str(path)), 30.0)
         mount("--bind", str(small_disk), str(small_disk))
         mount("-o", "remount,bind,ro", str(small_disk))
@@ -151,7 +155,7 @@ def test_folder_that_cannot_be_written_any_more(small_disk, whole, tmp_path):
 def test_folder_that_is_deleted(tmp_path):
     path = tmp_path / "out" / "run.h5"
     path.parent.mkdir()
-    with Job(simcore(started(path), 2), tmp_path / "log") as job:
+    with Job(simcore(started(path, *SLOW), 2), tmp_path / "log") as job:
         assert job.wait_for(lambda: list_checkpoints(str(path)), 30.0)
         while path.parent.exists():
             shutil.rmtree(path.parent, ignore_errors=True)
