@@ -1,9 +1,10 @@
 """Files: what a run writes, and how it is read. HDF5 is loaded with the first file."""
 
 from simcore.io.packing import pack
+from simcore.io.parts import check_output
 from simcore.io.reader import PotentialData, Run, SpikeData, open_run
 from simcore.io.recorder import Recorder, probes
-from simcore.io.writer import RunWriter, check_output
+from simcore.io.writer import RunWriter
 
 __all__ = [
     "PotentialData",

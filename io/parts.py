@@ -110,6 +110,59 @@ def remove_parts(path: str, keep: list[Part] | None = None) -> None:
             os.unlink(place)
 
 
+def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Raise what creating the file would raise, and leave everything as it is.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    OutputError
+        When the file exists, or its folder does not or cannot be written.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise OutputError(f"output {path!r}: there is no folder {folder!r}. Create it first.")
+    if os.path.isdir(path):
+        raise OutputError(f"output {path!r} is a folder, must be the name of a file")
+    for place in (path, parts_folder(path), checkpoints_folder(path)):
+        if _is_taken(place) and not overwrite:
+            raise OutputError(
+                f"output {place!r} exists. Pass overwrite=True or --overwrite to replace it."
+            )
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"output {path!r}: folder {folder!r} cannot be written. Choose another.")
+
+
+def _is_taken(place: str) -> bool:
+    """Tell whether there is a file, or a folder with files; a kill can leave one without."""
+    if not os.path.isdir(place):
+        return os.path.exists(place)
+    return any(name.endswith(".h5") for name in os.listdir(place))
+
+
+def remove_run(path: str) -> None:
+    """Remove an output file with its parts and checkpoints.
+
+    Raises
+    ------
+    OutputError
+        When another process writes it.
+    """
+    if os.path.isdir(parts_folder(path)):
+        Lock(path).release()
+    shutil.rmtree(checkpoints_folder(path), ignore_errors=True)
+    remove_parts(path)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 class Lock:
     """Tells others that an output file is being written; held until `release` or the process ends.
 

@@ -38,6 +38,7 @@ LAYERS = [
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
     [["simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
     [["simcore.guards", "simcore.keeper", "simcore.resumption"]],
+    [["simcore.session"]],
     [["simcore.job"]],
     [["simcore"]],
     [["simcore.models"]],
