@@ -113,6 +113,8 @@ class Recorder:
         after `close` those of all ranks.
     emitted : ndarray of int64, shape (n_populations,)
         The same from the first epoch on.
+    latest : ndarray of int64, shape (n_spikes,)
+        Global ids of the neurons of this rank that spiked before the last flush, once per spike.
     seconds : float
         Wall-clock time spent in flushes, with the wait for other ranks in them [s].
     """
@@ -140,6 +142,7 @@ class Recorder:
         self._columns = _Columns.plan(network, clock, neurons, comm)
         self.spike_counts = np.zeros(self._first.size, dtype=np.int64)
         self.emitted = np.zeros(self._first.size, dtype=np.int64)
+        self.latest = np.zeros(0, dtype=np.int64)
         self.seconds = 0.0
 
     def record(self, epoch: Epoch, spikes: Spikes) -> None:
@@ -214,6 +217,7 @@ class Recorder:
         steps, gids = spikes.steps + origins, spikes.gids
         owners = np.searchsorted(self._first, gids, side="right") - 1
         self.emitted += np.bincount(owners, minlength=self._first.size)
+        self.latest = gids
         if self._begin < self._record_from:
             late = steps >= self._record_from
             steps, gids, owners = steps[late], gids[late], owners[late]

@@ -11,6 +11,7 @@ from simcore.failure import fail_together
 
 if TYPE_CHECKING:
     from simcore.io.recorder import Recorder
+    from simcore.population import Population
     from simcore.simulation import Simulation
 
 # Model time over which rates are taken [ms]
@@ -79,12 +80,26 @@ class Guards:
         self._counts, self._counted = counts, simulation.step
         worst = int(np.argmax(rates))
         if rates[worst] > self._max_rate:
+            population = simulation.network.populations[worst]
             raise StateError(
-                f"population {simulation.network.populations[worst].name!r}: its rate from "
-                f"{begin:.10g} to {end:.10g} ms is {rates[worst]:.4g} 1/s, must be at most "
-                f"{self._max_rate:g} 1/s (option --max-rate). Look for too much excitation, or "
-                "raise the limit."
+                f"population {population.name!r}: its rate from {begin:.10g} to {end:.10g} ms is "
+                f"{rates[worst]:.4g} 1/s, must be at most {self._max_rate:g} 1/s (option "
+                f"--max-rate){self._busiest(population)}. Look for too much excitation, or raise "
+                "the limit."
             )
+
+    def _busiest(self, population: Population) -> str:
+        """Return which neuron of a population spiked most of late, as text; collective."""
+        comm = self._simulation.comm
+        gids = self._recorder.latest
+        begin, end = population.view().gid_range
+        parts = comm.gather_array(gids[(begin <= gids) & (gids < end)] - begin)
+        found = None
+        if parts is not None:
+            counts = np.bincount(np.concatenate(parts))
+            found = int(counts.argmax()) if counts.size else None
+        neuron = comm.bcast(found)
+        return "" if neuron is None else f"; neuron {neuron} spiked most at the end"
 
     def _describe(self, gid: int, number: int) -> str:
         """Return where and when the state of a neuron was found not to be finite."""

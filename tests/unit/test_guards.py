@@ -63,7 +63,8 @@ def test_rate_beyond_the_limit(tmp_path, record_from):
         sc.simulate(net, 300.0, output=tmp_path / "run.h5", max_rate=4.0, **options)
     text = str(caught.value)
     assert "population 'wild': its rate from 100 to 200 ms is " in text
-    assert "must be at most 4 1/s (option --max-rate)" in text
+    assert "must be at most 4 1/s (option --max-rate); neuron " in text
+    assert text.split("; neuron ")[1].startswith(("5 spiked most", "6 spiked most"))
     run = sc.simulate(net, 300.0, output=tmp_path / "other.h5", max_rate=400.0, **options)
     assert run.status == "complete"
 
