@@ -179,7 +179,8 @@ watchdog, comm
     with fail_together(comm):
         found = find_resumption(str(path)) if comm.rank == 0 else None
     found = comm.bcast(found)
-    require_same_model(found, network)
+    with fail_together(comm):
+        require_same_model(found, network)
     duration = found.duration if until is None else float(until)
     valid = f"at least the planned end, {found.duration:.10g} ms"
     require(duration >= found.duration, "until", until, valid, error=ConfigError)

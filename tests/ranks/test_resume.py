@@ -4,7 +4,7 @@ import pytest
 
 import simcore as sc
 from simcore.comm import MPIComm, SerialComm
-from simcore.errors import OutputError, StoppedError
+from simcore.errors import ConfigError, OutputError, StoppedError
 from simcore.failure import PeerError
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.compare import compare
@@ -111,6 +111,18 @@ def test_checkpoint_that_cannot_be_written_stops_all(
     sc.simulate(every_feature(), DURATION, output=whole, comm=ranks)
     identical, _, differences = verdict(comm, path, whole)
     parallel_assert(comm, identical, f"{differences}")
+
+
+def test_model_that_one_rank_describes_differently(ranks, comm, parallel_assert, mpi_tmp_path):
+    path = mpi_tmp_path / "run.h5"
+    sc.simulate(every_feature(), 20.0, output=path, comm=ranks, checkpoint_every=20.0)
+    network = every_feature(13 if comm.rank == comm.size - 1 else 12)
+    try:
+        sc.resume(path, network, until=40.0, comm=ranks)
+        text = ""
+    except (ConfigError, PeerError) as error:
+        text = str(error)
+    parallel_assert(comm, "seed was 12 and is 13" in text, text)
 
 
 def test_checkpoint_gathered_in_windows(ranks, comm, parallel_assert, mpi_tmp_path, monkeypatch):
