@@ -45,7 +45,7 @@ run: env ## Simulate the cortical microcircuit for one second on two ranks
 test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
 	$(BIN)/pytest $(ARGS)
 
-faults: env ## Kill runs at every operation on files, and 200 times at random (half an hour)
+faults: env ## Kill runs at every operation on files, and 200 times at random (a quarter of an hour)
 	$(BIN)/python -m tests.faults.points
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
 

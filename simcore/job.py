@@ -14,7 +14,7 @@ from simcore.failure import fail_together
 from simcore.keeper import Care
 from simcore.network import Network
 from simcore.progress import Progress
-from simcore.resumption import find_resumption, require_same_model
+from simcore.resumption import Resumption, look, require_same_model
 from simcore.session import Job, execute
 from simcore.signals import Signals
 
@@ -143,6 +143,7 @@ def resume(
     max_rate: float | None = None,
     watchdog: float = 600.0,
     comm: Comm | None = None,
+    found: Resumption | None = None,
 ) -> Run:
     """Go on with a run that was killed, stopped or failed, or make a finished one longer.
 
@@ -160,6 +161,8 @@ def resume(
     backend, partitioner, progress, threads, checkpoint_every, checkpoint_wall, max_rate, \
 watchdog, comm
         As in `simulate`; they may differ from those of the run so far.
+    found : Resumption, optional
+        What `simcore.resumption.look` returned, where that is known already.
 
     Returns
     -------
@@ -176,9 +179,7 @@ watchdog, comm
         When the run was asked to stop again.
     """
     comm = world() if comm is None else comm
-    with fail_together(comm):
-        found = find_resumption(str(path)) if comm.rank == 0 else None
-    found = comm.bcast(found)
+    found = look(str(path), comm) if found is None else found
     with fail_together(comm):
         require_same_model(found, network)
     duration = found.duration if until is None else float(until)

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
+from simcore.comm import Comm
 from simcore.errors import ConfigError, DamagedError, OutputError
+from simcore.failure import fail_together
 from simcore.network import Network
 
 if TYPE_CHECKING:
@@ -63,6 +65,20 @@ class Resumption:
     def uuid(self) -> str:
         """Name of the run."""
         return self.description.uuid
+
+
+def look(path: str, comm: Comm) -> Resumption:
+    """Return on all ranks how to go on with the run of an output file, as rank 0 sees it.
+
+    Raises
+    ------
+    OutputError
+        On rank 0 as `find_resumption`, `PeerError` on the others.
+    """
+    with fail_together(comm):
+        found = find_resumption(path) if comm.rank == 0 else None
+    shared: Resumption = comm.bcast(found)
+    return shared
 
 
 def find_resumption(path: str) -> Resumption:

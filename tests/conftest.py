@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -250,3 +251,23 @@ def lack_of_gpu() -> str | None:
     import cupy
 
     return None if cupy.cuda.is_available() else "needs a CUDA device"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MiB, whose size root can change."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root can mount a small file system")
+    done = mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk))
+    if done.returncode:
+        pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
+    yield disk
+    # A test that fails may leave it mounted twice
+    while os.path.ismount(disk):
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)

@@ -19,11 +19,9 @@ from simcore.progress import Progress
 def resume(arguments: argparse.Namespace, comm: Comm) -> None:
     """Go on with a run on all ranks."""
     from simcore.job import resume as go_on
-    from simcore.resumption import find_resumption
+    from simcore.resumption import look
 
-    with fail_together(comm):
-        found = find_resumption(arguments.file) if comm.rank == 0 else None
-    found = comm.bcast(found)
+    found = look(arguments.file, comm)
     with fail_together(comm):
         config = found.description.config
         model, network = _model(config, arguments)
@@ -38,6 +36,7 @@ def resume(arguments: argparse.Namespace, comm: Comm) -> None:
         threads=options.threads,
         progress=Progress(until, enabled=comm.rank == 0 and not arguments.no_progress),
         comm=comm,
+        found=found,
         **options.care(),
     )
     if comm.rank == 0:

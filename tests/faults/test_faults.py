@@ -1,6 +1,5 @@
 """Full disks, vanished folders, ranks that fail or hang: the job ends, says why, and can go on."""
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 import simcore as sc
 from simcore.io.checkpoint import is_valid, list_checkpoints
-from tests.conftest import lack_of_mpi, remove_segments, segments
+from tests.conftest import lack_of_mpi, mount, remove_segments, segments
 from tests.faults.chain import undisturbed
 from tests.faults.checks import broken_promises, differences
 from tests.faults.jobs import Job, run, simcore
@@ -38,26 +37,6 @@ def _no_segments():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return undisturbed(tmp_path_factory.mktemp("whole"), DURATION)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system whose size can be changed."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("only root can mount a small file system")
-    done = mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk))
-    if done.returncode:
-        pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
-    yield disk
-    # A test that fails may leave it mounted twice
-    while os.path.ismount(disk):
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def mount(*arguments):
-    return subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
 
 
 # A backend that takes seconds, so that something can happen meanwhile
