@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
+from simcore.cli.parser import STYLE, Commands, add_care
 from simcore.cli.run import summary_of
 from simcore.cli.runfile import RunFile, RunOptions
 from simcore.comm import Comm
@@ -14,6 +15,55 @@ from simcore.errors import ConfigError
 from simcore.failure import fail_together
 from simcore.network import Network
 from simcore.progress import Progress
+
+_TEXT = """\
+Go on with a run that was killed, stopped or failed, or make one longer that is complete. It goes on
+from the newest checkpoint that is valid, or from the beginning if there is none; in the end the
+file is the same as if nothing had happened. The number of ranks, the partitioner, the threads and
+the backend may change; the model, its seed, the time step and the precision may not.
+
+A run writes checkpoints into the folder FILE.checkpoints: every 15 minutes unless told otherwise,
+on SIGUSR1, and on SIGTERM before it stops with exit code 75.
+"""
+
+_EXAMPLES = """\
+examples:
+  simcore resume microcircuit.h5
+  simcore resume microcircuit.h5 --until 20000
+  mpiexec -n 16 simcore resume microcircuit.h5 --checkpoint-wall 5min
+"""
+
+
+def add_resume(commands: Commands) -> None:
+    """Add the arguments of ``simcore resume``."""
+    parser = commands.add_parser(
+        "resume", help="go on with a run", description=_TEXT, epilog=_EXAMPLES, **STYLE
+    )
+    parser.set_defaults(command=resume, parallel=True)
+    add = parser.add_argument
+    add("file", metavar="FILE", help="output file of the run")
+    add("--until", type=float, metavar="MS", help="new end of the run [ms] (the planned one)")
+    add("--model", metavar="MODEL", help="where the model is now, if its file was moved")
+    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (as before)")
+    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (as before)")
+    add("--threads", type=int, metavar="N", help="threads of each rank (as before)")
+    add("--no-progress", action="store_true", help="do not report progress")
+    add_care(parser, *["as before"] * 4)
+
+
+def add_pack(commands: Commands) -> None:
+    """Add the arguments of ``simcore pack``."""
+    text = (
+        "Put what a run that was killed or stopped has recorded into its output file, so that\n"
+        "programs other than simcore read it too. A run that is complete is one file already.\n"
+        "`simcore resume` goes on before and after it."
+    )
+    examples = "examples:\n  simcore pack run.h5\n"
+    parser = commands.add_parser(
+        "pack", help="make one file of a run", description=text, epilog=examples, **STYLE
+    )
+    parser.set_defaults(command=pack, parallel=False)
+    parser.add_argument("file", metavar="FILE", help="output file of a run")
 
 
 def resume(arguments: argparse.Namespace, comm: Comm) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simcore.cli.parameters import parse_assignment
+from simcore.cli.parser import STYLE, Commands, add_care
 from simcore.cli.runfile import RunFile, RunOptions, read_run
 from simcore.comm import Comm
 from simcore.errors import ConfigError, OutputError
@@ -23,6 +24,63 @@ from simcore.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+
+_TEXT = """\
+Simulate a model and write its spikes to an HDF5 file. With `mpiexec -n N` in front, and nothing
+else, N ranks share the work; the spikes stay the same.
+
+MODEL is the name of a built-in model (see `simcore models`), a Python file with a function
+build(**parameters) that returns a simcore.Network, or a TOML file:
+
+  model = "microcircuit"      # or "my_model.py", next to this file
+  [parameters]
+  N_scaling = 0.1
+  [run]
+  duration = 1000.0           # ms; also dt, seed, threads, backend, partitioner, precision,
+                              # checkpoint_wall = "15min", checkpoint_every, max_rate, watchdog
+  [record]
+  from = 500.0                # ms
+  spikes = ["L4E", "L4I"]     # or true, or false
+  V_m = {population = "L4E", n = 10, interval = 1.0}
+  [output]
+  file = "run.h5"             # from where you start; also overwrite, raster
+
+Options given here replace those of the file.
+"""
+
+_EXAMPLES = """\
+examples:
+  simcore run microcircuit --set N_scaling=0.1 --set K_scaling=0.1 --duration 500
+  simcore run microcircuit --set drive=dc --record-from 500 --raster spikes.png
+  simcore run my_model.py --set rate=12.5 --output out/rate12.h5 --overwrite
+  simcore run microcircuit --threads 4
+  mpiexec -n 16 simcore run study.toml --seed 7
+"""
+
+
+def add_run(commands: Commands) -> None:
+    """Add the arguments of ``simcore run``."""
+    parser = commands.add_parser(
+        "run", help="simulate a model", description=_TEXT, epilog=_EXAMPLES, **STYLE
+    )
+    parser.set_defaults(command=run, parallel=True)
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="built-in name, Python file or TOML file")
+    add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
+        help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
+    add("--duration", type=float, metavar="MS", help="model time to simulate [ms] (1000)")
+    add("--dt", type=float, metavar="MS", help="time step [ms] (0.1)")
+    add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
+    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
+    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
+    add("--threads", type=int, metavar="N", help="threads of each rank (1)")
+    add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
+    add("--record-from", type=float, metavar="MS", help="record from this time on [ms] (0)")
+    add("--output", metavar="FILE", help="output file (MODEL.h5)")
+    add("--overwrite", action="store_true", default=None, help="replace an existing file")
+    add("--raster", metavar="PNG", help="draw the spikes to this file after the run")
+    add("--no-progress", action="store_true", help="do not report progress")
+    add_care(parser, "15min", "none", "none", "10min")
 
 
 @dataclasses.dataclass(frozen=True)

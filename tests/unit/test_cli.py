@@ -309,9 +309,10 @@ def test_help_teaches_with_examples(words, capsys):
 
 
 def test_example_in_the_help_is_a_valid_run_file(tmp_path):
+    from simcore.cli.run import _TEXT
     from simcore.cli.runfile import read_run
 
-    text = cli._RUN[cli._RUN.index("  model = ") : cli._RUN.index("Options given")]
+    text = _TEXT[_TEXT.index("  model = ") : _TEXT.index("Options given")]
     path = tmp_path / "help.toml"
     path.write_text(text)
     study = read_run(str(path))

@@ -1,18 +1,12 @@
-"""``simcore info`` and ``simcore models``: what a file holds, and which models are built in."""
+"""``simcore info``: what an output file holds."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
-import json
-import re
-import textwrap
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simcore.cli.modelfile import Model, builtin_names, find_model
-from simcore.cli.parameters import Parameter, parameters_of
+from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.run import pace, rate_table
 from simcore.comm import Comm
 from simcore.digest import digest_json
@@ -26,6 +20,24 @@ if TYPE_CHECKING:
 _FOLLOWED = 8
 
 
+def add_info(commands: Commands) -> None:
+    """Add the arguments of ``simcore info``."""
+    text = "Show what an output file holds: the run, its rates, and where its time went."
+    examples = (
+        "examples:\n  simcore info run.h5\n  simcore info run.h5 --json | jq .rates\n"
+        "  simcore info run.h5 --follow\n"
+    )
+    parser = commands.add_parser(
+        "info", help="show what a file holds", description=text, epilog=examples, **STYLE
+    )
+    parser.set_defaults(command=info, parallel=False)
+    add = parser.add_argument
+    add("file", metavar="FILE", help="output file of a run")
+    add("--json", action="store_true", help="as JSON")
+    add("--follow", action="store_true", help="before, a line whenever there is more of a run")
+    add("--interval", type=float, default=1.0, metavar="S", help="time between two looks [s] (1)")
+
+
 def info(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print what an output file holds."""
     from simcore.io.reader import open_run
@@ -35,7 +47,10 @@ def info(arguments: argparse.Namespace, comm: Comm) -> None:
     if arguments.follow:
         follow(arguments.file, arguments.interval)
     result = open_run(arguments.file)
-    print(_json(run_values(result)) if arguments.json else run_text(result))
+    if arguments.json:
+        print_json(run_values(result))
+    else:
+        print(run_text(result))
 
 
 def follow(path: str, interval: float) -> None:
@@ -74,20 +89,6 @@ def _progress_line(result: Run, start: float) -> str:
     known = [f"{name} {rate:.3g}" for name, rate in rates.items() if rate == rate]
     shown = ", ".join(known[:_FOLLOWED]) + (", ..." if len(known) > _FOLLOWED else "")
     return f"{text}  {shown} [1/s]" if known else text
-
-
-def models(arguments: argparse.Namespace, comm: Comm) -> None:
-    """Print the built-in models, or one with its parameters."""
-    if arguments.name is not None:
-        model = find_model(arguments.name)
-        print(_json(model_values(model)) if arguments.json else model_text(model))
-        return
-    found = [find_model(name) for name in builtin_names()]
-    if arguments.json:
-        print(_json([model_values(model) for model in found]))
-        return
-    print("\n\n".join(model_lines(model) for model in found))
-    print("\n`simcore models NAME` tells what the parameters of one mean.")
 
 
 def run_values(result: Run) -> dict[str, Any]:
@@ -159,53 +160,6 @@ def _ranks(result: Run) -> str:
     return f"{text}, the last of {n} sessions" if n > 1 else text
 
 
-def model_values(model: Model) -> dict[str, Any]:
-    """Return a model and its parameters as plain values."""
-    named, _ = parameters_of(model.build)
-    texts = _parameter_docs(model.build)
-    return {
-        "name": model.name,
-        "summary": _first_line(model.module),
-        "parameters": [
-            {
-                "name": p.name,
-                "type": _kind(p),
-                "default": None if p.required else p.default,
-                "required": p.required,
-                "text": texts.get(p.name, ""),
-            }
-            for p in named.values()
-        ],
-    }
-
-
-def model_lines(model: Model) -> str:
-    """Return the summary of a model, and its parameters with their defaults, as a few lines."""
-    values = model_values(model)
-    # Break lines between parameters, not inside
-    given = [f"{p['name']} = {_default(p)}".replace(" ", "\0") for p in values["parameters"]]
-    wrapped = textwrap.fill(
-        ", ".join(given), width=100, initial_indent="  ", subsequent_indent="  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-    return f"{model.name}: {values['summary']}\n{wrapped}".replace("\0", " ").rstrip()
-
-
-def model_text(model: Model) -> str:
-    """Return a model and its parameters as text."""
-    parts = [inspect.getdoc(model.module) or model.origin]
-    lines = []
-    for p in model_values(model)["parameters"]:
-        lines.append(f"  {p['name']} = {_default(p)}\n      {p['text']}".rstrip())
-    parts.append("\n".join(["parameters, for --set NAME=VALUE:", *lines]))
-    return "\n\n".join(parts)
-
-
-def _default(parameter: dict[str, Any]) -> str:
-    """Return the default of a parameter as users write it."""
-    return "required" if parameter["required"] else json.dumps(parameter["default"], default=str)
-
-
 def _weights(weights: dict[str, Any] | None) -> str:
     """Return how weights are kept, and what rounding cost."""
     if not weights:
@@ -227,36 +181,3 @@ def _call(config: dict[str, Any]) -> str:
         return ""
     given = ", ".join(f"{k}={v!r}" for k, v in config.get("parameters", {}).items())
     return f"{config['model']}({given})"
-
-
-def _first_line(documented: Any) -> str:
-    return (inspect.getdoc(documented) or "").partition("\n")[0]
-
-
-def _kind(parameter: Parameter) -> str:
-    if parameter.kind is inspect.Parameter.empty:
-        return "any"
-    return getattr(parameter.kind, "__name__", str(parameter.kind))
-
-
-def _parameter_docs(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the text of each parameter in a numpydoc docstring."""
-    doc = inspect.getdoc(function) or ""
-    section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-+$|\Z)", doc, re.DOTALL | re.MULTILINE
-    )
-    texts: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.group(1).splitlines() if section else ():
-        if line and not line[0].isspace():
-            names = re.split(r",\s*", line.partition(" : ")[0])
-        else:
-            for name in names:
-                texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
-    return texts
-
-
-def _json(value: Any) -> str:
-    from simcore.io.schema import to_json
-
-    return to_json(value, indent=2)
