@@ -31,7 +31,7 @@ $(READY): pyproject.toml setup.cfg
 		f"simcore needs Python 3.11 or later, $(PYTHON) is {sys.version.split()[0]}: " \
 		"name another one, as in make env PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[mpi,plot,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[mpi,analysis,dev]'
 	@for peer in $(PEERS); do \
 		echo "$(BIN)/python -m pip install --quiet --only-binary :all: $$peer"; \
 		$(BIN)/python -m pip install --quiet --only-binary :all: $$peer \

@@ -2,17 +2,24 @@
 
 from simcore.io.packing import pack
 from simcore.io.parts import check_output
-from simcore.io.reader import PotentialData, Run, SpikeData, open_run
+from simcore.io.reader import Run, open_recording, open_run
 from simcore.io.recorder import Recorder, probes
+from simcore.io.recording import PotentialData, Recording
+from simcore.io.selection import Selection, SpikeData
+from simcore.io.sonata import SonataFile
 from simcore.io.writer import RunWriter
 
 __all__ = [
     "PotentialData",
     "Recorder",
+    "Recording",
     "Run",
     "RunWriter",
+    "Selection",
+    "SonataFile",
     "SpikeData",
     "check_output",
+    "open_recording",
     "open_run",
     "pack",
     "probes",

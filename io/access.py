@@ -177,12 +177,21 @@ class Joined:
         Type of the numbers.
     uuid : str
         Name of the run.
+    owner : object, optional
+        What must live as long as this, such as a temporary folder. It is not sent to other
+        processes.
     """
 
     def __init__(
-        self, pieces: Sequence[Piece], row: tuple[int, ...], dtype: np.dtype[Any], uuid: str
+        self,
+        pieces: Sequence[Piece],
+        row: tuple[int, ...],
+        dtype: np.dtype[Any],
+        uuid: str,
+        owner: object = None,
     ) -> None:
         self.pieces = pieces
+        self.owner = owner
         self.dtype = dtype
         self.uuid = uuid
         self.size = pieces[-1].first + pieces[-1].size
@@ -225,6 +234,9 @@ class Joined:
             if piece.size and time < (piece.end + 0.5) * dt:
                 return piece.first + _count_until(piece, time)
         return self.size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "owner": None}
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self.uuid, self.pieces[0].name, self.shape

@@ -4,62 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from simcore.clock import Clock
-from simcore.errors import ModelError, OutputError
+from simcore.errors import OutputError
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.packing import read_sessions
 from simcore.io.parts import is_being_written
-from simcore.io.rates import Rate, Rates
+from simcore.io.rates import Rates
+from simcore.io.recording import Recording, rate
+from simcore.io.sonata import SonataFile
 
 if TYPE_CHECKING:
-    import dask.array
     import h5py
 
-_DASK_CHUNK = 2**20
 
-
-class SpikeData(NamedTuple):
-    """Spikes of one population, sorted by time and then id; arrays of numpy or of dask.
-
-    Parameters
-    ----------
-    times : array of float64, shape (n_spikes,)
-        In ms.
-    node_ids : array of uint64, shape (n_spikes,)
-        Indices within the population.
-    """
-
-    times: NDArray[np.float64] | dask.array.Array
-    node_ids: NDArray[np.uint64] | dask.array.Array
-
-
-class PotentialData(NamedTuple):
-    """Membrane potentials of one population.
-
-    Parameters
-    ----------
-    times : ndarray of float64, shape (n_samples,)
-        In ms.
-    node_ids : ndarray of uint64, shape (n_neurons,)
-        Indices within the population, ascending.
-    values : ndarray, shape (n_samples, n_neurons)
-        In mV.
-    """
-
-    times: NDArray[np.float64]
-    node_ids: NDArray[np.uint64]
-    values: NDArray[np.floating]
-
-
-class Run:
+class Run(Recording):
     """A run as its file tells it: finished, failed, or still in progress.
 
     It shows what was in the files when it was opened; open a run in progress again to see more. No
@@ -116,105 +80,13 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str], sources: list[Source]) -> None:
-        self.path = os.path.abspath(path)
+        super().__init__(path)
         self._sources = sources
         with open_file(self.path) as file:
             self._read_header(file[schema.RUN])
             self.recorded = [name for name in self.populations if name in file[schema.SPIKES]]
         with open_file(self._sources[-1].path) as file:
             self._read_state(file[schema.RUN])
-
-    def spikes(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> SpikeData:
-        """Return the spikes of a population, of a window of time if given.
-
-        Parameters
-        ----------
-        population : str
-            Its name.
-        start, stop : float, optional
-            The window, after `start` up to and with `stop` [ms].
-
-        Returns
-        -------
-        SpikeData
-            Of numpy arrays.
-
-        Raises
-        ------
-        ModelError
-            When there is no such population, or its spikes were not recorded.
-        """
-        times, ids, rows = self.spike_rows(population, start, stop)
-        return SpikeData(times[rows], ids[rows])
-
-    def dask_spikes(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> SpikeData:
-        """Return the spikes of a population as dask arrays, which read the file when computed.
-
-        Parameters and errors are those of `spikes`.
-
-        Returns
-        -------
-        SpikeData
-            Of dask arrays in chunks of 2**20 spikes.
-        """
-        import dask.array
-
-        *both, rows = self.spike_rows(population, start, stop)
-        return SpikeData(*(dask.array.from_array(x, chunks=_DASK_CHUNK)[rows] for x in both))
-
-    def spike_rows(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> tuple[Joined, Joined, slice]:
-        """Return times and node ids of a population, not read yet, and the rows of a window.
-
-        Parameters and errors are those of `spikes`.
-        """
-        times, ids = self._spikes(population)
-        return times, ids, self._window(times, start, stop)
-
-    def V_m(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> PotentialData:
-        """Return the membrane potentials of a population.
-
-        Parameters
-        ----------
-        population : str
-            Its name.
-        start, stop : float, optional
-            The window, after `start` up to and with `stop` [ms].
-
-        Returns
-        -------
-        PotentialData
-
-        Raises
-        ------
-        ModelError
-            When there is no such population, or its potentials were not recorded.
-        """
-        self._require_known(population)
-        data = self._data.get(f"{schema.REPORT}/{population}/data")
-        if data is None:
-            reported = [n.split("/")[1] for n in self._data if n.startswith(f"{schema.REPORT}/")]
-            raise ModelError(
-                f"run {self.path!r}: V_m of population {population!r} was not recorded; "
-                f"recorded are {reported}"
-            )
-        with open_file(self.path) as file:
-            mapping = file[schema.REPORT][population]["mapping"]
-            first, _, interval = mapping["time"][()]
-            node_ids = mapping["node_ids"][()]
-        times = first + interval * np.arange(data.size)
-        half = 0.5 * self.dt
-        begin = 0 if start is None else int(np.searchsorted(times, start + half))
-        end = times.size if stop is None else int(np.searchsorted(times, stop + half))
-        rows = slice(begin, max(begin, end))
-        return PotentialData(times[rows], node_ids, data[rows])
 
     def rates(self, start: float | None = None, stop: float | None = None) -> Rates:
         """Return the mean rate of each population.
@@ -232,16 +104,11 @@ class Run:
         Rates
             By population [1/s].
         """
-        low = self.record_from if start is None else max(start, self.record_from)
         if start is None and stop is None and self.spike_counts:
-            return Rates(self._total_rates(), low, self.duration)
-        high = max(low, self.end) if stop is None else min(stop, max(low, self.end))
-        rows = {}
-        for name in self.recorded:
-            window = self._window(self._spikes(name)[0], low, high)
-            neurons = len(self.recorded_ids(name))
-            rows[name] = _rate(neurons, window.stop - window.start, high - low)
-        return Rates(rows, low, high)
+            length = self.duration - self.record_from
+            rows = {n: rate(self.sizes[n], self.spike_counts[n], length) for n in self.populations}
+            return Rates(rows, self.record_from, self.duration)
+        return super().rates(start, stop)
 
     def recorded_ids(self, population: str) -> range:
         """Return the node ids of a population whose spikes are in the file."""
@@ -302,7 +169,6 @@ class Run:
         self.populations: list[str] = group["populations/name"].asstr()[()].tolist()
         sizes = group["populations/size"][()].tolist()
         self.sizes = dict(zip(self.populations, sizes, strict=True))
-        self.n_neurons = sum(sizes)
 
     def _read_state(self, group: h5py.Group) -> None:
         """Read what the newest of the files knows."""
@@ -344,40 +210,6 @@ class Run:
     def _data(self) -> dict[str, Joined]:
         return datasets(self._sources)
 
-    def _spikes(self, population: str) -> tuple[Joined, Joined]:
-        """Return the times and node ids of a population."""
-        self._require_known(population)
-        if population not in self.recorded:
-            raise ModelError(
-                f"run {self.path!r}: spikes of population {population!r} were not recorded; "
-                f"recorded are {self.recorded}"
-            )
-        place = f"{schema.SPIKES}/{population}"
-        return self._data[f"{place}/timestamps"], self._data[f"{place}/node_ids"]
-
-    def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
-        """Return the rows of a window of time."""
-        begin = 0 if start is None else times.count_until(start, self.dt)
-        end = times.size if stop is None else times.count_until(stop, self.dt)
-        return slice(begin, max(begin, end))
-
-    def _attribute(self, population: str, name: str, missing: Any = None) -> Any:
-        """Return an attribute of the spikes of a population."""
-        self._spikes(population)
-        with open_file(self.path) as file:
-            return file[schema.SPIKES][population].attrs.get(name, missing)
-
-    def _total_rates(self) -> dict[str, Rate]:
-        length = self.duration - self.record_from
-        return {n: _rate(self.sizes[n], self.spike_counts[n], length) for n in self.populations}
-
-    def _require_known(self, population: str) -> None:
-        if population not in self.populations:
-            raise ModelError(
-                f"run {self.path!r}: there is no population {population!r}; "
-                f"there are {self.populations}"
-            )
-
 
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Open the output file of a run; see `Run`."""
@@ -395,6 +227,28 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             return run
 
 
-def _rate(neurons: int, spikes: int, length: float) -> Rate:
-    seconds = length / 1000.0
-    return Rate(neurons, spikes, spikes / (neurons * seconds) if seconds > 0 else float("nan"))
+def open_recording(
+    path: str | os.PathLike[str], sizes: Mapping[str, int] | None = None
+) -> Run | SonataFile:
+    """Open the output file of a run, or a SONATA spike file that another program wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    sizes : mapping of str to int, optional
+        Number of neurons of each population, where the file does not tell; see `SonataFile`.
+
+    Raises
+    ------
+    OutputError
+        When the file is missing, damaged or something else.
+    """
+    with open_file(os.path.abspath(path)) as file:
+        ours = schema.RUN in file
+        if not ours and schema.SPIKES not in file:
+            raise OutputError(
+                f"{os.fspath(path)!r} is an HDF5 file, but neither the output of simcore "
+                "nor a SONATA spike file"
+            )
+    return open_run(path) if ours else SonataFile(path, sizes)

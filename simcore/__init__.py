@@ -12,7 +12,10 @@ if not (_Path(__file__).parent / "io").is_dir():
     __path__.append(str(_Path(__file__).parent.parent))
 
 if _TYPE_CHECKING:
+    from collections.abc import Mapping as _Mapping
+
     from simcore.io import Run as _Run
+    from simcore.io import SonataFile as _SonataFile
 
 from simcore.connectivity import (
     AllToAll,
@@ -60,8 +63,25 @@ __all__ = [
 ]
 
 
-def open_run(path: str | _Path) -> _Run:
-    """Return a lazy view of the file of a run, see `simcore.io.Run`."""
-    from simcore.io import open_run
+def open_run(path: str | _Path, sizes: _Mapping[str, int] | None = None) -> _Run | _SonataFile:
+    """Return a lazy view of a run, or of a SONATA spike file that another program wrote.
 
-    return open_run(path)
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    sizes : mapping of str to int, optional
+        Number of neurons of each population, where the file does not tell.
+
+    Returns
+    -------
+    simcore.io.Run or simcore.io.SonataFile
+
+    Raises
+    ------
+    OutputError
+        When the file is missing, damaged or something else.
+    """
+    from simcore.io import open_recording
+
+    return open_recording(path, sizes)

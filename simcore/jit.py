@@ -26,6 +26,7 @@ def _sources() -> list[Path]:
     folders = [root / name for root in roots for name in ("partition", "kernels", "kernels/cpu")]
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     used = [_HERE / f"{name}.py" for name in ("fixed_point", "philox", "shard", "spikes")]
+    used.append(_HERE / "analysis" / "streams.py")
     return [*used, *found]
 
 

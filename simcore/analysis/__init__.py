@@ -1,17 +1,47 @@
-"""Analysis of runs: statistics of spikes, computed by dask in bounded memory."""
+"""Analysis of runs: statistics of spikes and potentials, computed by dask in bounded memory.
 
-from simcore.analysis.statistics import (
-    IsiStatistics,
+Statistics of spikes take a selection, ``run.select(population, start, stop, neurons)``.
+"""
+
+from simcore.analysis.comparison import Distances, compare, ks_distance
+from simcore.analysis.correlation import (
+    CountCorrelations,
+    CrossCorrelogram,
+    count_correlations,
+    cross_correlogram,
+)
+from simcore.analysis.intervals import IsiStatistics, isi_statistics
+from simcore.analysis.potentials import PotentialStatistics, potential_statistics
+from simcore.analysis.rates import (
+    PopulationRate,
     fano_factors,
-    isi_statistics,
     population_rate,
     rates_per_neuron,
+    synchrony,
 )
+from simcore.analysis.spectrum import Spectrum, power_spectrum
+from simcore.analysis.summary import Summary, Widths, summarize
 
 __all__ = [
+    "CountCorrelations",
+    "CrossCorrelogram",
+    "Distances",
     "IsiStatistics",
+    "PopulationRate",
+    "PotentialStatistics",
+    "Spectrum",
+    "Summary",
+    "Widths",
+    "compare",
+    "count_correlations",
+    "cross_correlogram",
     "fano_factors",
     "isi_statistics",
+    "ks_distance",
     "population_rate",
+    "potential_statistics",
+    "power_spectrum",
     "rates_per_neuron",
+    "summarize",
+    "synchrony",
 ]

@@ -1,15 +1,78 @@
-"""Intervals between the spikes of each neuron, found in blocks and put together."""
+"""Intervals between the spikes of each neuron."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from simcore.analysis.reduction import reduce_spikes
+from simcore.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from simcore.io.selection import Selection
+
+Floats = NDArray[np.floating]
+
+# Borders of the histogram of intervals: ten in a decade, from 0.1 ms to 100 s
+LOGARITHMIC = tuple(10.0 ** (k / 10) for k in range(-10, 51))
+
+# An interval so near to a border counts as not below it [ms]
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Intervals:
+class IsiStatistics:
+    """Statistics of the intervals between the spikes of each neuron (ISI).
+
+    Parameters
+    ----------
+    n : ndarray of int64, shape (n_neurons,)
+        Number of intervals.
+    mean : ndarray of float64, shape (n_neurons,)
+        Mean interval [ms]; NaN without one.
+    cv : ndarray of float64, shape (n_neurons,)
+        Coefficient of variation: standard deviation (of the sample, over n) over mean; NaN with
+        fewer than two intervals. 1 for a Poisson process, 0 for a regular train.
+    lv : ndarray of float64, shape (n_neurons,)
+        Local variation (Shinomoto, Shima and Tanji 2003): the mean of
+        3 ((I_k - I_{k+1}) / (I_k + I_{k+1}))^2 over neighbouring intervals; NaN without two.
+    edges : ndarray of float64, shape (n_bins + 1,)
+        Borders of the bins of the histogram [ms].
+    histogram : ndarray of int64, shape (n_bins,)
+        Number of intervals of all neurons in each bin.
+    """
+
+    n: NDArray[np.int64]
+    mean: Floats
+    cv: Floats
+    lv: Floats
+    edges: Floats
+    histogram: NDArray[np.int64]
+
+
+def isi_statistics(selection: Selection, edges: ArrayLike = LOGARITHMIC) -> IsiStatistics:
+    """Return statistics of the intervals between the spikes of each neuron.
+
+    Parameters
+    ----------
+    selection : Selection
+        The spikes.
+    edges : array_like, optional
+        Borders of the bins of the histogram, ascending [ms].
+
+    Raises
+    ------
+    ConfigError
+        When the borders do not ascend.
+    """
+    (found,) = reduce_spikes(selection, IntervalReduction.of(selection, edges))
+    return found
+
+
+class Intervals(NamedTuple):
     """What is known of the intervals of each neuron in some stretch of time.
 
     Parameters
@@ -24,126 +87,121 @@ class Intervals:
         Their mean, and the sum of the squares of their deviations from it.
     local : ndarray of float64, shape (n_neurons,)
         Sum of ((a - b) / (a + b))^2 over neighbouring intervals.
+    histogram : ndarray of int64, shape (n_bins,)
+        Number of intervals of all neurons in each bin.
     """
 
-    first: NDArray[np.float64]
-    last: NDArray[np.float64]
-    first_interval: NDArray[np.float64]
-    last_interval: NDArray[np.float64]
+    first: Floats
+    last: Floats
+    first_interval: Floats
+    last_interval: Floats
     n: NDArray[np.int64]
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    local: NDArray[np.float64]
+    mean: Floats
+    squares: Floats
+    local: Floats
+    histogram: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, n_neurons: int, n_bins: int) -> Intervals:
+        """Return what is known without a spike."""
+        unknown, zero = np.full(n_neurons, np.nan), np.zeros(n_neurons)
+        return cls(
+            first=unknown.copy(),
+            last=unknown.copy(),
+            first_interval=unknown.copy(),
+            last_interval=unknown.copy(),
+            n=np.zeros(n_neurons, dtype=np.int64),
+            mean=zero.copy(),
+            squares=zero.copy(),
+            local=zero.copy(),
+            histogram=np.zeros(n_bins, dtype=np.int64),
+        )
 
 
-def find_intervals(
-    times: NDArray[np.float64], places: NDArray[np.int64], n_neurons: int
-) -> Intervals:
-    """Return the intervals in a block of spikes, sorted by time.
+@dataclass(frozen=True)
+class IntervalReduction:
+    """How statistics of intervals are made of blocks.
 
     Parameters
     ----------
-    times : ndarray of float64, shape (n_spikes,)
-        In ms.
-    places : ndarray of int64, shape (n_spikes,)
-        Which neuron, in [0, n_neurons).
     n_neurons : int
         Number of neurons.
+    edges : ndarray of float64, shape (n_bins + 1,)
+        Borders of the bins of the histogram [ms].
     """
-    order = np.argsort(places, kind="stable")
-    times, places = times[order], places[order]
-    ends = np.cumsum(np.bincount(places, minlength=n_neurons))
-    begins = np.concatenate([[0], ends[:-1]])
-    spikes = ends - begins
-    some = spikes > 0
-    same = places[1:] == places[:-1]
-    intervals, owners = np.diff(times)[same], places[1:][same]
 
-    n = np.maximum(spikes - 1, 0)
-    mean = _sums(owners, intervals, n_neurons) / np.maximum(n, 1)
-    squares = _sums(owners, (intervals - mean[owners]) ** 2, n_neurons)
-    pairs = owners[1:] == owners[:-1]
-    terms = _local(intervals[:-1][pairs], intervals[1:][pairs])
-    local = _sums(owners[1:][pairs], terms, n_neurons)
+    n_neurons: int
+    edges: Floats
 
-    first_of = np.cumsum(n) - n
-    return Intervals(
-        _at(times, begins, some),
-        _at(times, ends - 1, some),
-        _at(intervals, first_of, n > 0),
-        _at(intervals, first_of + n - 1, n > 0),
-        n,
-        mean,
-        squares,
-        local,
-    )
+    @classmethod
+    def of(cls, selection: Selection, edges: ArrayLike = LOGARITHMIC) -> IntervalReduction:
+        """Return the reduction of a selection."""
+        borders = np.asarray(edges, dtype=np.float64)
+        ascend = borders.ndim == 1 and borders.size > 1 and bool((np.diff(borders) > 0).all())
+        require(ascend, "edges", edges, "ascending borders [ms], at least two", error=ConfigError)
+        return cls(selection.n_neurons, borders)
 
+    def partial(self, times: NDArray[np.float64], places: NDArray[np.int64]) -> Intervals:
+        """Return the intervals in a block."""
+        from simcore.analysis.streams import stream_intervals
 
-def combine_intervals(one: Intervals, other: Intervals) -> Intervals:
-    """Return the intervals of two neighbouring stretches, with those across their border."""
-    gap = other.first - one.last
-    bridged = ~np.isnan(gap)
-    before, after = ~np.isnan(one.last_interval), ~np.isnan(other.first_interval)
-    local = one.local + other.local
-    left, right = bridged & before, bridged & after
-    local[left] += _local(one.last_interval[left], gap[left])
-    local[right] += _local(gap[right], other.first_interval[right])
+        state = Intervals.none(self.n_neurons, self.edges.size - 1)
+        stream_intervals(times, places, self.edges - _TOLERANCE, tuple(state))
+        return state
 
-    n, mean, squares = _merge(one.n, one.mean, one.squares, other.n, other.mean, other.squares)
-    lone = bridged.astype(np.int64)
-    n, mean, squares = _merge(n, mean, squares, lone, np.where(bridged, gap, 0.0), 0.0 * mean)
-    firsts = [one.first_interval, gap, other.first_interval]
-    lasts = [other.last_interval, gap, one.last_interval]
-    return Intervals(
-        _first_known([one.first, other.first]),
-        _first_known([other.last, one.last]),
-        _first_known(firsts),
-        _first_known(lasts),
-        n,
-        mean,
-        squares,
-        local,
-    )
+    def combine(self, one: Intervals, other: Intervals) -> Intervals:
+        """Return the intervals of neighbouring stretches, with those across their border."""
+        gap = other.first - one.last
+        bridged = ~np.isnan(gap)
+        local = one.local + other.local
+        left = bridged & ~np.isnan(one.last_interval)
+        right = bridged & ~np.isnan(other.first_interval)
+        local[left] += _local(one.last_interval[left], gap[left])
+        local[right] += _local(gap[right], other.first_interval[right])
+
+        halves = (one.n, one.mean, one.squares), (other.n, other.mean, other.squares)
+        bridges = bridged.astype(np.int64), np.where(bridged, gap, 0.0), np.zeros(gap.size)
+        across, _ = np.histogram(gap[bridged], [*(self.edges[:-1] - _TOLERANCE), np.inf])
+        across[-1] -= np.count_nonzero(gap[bridged] >= self.edges[-1] - _TOLERANCE)
+        return Intervals(
+            _first_known(one.first, other.first),
+            _first_known(other.last, one.last),
+            _first_known(one.first_interval, gap, other.first_interval),
+            _first_known(other.last_interval, gap, one.last_interval),
+            *_merge(_merge(*halves), bridges),
+            local,
+            one.histogram + other.histogram + across,
+        )
+
+    def finish(self, total: Intervals) -> IsiStatistics:
+        """Return the statistics."""
+        n = total.n
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(n > 0, total.mean, np.nan)
+            cv = np.where(n > 1, np.sqrt(total.squares / n) / total.mean, np.nan)
+            lv = np.where(n > 1, 3.0 * total.local / (n - 1), np.nan)
+        return IsiStatistics(n, mean, cv, lv, self.edges, total.histogram)
 
 
-def _local(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+_Sample = tuple[NDArray[np.int64], Floats, Floats]
+
+
+def _local(a: Floats, b: Floats) -> Floats:
     """Return the terms of the local variation, without its factor of 3."""
     total = a + b
     return np.where(total > 0, ((a - b) / np.where(total > 0, total, 1.0)) ** 2, 0.0)
 
 
-def _merge(
-    n_one: NDArray[np.int64],
-    mean_one: NDArray[np.float64],
-    squares_one: NDArray[np.float64],
-    n_other: NDArray[np.int64],
-    mean_other: NDArray[np.float64],
-    squares_other: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def _merge(one: _Sample, other: _Sample) -> _Sample:
     """Return number, mean and squares of two samples together (Chan, Golub and LeVeque 1983)."""
-    n = n_one + n_other
-    share = n_other / np.maximum(n, 1)
-    step = mean_other - mean_one
-    return n, mean_one + step * share, squares_one + squares_other + step**2 * n_one * share
+    n = one[0] + other[0]
+    share = other[0] / np.maximum(n, 1)
+    step = other[1] - one[1]
+    return n, one[1] + step * share, one[2] + other[2] + step**2 * one[0] * share
 
 
-def _sums(owners: NDArray[np.int64], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Return the sum of the values of each owner."""
-    return np.bincount(owners, values, minlength=n).astype(np.float64)
-
-
-def _at(
-    values: NDArray[np.float64], places: NDArray[np.int64], known: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the values at some places, NaN where they are not known."""
-    found = np.full(places.size, np.nan)
-    found[known] = values[places[known]]
-    return found
-
-
-def _first_known(choices: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _first_known(found: Floats, *others: Floats) -> Floats:
     """Return the first of some values that is not NaN."""
-    found = choices[0]
-    for other in choices[1:]:
+    for other in others:
         found = np.where(np.isnan(found), other, found)
     return found

@@ -1,91 +1,98 @@
-"""Reductions over the spikes of a population, in blocks that dask may take in any order."""
+"""One pass over spikes, in blocks that dask may take in any order, for any number of statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, require
-
 if TYPE_CHECKING:
-    from simcore.io.access import Joined
-    from simcore.io.reader import Run
+    from simcore.io.selection import Selection
 
-T = TypeVar("T")
-
-# Spikes of a block [B], in each of times and ids
-_BLOCK_BYTES = 2**23
+# Spikes of a block: at least so many, and so many for each neuron, whose results are as large
+_BLOCK_SPIKES = 2**20
+_SPIKES_PER_NEURON = 4
 
 
-def reduce_spikes(
-    run: Run,
-    population: str,
-    window: tuple[float, float],
-    partial: Callable[[NDArray[np.float64], NDArray[np.int64]], T],
-    combine: Callable[[T, T], T],
-    scheduler: Any = None,
-) -> T:
-    """Return what `combine` makes of the partial results of neighbouring blocks of spikes.
+class Reduction(Protocol):
+    """How a statistic is made of blocks of spikes."""
+
+    def partial(self, times: NDArray[np.float64], places: NDArray[np.int64]) -> Any:
+        """Return what a block tells.
+
+        Parameters
+        ----------
+        times : ndarray of float64, shape (n_spikes,)
+            Ascending [ms].
+        places : ndarray of int64, shape (n_spikes,)
+            Which of the chosen neurons, in [0, n_neurons).
+        """
+
+    def combine(self, one: Any, other: Any) -> Any:
+        """Return what two neighbouring stretches tell together, the earlier one first."""
+
+    def finish(self, total: Any) -> Any:
+        """Return the statistic."""
+
+
+def reduce_spikes(selection: Selection, *reductions: Reduction) -> list[Any]:
+    """Return some statistics of a selection, for which its spikes are read once."""
+    return reduce_all([(selection, reductions)])[0]
+
+
+def reduce_all(passes: Sequence[tuple[Selection, Sequence[Reduction]]]) -> list[list[Any]]:
+    """Return some statistics of several selections, each of which is read once.
 
     Results are combined in pairs, in a tree that depends on the number of blocks only. So they are
-    the same to the last bit on any scheduler.
+    the same to the last bit on any scheduler. The scheduler is dask's: threads, or the cluster of
+    the current `distributed.Client`, or what ``dask.config.set(scheduler=...)`` says.
 
     Parameters
     ----------
-    run : Run
-        The run.
-    population : str
-        Name of a population whose spikes were recorded.
-    window : (float, float)
-        After the first, up to and with the second [ms].
-    partial : callable
-        Takes the times [ms] and the places among the recorded neurons of some spikes.
-    combine : callable
-        Takes the results of two neighbouring blocks, the earlier one first.
-    scheduler : str or dask client, optional
-        As `dask.compute` takes it; dask's own choice if left out.
+    passes : sequence of (Selection, sequence of Reduction)
+        What to compute of which spikes.
+
+    Returns
+    -------
+    list of list
+        The statistics, in the order of `passes`.
     """
     from dask.base import compute
+
+    totals = compute(*(_tree(selection, tuple(reductions)) for selection, reductions in passes))
+    return [
+        [reduction.finish(part) for reduction, part in zip(reductions, total, strict=True)]
+        for (_, reductions), total in zip(passes, totals, strict=True)
+    ]
+
+
+def _tree(selection: Selection, reductions: tuple[Reduction, ...]) -> Any:
+    """Return a task that reads all blocks and combines them in pairs."""
     from dask.delayed import delayed
 
-    times, ids, rows = run.spike_rows(population, *window)
-    recorded = run.recorded_ids(population)
-    step = max(1, _BLOCK_BYTES // 8)
-    begins = range(rows.start, max(rows.stop, rows.start + 1), step)
-    blocks = [slice(begin, min(begin + step, rows.stop)) for begin in begins]
-    task = delayed(_read)
-    results = [task(times, ids, block, recorded, partial) for block in blocks]
+    size = max(_BLOCK_SPIKES, _SPIKES_PER_NEURON * selection.n_neurons)
+    read, join = delayed(_partials), delayed(_combine)
+    results = [read(selection, rows, reductions) for rows in selection.blocks(size)]
     while len(results) > 1:
         pairs = [results[k : k + 2] for k in range(0, len(results), 2)]
-        results = [delayed(combine)(*p) if len(p) == 2 else p[0] for p in pairs]
-    (found,) = compute(results[0], scheduler=scheduler)
-    return found
+        results = [join(reductions, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+    return results[0]
 
 
-def _read(
-    times: Joined,
-    ids: Joined,
-    rows: slice,
-    recorded: range,
-    partial: Callable[[NDArray[np.float64], NDArray[np.int64]], T],
-) -> T:
-    places = (ids[rows].astype(np.int64) - recorded.start) // recorded.step
-    return partial(times[rows], places)
+def _partials(
+    selection: Selection, rows: slice, reductions: tuple[Reduction, ...]
+) -> tuple[Any, ...]:
+    times, ids = selection.times[rows], selection.ids[rows]
+    places = selection.places(ids)
+    if not selection.whole:
+        chosen = places >= 0
+        times, places = times[chosen], places[chosen]
+    return tuple(reduction.partial(times, places) for reduction in reductions)
 
 
-def window_of(run: Run, start: float | None, stop: float | None) -> tuple[float, float]:
-    """Return a window of time, of all that is recorded where a border is left out [ms].
-
-    Raises
-    ------
-    ConfigError
-        When nothing recorded lies in it.
-    """
-    begin = run.record_from if start is None else max(float(start), run.record_from)
-    end = run.end if stop is None else min(float(stop), run.end)
-    valid = f"within what is recorded, {run.record_from:.10g} to {run.end:.10g} ms"
-    require(begin < end, "window", (start, stop), valid, error=ConfigError)
-    return begin, end
+def _combine(
+    reductions: tuple[Reduction, ...], one: tuple[Any, ...], other: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    return tuple(r.combine(a, b) for r, a, b in zip(reductions, one, other, strict=True))

@@ -135,7 +135,7 @@ def test_dask_tasks_open_the_file_themselves(run):
 
 
 def test_dask_chunks_are_whole(run, monkeypatch):
-    monkeypatch.setattr("simcore.io.reader._DASK_CHUNK", 5000)
+    monkeypatch.setattr("simcore.io.selection._DASK_CHUNK", 5000)
     lazy = run.dask_spikes("E")
     assert lazy.times.chunks[0][:-1] == (5000,) * (len(lazy.times.chunks[0]) - 1)
     assert np.array_equal(lazy.times.compute(), run.spikes("E").times)

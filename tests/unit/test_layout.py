@@ -23,14 +23,15 @@ LIBRARIES = {
     "cupy": ("simcore.kernels",),
     "cupyx": ("simcore.kernels",),
     "h5py": ("simcore.io",),
-    "dask": ("simcore.io.reader", "simcore.analysis"),
+    "dask": ("simcore.io.recording", "simcore.io.selection", "simcore.analysis"),
 }
 HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 
 # Layers from the bottom; a module imports its own group and the layers below. What is not named
 # here is a description or a container, and "simcore" is the package's __init__, the public names
 SERVICES = (
-    "comm", "digest", "errors", "failure", "jit", "launch", "philox", "random", "signals", "timers",
+    "comm", "digest", "errors", "extras", "failure", "jit", "launch", "philox", "random", "signals",
+    "timers",
 )  # fmt: skip
 LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],
@@ -160,7 +161,7 @@ def test_guard_sees(name, source, fault):
     ("name", "source"),
     [
         ("simcore.comm", "def f():\n    from mpi4py import MPI"),
-        ("simcore.io.reader", "import dask.array as da\nimport h5py"),
+        ("simcore.io.recording", "import dask.array as da\nimport h5py"),
         ("simcore.kernels.cuda.backend", "import cupy"),
         ("simcore.kernels.cpu", "from simcore.errors import ModelError\nfrom . import contract"),
         ("simcore.simulation", "import simcore.io, simcore.kernels, simcore.partition"),

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import dask
 import numpy as np
 import pytest
 
@@ -40,7 +41,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(params=[10**9, 999, 7], ids=lambda n: f"blocks of {n}")
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(reduction, "_BLOCK_BYTES", 8 * request.param)
+    monkeypatch.setattr(reduction, "_BLOCK_SPIKES", request.param)
+    monkeypatch.setattr(reduction, "_SPIKES_PER_NEURON", 0)
 
 
 def trains(run, start=0.0, stop=DURATION):
@@ -50,7 +52,7 @@ def trains(run, start=0.0, stop=DURATION):
 
 @pytest.mark.parametrize("window", [(None, None), (1000.0, 3000.05), (4990.0, None)])
 def test_rates(run, blocks, window):
-    found = analysis.rates_per_neuron(run, "E", *window)
+    found = analysis.rates_per_neuron(run.select("E", *window))
     start, stop = window[0] or 0.0, window[1] or DURATION
     expected = [t.size / (stop - start) * 1e3 for t in trains(run, start, stop)]
     assert found == pytest.approx(expected, rel=1e-12)
@@ -58,7 +60,7 @@ def test_rates(run, blocks, window):
 
 @pytest.mark.parametrize(("start", "stop", "width"), [(0.0, DURATION, 5.0), (100.0, 777.7, 0.3)])
 def test_population_rate(run, blocks, start, stop, width):
-    edges, rates = analysis.population_rate(run, "E", width, start, stop)
+    edges, rates = analysis.population_rate(run.select("E", start, stop), width)
     assert edges.size == rates.size + 1 == int((stop - start) / width + 1e-9) + 1
     assert edges[0] == pytest.approx(start)
     times = run.spikes("E").times
@@ -68,7 +70,7 @@ def test_population_rate(run, blocks, start, stop, width):
 
 
 def test_intervals(run, blocks):
-    found = analysis.isi_statistics(run, "E")
+    found = analysis.isi_statistics(run.select("E"))
     for n, times in enumerate(trains(run)):
         intervals = np.diff(times)
         assert found.n[n] == intervals.size
@@ -83,7 +85,7 @@ def test_intervals(run, blocks):
 
 @pytest.mark.parametrize(("width", "start"), [(50.0, None), (0.1, 4000.0), (333.3, 12.3)])
 def test_fano_factors(run, blocks, width, start):
-    found = analysis.fano_factors(run, "E", width, start)
+    found = analysis.fano_factors(run.select("E", start), width)
     edges = np.arange(start or 0.0, DURATION + 1e-6, width) + 0.05
     for n, times in enumerate(trains(run, start or 0.0)):
         counts = np.histogram(times, edges)[0]
@@ -96,58 +98,69 @@ def test_poisson_process(tmp_path):
     chosen = np.random.default_rng(4).random((N_STEPS, 200)) < 2e-3
     steps, gids = np.nonzero(chosen)
     run = written(tmp_path / "run.h5", steps, gids, size=200)
-    found = analysis.isi_statistics(run, "E")
+    found = analysis.isi_statistics(run.select("E"))
     # A sample of 100 intervals varies 2 % less than the process
     assert np.mean(found.cv) == pytest.approx(0.98, abs=0.01)
     assert np.mean(found.lv) == pytest.approx(1.0, abs=0.02)
-    assert np.mean(analysis.fano_factors(run, "E", 100.0)) == pytest.approx(1.0, abs=0.04)
-    assert np.mean(analysis.rates_per_neuron(run, "E")) == pytest.approx(20.0, rel=0.01)
+    assert np.mean(analysis.fano_factors(run.select("E"), 100.0)) == pytest.approx(1.0, abs=0.04)
+    assert np.mean(analysis.rates_per_neuron(run.select("E"))) == pytest.approx(20.0, rel=0.01)
 
 
 def test_regular_trains(tmp_path, blocks):
     steps = np.repeat(np.arange(99, N_STEPS, 100), 3)
     gids = np.tile(np.arange(3), steps.size // 3)
     run = written(tmp_path / "run.h5", steps, gids, size=3)
-    found = analysis.isi_statistics(run, "E")
+    found = analysis.isi_statistics(run.select("E"))
     assert found.mean == pytest.approx(10.0)
     assert found.cv == pytest.approx(0.0, abs=1e-9)
     assert found.lv == pytest.approx(0.0, abs=1e-9)
-    assert analysis.fano_factors(run, "E", 20.0) == pytest.approx(0.0, abs=1e-9)
+    assert analysis.fano_factors(run.select("E"), 20.0) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
 def test_schedulers_agree_to_the_last_bit(run, monkeypatch, scheduler):
-    monkeypatch.setattr(reduction, "_BLOCK_BYTES", 8 * 5000)
-    one = analysis.isi_statistics(run, "E", scheduler="synchronous")
-    other = analysis.isi_statistics(run, "E", scheduler=scheduler)
-    for name in ("n", "mean", "cv", "lv"):
+    monkeypatch.setattr(reduction, "_BLOCK_SPIKES", 5000)
+    with dask.config.set(scheduler="synchronous"):
+        one = analysis.isi_statistics(run.select("E"))
+    with dask.config.set(scheduler=scheduler):
+        other = analysis.isi_statistics(run.select("E"))
+    for name in ("n", "mean", "cv", "lv", "histogram"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
 
 
 def test_view_of_a_population(tmp_path):
     steps = np.arange(100)
     run = written(tmp_path / "run.h5", steps, np.full(100, 8), view=slice(2, 20, 3))
-    rates = analysis.rates_per_neuron(run, "E")
+    rates = analysis.rates_per_neuron(run.select("E"))
     assert rates.tolist() == [0.0, 0.0, 20.0, 0.0, 0.0, 0.0]
 
 
 def test_silent_population(tmp_path):
     none = np.zeros(0, dtype=np.int64)
     run = written(tmp_path / "run.h5", none, none)
-    assert (analysis.rates_per_neuron(run, "E") == 0.0).all()
-    assert (analysis.population_rate(run, "E", 10.0)[1] == 0.0).all()
-    assert np.isnan(analysis.isi_statistics(run, "E").cv).all()
-    assert np.isnan(analysis.fano_factors(run, "E", 10.0)).all()
+    assert (analysis.rates_per_neuron(run.select("E")) == 0.0).all()
+    assert (analysis.population_rate(run.select("E"), 10.0)[1] == 0.0).all()
+    assert np.isnan(analysis.isi_statistics(run.select("E")).cv).all()
+    assert np.isnan(analysis.fano_factors(run.select("E"), 10.0)).all()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda r: analysis.rates_per_neuron(r, "E", 6000.0), "window is .*within what is recor"),
-        (lambda r: analysis.rates_per_neuron(r, "E", 300.0, 200.0), "window is"),
-        (lambda r: analysis.population_rate(r, "E", 0.25), "width is 0.25, must be a multiple"),
-        (lambda r: analysis.population_rate(r, "E", 0.0), "width is 0.0, must be a multiple"),
-        (lambda r: analysis.fano_factors(r, "E", 9000.0), "width is 9000.0, must be at most"),
+        (lambda r: r.select("E", 6000.0), "window is .*within what is recor"),
+        (lambda r: r.select("E", 300.0, 200.0), "window is"),
+        (
+            lambda r: analysis.population_rate(r.select("E"), 0.25),
+            "width is 0.25, must be a multiple",
+        ),
+        (
+            lambda r: analysis.population_rate(r.select("E"), 0.0),
+            "width is 0.0, must be a multiple",
+        ),
+        (
+            lambda r: analysis.fano_factors(r.select("E"), 9000.0),
+            "width is 9000.0, must be at most",
+        ),
     ],
 )
 def test_bad_arguments(run, call, message):
@@ -157,4 +170,4 @@ def test_bad_arguments(run, call, message):
 
 def test_unknown_population(run):
     with pytest.raises(ModelError, match="no population 'X'"):
-        analysis.rates_per_neuron(run, "X")
+        run.select("X")

@@ -1,0 +1,323 @@
+"""What was recorded of some populations, read only where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simcore.errors import ConfigError, ModelError, require
+from simcore.io import schema
+from simcore.io.access import Joined, open_file
+from simcore.io.rates import Rate, Rates
+from simcore.io.selection import Selection, SpikeData, choose
+
+if TYPE_CHECKING:
+    import dask.array
+
+# Size of a block of potentials [B]
+_BLOCK_BYTES = 2**23
+
+
+class PotentialData(NamedTuple):
+    """Membrane potentials of one population.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n_samples,)
+        In ms.
+    node_ids : ndarray of uint64, shape (n_neurons,)
+        Indices within the population, ascending.
+    values : array, shape (n_samples, n_neurons)
+        In mV; of numpy or of dask.
+    """
+
+    times: NDArray[np.float64]
+    node_ids: NDArray[np.uint64]
+    values: NDArray[np.floating] | dask.array.Array
+
+
+class Recording(ABC):
+    """The spikes and potentials that some files hold.
+
+    No file stays open: every query opens those it needs, reads and closes them. Windows of time
+    are those of the simulator: after `start`, up to and with `stop` [ms], so that windows side by
+    side share no spike.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    populations, recorded : list of str
+        Names of all populations, and of those whose spikes are in the file.
+    sizes : dict of str to int
+        Neurons of each population.
+    n_neurons : int
+        Neurons in all.
+    dt : float
+        Time step [ms]; 1e-6 where it is not known.
+    record_from, end : float
+        Spikes and samples are from this window of model time [ms].
+    """
+
+    populations: list[str]
+    recorded: list[str]
+    sizes: dict[str, int]
+    dt: float
+    record_from: float
+    end: float
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.abspath(path)
+
+    @property
+    @abstractmethod
+    def _data(self) -> Mapping[str, Joined]:
+        """The datasets of spikes and samples, by their names."""
+
+    @abstractmethod
+    def recorded_ids(self, population: str) -> range:
+        """Return the node ids of a population whose spikes are in the file."""
+
+    @property
+    def n_neurons(self) -> int:
+        """Neurons in all."""
+        return sum(self.sizes.values())
+
+    @property
+    def reported(self) -> list[str]:
+        """Names of the populations whose potentials are in the file."""
+        return [n.split("/")[1] for n in self._data if n.startswith(f"{schema.REPORT}/")]
+
+    def spikes(
+        self,
+        population: str,
+        start: float | None = None,
+        stop: float | None = None,
+        neurons: ArrayLike | None = None,
+    ) -> SpikeData:
+        """Return the spikes of a population.
+
+        Parameters
+        ----------
+        population : str
+            Its name.
+        start, stop : float, optional
+            A window, after `start` up to and with `stop` [ms]; all there is if left out.
+        neurons : array_like of int, optional
+            Node ids; all that are recorded if left out.
+
+        Returns
+        -------
+        SpikeData
+            Of numpy arrays.
+
+        Raises
+        ------
+        ModelError
+            When there is no such population, or its spikes were not recorded.
+        """
+        return self._select(population, start, stop, neurons).read()
+
+    def dask_spikes(
+        self,
+        population: str,
+        start: float | None = None,
+        stop: float | None = None,
+        neurons: ArrayLike | None = None,
+    ) -> SpikeData:
+        """Return the spikes of a population as dask arrays, which read the file when computed.
+
+        Parameters and errors are those of `spikes`.
+
+        Returns
+        -------
+        SpikeData
+            Of dask arrays in chunks of at most 2**20 spikes.
+        """
+        return self._select(population, start, stop, neurons).lazy()
+
+    def select(
+        self,
+        population: str,
+        start: float | None = None,
+        stop: float | None = None,
+        neurons: ArrayLike | None = None,
+    ) -> Selection:
+        """Return some spikes of a population without reading them; what the statistics take.
+
+        Parameters are those of `spikes`.
+
+        Raises
+        ------
+        ModelError
+            When there is no such population, or its spikes were not recorded.
+        ConfigError
+            When nothing recorded lies in the window.
+        """
+        begin = self.record_from if start is None else max(float(start), self.record_from)
+        end = self.end if stop is None else min(float(stop), self.end)
+        valid = f"within what is recorded, {self.record_from:.10g} to {self.end:.10g} ms"
+        require(begin < end, "window", (start, stop), valid, error=ConfigError)
+        return self._select(population, begin, end, neurons)
+
+    def spike_rows(
+        self, population: str, start: float | None = None, stop: float | None = None
+    ) -> tuple[Joined, Joined, slice]:
+        """Return times and node ids of a population, not read yet, and the rows of a window.
+
+        Parameters and errors are those of `spikes`.
+        """
+        times, ids = self._spikes(population)
+        return times, ids, self._window(times, start, stop)
+
+    def V_m(
+        self, population: str, start: float | None = None, stop: float | None = None
+    ) -> PotentialData:
+        """Return the membrane potentials of a population.
+
+        Parameters
+        ----------
+        population : str
+            Its name.
+        start, stop : float, optional
+            The window, after `start` up to and with `stop` [ms].
+
+        Returns
+        -------
+        PotentialData
+            Of numpy arrays.
+
+        Raises
+        ------
+        ModelError
+            When there is no such population, or its potentials were not recorded.
+        """
+        times, node_ids, data, rows = self._samples(population, start, stop)
+        return PotentialData(times, node_ids, data[rows])
+
+    def dask_V_m(
+        self, population: str, start: float | None = None, stop: float | None = None
+    ) -> PotentialData:
+        """Return the membrane potentials of a population, as a dask array of values.
+
+        Parameters and errors are those of `V_m`.
+
+        Returns
+        -------
+        PotentialData
+            Its values in chunks of whole rows, of about 8 MiB.
+        """
+        import dask.array
+
+        times, node_ids, data, rows = self._samples(population, start, stop)
+        chunk = max(1, _BLOCK_BYTES // max(1, data.row_bytes))
+        values = dask.array.from_array(data, chunks=(chunk, data.width))[rows]
+        return PotentialData(times, node_ids, values)
+
+    def rates(self, start: float | None = None, stop: float | None = None) -> Rates:
+        """Return the mean rate of each population that was recorded.
+
+        Parameters
+        ----------
+        start, stop : float, optional
+            The window, after `start` up to and with `stop` [ms].
+
+        Returns
+        -------
+        Rates
+            By population [1/s].
+        """
+        low = self.record_from if start is None else max(start, self.record_from)
+        high = max(low, self.end) if stop is None else min(stop, max(low, self.end))
+        rows = {}
+        for name in self.recorded:
+            window = self._window(self._spikes(name)[0], low, high)
+            neurons = len(self.recorded_ids(name))
+            rows[name] = rate(neurons, window.stop - window.start, high - low)
+        return Rates(rows, low, high)
+
+    def _select(
+        self,
+        population: str,
+        start: float | None,
+        stop: float | None,
+        neurons: ArrayLike | None,
+    ) -> Selection:
+        times, ids, rows = self.spike_rows(population, start, stop)
+        recorded = self.recorded_ids(population)
+        place = f"{self.path!r}: population {population!r}"
+        begin = self.record_from if start is None else float(start)
+        end = self.end if stop is None else float(stop)
+        return Selection(
+            population, choose(recorded, neurons, place), recorded, (begin, end), self.dt,
+            times, ids, rows,
+        )  # fmt: skip
+
+    def _spikes(self, population: str) -> tuple[Joined, Joined]:
+        """Return the times and node ids of a population."""
+        self._require_known(population)
+        if population not in self.recorded:
+            raise ModelError(
+                f"run {self.path!r}: spikes of population {population!r} were not recorded; "
+                f"recorded are {self.recorded}"
+            )
+        place = f"{schema.SPIKES}/{population}"
+        return self._data[f"{place}/timestamps"], self._data[f"{place}/node_ids"]
+
+    def _samples(
+        self, population: str, start: float | None, stop: float | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint64], Joined, slice]:
+        """Return times and node ids of samples, the samples not read yet, and a window of rows."""
+        self._require_known(population)
+        data = self._data.get(f"{schema.REPORT}/{population}/data")
+        if data is None:
+            raise ModelError(
+                f"run {self.path!r}: V_m of population {population!r} was not recorded; "
+                f"recorded are {self.reported}"
+            )
+        with open_file(self.path) as file:
+            mapping = file[schema.REPORT][population]["mapping"]
+            first, _, interval = mapping["time"][()]
+            node_ids = mapping["node_ids"][()]
+        times = first + interval * np.arange(data.size)
+        half = 0.5 * self.dt
+        begin = 0 if start is None else int(np.searchsorted(times, start + half))
+        end = times.size if stop is None else int(np.searchsorted(times, stop + half))
+        rows = slice(begin, max(begin, end))
+        return times[rows], node_ids, data, rows
+
+    def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
+        """Return the rows of a window of time."""
+        begin = 0 if start is None else times.count_until(start, self.dt)
+        end = times.size if stop is None else times.count_until(stop, self.dt)
+        return slice(begin, max(begin, end))
+
+    def _attribute(self, population: str, name: str, missing: Any = None) -> Any:
+        """Return an attribute of the spikes of a population."""
+        self._spikes(population)
+        with open_file(self.path) as file:
+            return file[schema.SPIKES][population].attrs.get(name, missing)
+
+    def _require_known(self, population: str) -> None:
+        if population not in self.populations:
+            raise ModelError(
+                f"run {self.path!r}: there is no population {population!r}; "
+                f"there are {self.populations}"
+            )
+
+
+def rate(neurons: int, spikes: int, length: float) -> Rate:
+    """Return the mean rate of some neurons over a length of time [ms]."""
+    seconds = length / 1000.0
+    expected = neurons * seconds
+    return Rate(neurons, spikes, spikes / expected if expected > 0 else float("nan"))

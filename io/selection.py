@@ -1,0 +1,151 @@
+"""Spikes of some neurons in a window of time, not read yet: what statistics are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simcore.errors import ModelError, require
+from simcore.io.access import Joined
+
+if TYPE_CHECKING:
+    import dask.array
+
+_DASK_CHUNK = 2**20
+
+Neurons: TypeAlias = "range | NDArray[np.int64]"
+
+
+class SpikeData(NamedTuple):
+    """Spikes of one population, sorted by time and then id; arrays of numpy or of dask.
+
+    Parameters
+    ----------
+    times : array of float64, shape (n_spikes,)
+        In ms.
+    node_ids : array of uint64, shape (n_spikes,)
+        Indices within the population.
+    """
+
+    times: NDArray[np.float64] | dask.array.Array
+    node_ids: NDArray[np.uint64] | dask.array.Array
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The spikes of some neurons of a population in a window of time.
+
+    It can be sent to other processes: it knows the files, and holds no spike.
+
+    Parameters
+    ----------
+    population : str
+        Name of the population.
+    neurons : range or ndarray of int64, shape (n_neurons,)
+        Their node ids, ascending.
+    recorded : range
+        Node ids of all neurons that are in the files.
+    window : (float, float)
+        After the first, up to and with the second [ms].
+    dt : float
+        Time step [ms].
+    times, ids : Joined
+        Times and node ids of all spikes of the population.
+    rows : slice
+        Those in the window.
+    """
+
+    population: str
+    neurons: Neurons
+    recorded: range
+    window: tuple[float, float]
+    dt: float
+    times: Joined
+    ids: Joined
+    rows: slice
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.neurons)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window [s]."""
+        return 1e-3 * (self.window[1] - self.window[0])
+
+    @property
+    def whole(self) -> bool:
+        """Whether all recorded neurons are chosen."""
+        return self.n_neurons == len(self.recorded)
+
+    def read(self, rows: slice | None = None) -> SpikeData:
+        """Return the spikes, or those of some of the rows, as numpy arrays."""
+        rows = self.rows if rows is None else rows
+        times, ids = self.times[rows], self.ids[rows]
+        if self.whole:
+            return SpikeData(times, ids)
+        chosen = self.places(ids) >= 0
+        return SpikeData(times[chosen], ids[chosen])
+
+    def lazy(self) -> SpikeData:
+        """Return the spikes as dask arrays, which read the files when computed."""
+        import dask.array
+
+        times, ids = (
+            dask.array.from_array(x, chunks=_DASK_CHUNK)[self.rows] for x in (self.times, self.ids)
+        )
+        if self.whole:
+            return SpikeData(times, ids)
+        chosen = ids.map_blocks(self._are_chosen, dtype=bool)
+        return SpikeData(times[chosen], ids[chosen])
+
+    def blocks(self, n_spikes: int) -> Iterator[slice]:
+        """Yield neighbouring rows, about so many each; at least one block, which may be empty."""
+        begin, end = self.rows.start, self.rows.stop
+        for first in range(begin, max(end, begin + 1), max(1, n_spikes)):
+            yield slice(first, min(first + max(1, n_spikes), end))
+
+    def places(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the place of each node id among the chosen neurons, -1 for one that is not."""
+        chosen = self.neurons
+        given = ids.astype(np.int64)
+        if isinstance(chosen, range):
+            given -= chosen.start
+            if chosen.step != 1:
+                given = np.where(given % chosen.step == 0, given // chosen.step, -1)
+            if not self.whole:
+                given[(given < 0) | (given >= len(chosen))] = -1
+            return given
+        table = np.full(self.recorded.stop, -1, dtype=np.int64)
+        table[chosen] = np.arange(chosen.size)
+        return table[given]
+
+    def _are_chosen(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        return self.places(ids) >= 0
+
+
+def choose(recorded: range, neurons: ArrayLike | None, subject: str) -> Neurons:
+    """Return the node ids of chosen neurons in ascending order.
+
+    Raises
+    ------
+    ModelError
+        When there is none, or one that was not recorded.
+    """
+    if neurons is None:
+        return recorded
+    if isinstance(neurons, range) and neurons.step > 0 and neurons and recorded.step == 1:
+        inside = neurons[0] in recorded and neurons[-1] in recorded
+        require(inside, f"{subject}: neurons", neurons, f"in {recorded}")
+        return neurons
+    given = np.unique(np.asarray(neurons))
+    if given.size == 0 or not np.issubdtype(given.dtype, np.integer):
+        raise ModelError(f"{subject}: neurons is {neurons!r}, must be node ids, at least one")
+    known = np.isin(given, np.arange(recorded.start, recorded.stop, recorded.step))
+    require(bool(known.all()), f"{subject}: neurons", given[~known].tolist()[:5], f"in {recorded}")
+    return given.astype(np.int64)

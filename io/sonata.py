@@ -1,0 +1,220 @@
+"""SONATA spike files that other programs wrote, and those that were exported."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import OutputError, require
+from simcore.io import schema
+from simcore.io.access import Joined, Piece, open_file
+from simcore.io.recording import Recording
+from simcore.io.sorting import SortedSpikes
+
+if TYPE_CHECKING:
+    import h5py
+
+# Time step where none is known [ms]: finer than any grid, and exact for times up to 10^9 ms
+RESOLUTION = 1e-6
+
+# Spikes that are looked at together
+_BLOCK = 2**22
+
+# Steps of a file whose time step is not known
+_ENDLESS = 2**62
+
+
+class SonataFile(Recording):
+    """A spike file in the SONATA convention.
+
+    SONATA tells neither the time step, nor the recorded window, nor which neurons are silent. An
+    exported file has them as attributes, see docs/file-format.md. For others the window ends with
+    the last spike, and the neurons are those up to the largest id that fired, unless `sizes` tells.
+    Spikes that are not sorted by time are sorted into a temporary file.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    sizes : mapping of str to int, optional
+        Number of neurons of each population.
+
+    Raises
+    ------
+    OutputError
+        When the file is missing, damaged, or has no spikes in the SONATA convention.
+    ModelError
+        When `sizes` names another population or is too small.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], sizes: Mapping[str, int] | None = None
+    ) -> None:
+        super().__init__(path)
+        self._places: dict[str, Joined] = {}
+        self._ids: dict[str, range] = {}
+        self._sorted: tempfile.TemporaryDirectory[str] | None = None
+        with open_file(self.path) as file:
+            spikes = file[schema.SPIKES]
+            attributes = dict(spikes.attrs)
+            found = {name: _Spikes.of(self.path, spikes[name]) for name in spikes}
+            for name, population in found.items():
+                self._add(name, population)
+            self._add_reports(file)
+        self.populations = self.recorded = list(found)
+        self.dt = float(attributes.get("dt", RESOLUTION))
+        first = min((s.first for s in found.values() if s.size), default=0.0)
+        last = max((s.last for s in found.values() if s.size), default=0.0)
+        # A window does not hold its begin
+        begin = 0.0 if first > 0.0 else first - self.dt
+        self.record_from = float(attributes.get("begin", begin))
+        self.end = float(attributes.get("end", max(last, self.record_from + self.dt)))
+        self.sizes = {name: ids.stop for name, ids in self._ids.items()}
+        for name, size in (sizes or {}).items():
+            self._resize(name, size)
+
+    @property
+    def _data(self) -> Mapping[str, Joined]:
+        return self._places
+
+    def recorded_ids(self, population: str) -> range:
+        """Return the node ids of a population whose spikes are in the file."""
+        self._require_known(population)
+        return self._ids[population]
+
+    def __repr__(self) -> str:
+        return (
+            f"SonataFile({self.path!r}: {self.n_neurons} neurons in {len(self.populations)} "
+            f"populations, {self.record_from:.10g} to {self.end:.10g} ms)"
+        )
+
+    def _add(self, name: str, spikes: _Spikes) -> None:
+        """Add a population, sorted by time."""
+        self._ids[name] = spikes.recorded
+        if not spikes.sorted:
+            if self._sorted is None:
+                self._sorted = tempfile.TemporaryDirectory(prefix="simcore-")
+            place = os.path.join(self._sorted.name, f"{len(self._ids)}.h5")
+            _write_sorted(spikes, name, place)
+            spikes = replace(spikes, path=place)
+        for field in ("timestamps", "node_ids"):
+            where = f"{schema.SPIKES}/{name}/{field}"
+            self._places[where] = spikes.joined(where, self._sorted)
+
+    def _add_reports(self, file: h5py.File) -> None:
+        """Add potentials of neurons that are one element each."""
+        for name, group in file.get(schema.REPORT, {}).items():
+            data = group["data"]
+            if data.ndim == 2 and data.shape[1] == len(group["mapping/node_ids"]):
+                where = f"{schema.REPORT}/{name}/data"
+                piece = Piece(self.path, where, 0, len(data), 0, _ENDLESS)
+                self._places[where] = Joined([piece], data.shape[1:], data.dtype, _mark(self.path))
+
+    def _resize(self, name: str, size: int) -> None:
+        """Take the number of neurons of a population from the user."""
+        known = f"one of {self.populations}"
+        require(name in self._ids, f"{self.path!r}: sizes: population", name, known)
+        ids = self._ids[name]
+        largest = ids[-1] if ids else -1
+        subject = f"{self.path!r}: sizes: {name!r}"
+        require(size > largest, subject, size, f"> {largest}, the largest id that fired")
+        self._ids[name], self.sizes[name] = range(size), size
+
+
+@dataclass(frozen=True)
+class _Spikes:
+    """What one look at the spikes of a population tells.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    size : int
+        Number of spikes.
+    recorded : range
+        Node ids of the neurons.
+    sorted : bool
+        Whether they are in the order of time.
+    first, last : float
+        Smallest and largest time [ms]; 0 without a spike.
+    """
+
+    path: str
+    size: int
+    recorded: range
+    sorted: bool
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, path: str, group: h5py.Group) -> _Spikes:
+        """Look at all spikes of a group once."""
+        _require_spikes(path, group)
+        largest, previous, ordered, first = -1, -np.inf, True, np.inf
+        last = -np.inf
+        for times, ids in _blocks(group):
+            ordered = ordered and bool(times[0] >= previous and (np.diff(times) >= 0.0).all())
+            largest = max(largest, int(ids.max()))
+            first, last, previous = min(first, times.min()), max(last, times.max()), times[-1]
+        size = len(group["timestamps"])
+        recorded = range(*group.attrs.get("recorded", (0, largest + 1, 1)))
+        span = (float(first), float(last)) if size else (0.0, 0.0)
+        return cls(path, size, recorded, ordered, *span)
+
+    def joined(self, name: str, owner: object) -> Joined:
+        """Return a dataset of the spikes, which keeps the owner of its file alive."""
+        dtype = np.dtype(np.float64 if name.endswith("timestamps") else np.uint64)
+        piece = Piece(self.path, name, 0, self.size, 0, _ENDLESS)
+        return Joined([piece], (), dtype, _mark(self.path), owner)
+
+
+def _write_sorted(spikes: _Spikes, name: str, path: str) -> None:
+    """Write the spikes of a population to a file of their own, sorted by time."""
+    import h5py
+
+    with open_file(spikes.path) as old, h5py.File(path, "w") as file:
+        blocks = _blocks(old[schema.SPIKES][name])
+        with SortedSpikes(blocks, os.path.dirname(path)) as ordered:
+            ids = spikes.recorded
+            recorded = np.array([ids.start, ids.stop, ids.step])
+            group = schema.create_spikes(file, name, recorded, ordered.size)
+            begin = 0
+            for times, node_ids in ordered:
+                rows = slice(begin, begin + times.size)
+                group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
+                begin = rows.stop
+
+
+def _blocks(group: h5py.Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint64]]]:
+    """Yield times and node ids of a group, some at a time."""
+    times, ids = group["timestamps"], group["node_ids"]
+    for begin in range(0, len(times), _BLOCK):
+        rows = slice(begin, begin + _BLOCK)
+        yield times[rows].astype(np.float64), ids[rows].astype(np.uint64)
+
+
+def _require_spikes(path: str, group: Any) -> None:
+    """Raise `OutputError` unless a group holds times in ms and as many node ids."""
+    fields = [group.get(name) for name in ("timestamps", "node_ids")]
+    shapes = [getattr(field, "shape", ()) for field in fields]
+    if shapes[0] != shapes[1] or len(shapes[0]) != 1:
+        raise OutputError(
+            f"{path!r}: {group.name!r} has no spikes in the SONATA convention: "
+            f"timestamps and node_ids have the shapes {shapes}, must be arrays of equal length"
+        )
+    units = fields[0].attrs.get("units", "ms")
+    units = units.decode() if isinstance(units, bytes) else units
+    if units != "ms":
+        raise OutputError(f"{path!r}: {group.name!r}: units is {units!r}, must be 'ms'")
+
+
+def _mark(path: str) -> str:
+    """Return what tells a version of a file from others."""
+    status = os.stat(path)
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}"

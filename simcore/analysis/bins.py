@@ -1,0 +1,79 @@
+"""Bins of equal width that fill a window of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from simcore.io.selection import Selection
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Bins of equal width, in whole steps.
+
+    Parameters
+    ----------
+    begin : int
+        Step at which the first begins.
+    steps : int
+        Steps of each.
+    n : int
+        Number of bins.
+    dt : float
+        Time step [ms].
+    """
+
+    begin: int
+    steps: int
+    n: int
+    dt: float
+
+    @classmethod
+    def of(cls, selection: Selection, width: float) -> Bins:
+        """Return the bins of a width [ms] that fill the window of a selection.
+
+        A last bin that is not full is left out.
+
+        Raises
+        ------
+        ConfigError
+            When the width is not a multiple of the time step, or larger than the window.
+        """
+        dt, window = selection.dt, selection.window
+        steps = round(width / dt)
+        fits = steps >= 1 and abs(width / dt - steps) <= 1e-6 * steps
+        require(fits, "width", width, f"a multiple of dt = {dt!r} ms", error=ConfigError)
+        begin, end = (round(time / dt) for time in window)
+        n = (end - begin) // steps
+        valid = f"at most the window, {window[1] - window[0]:.10g} ms"
+        require(n >= 1, "width", width, valid, error=ConfigError)
+        return cls(begin, steps, n, dt)
+
+    @property
+    def width(self) -> float:
+        """Width of a bin [ms]."""
+        return self.steps * self.dt
+
+    @property
+    def edges(self) -> NDArray[np.floating]:
+        """Borders of the bins [ms]."""
+        return self.dt * (self.begin + self.steps * np.arange(self.n + 1))
+
+    def find(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the bin of each time; a spike of step t has the time (t + 1) dt."""
+        return (np.rint(times / self.dt).astype(np.int64) - 1 - self.begin) // self.steps
+
+    def inside(
+        self, times: NDArray[np.float64], places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the bins and places of the spikes that fall into a bin; times ascend."""
+        found = self.find(times)
+        rows = slice(*np.searchsorted(found, (0, self.n)))
+        return found[rows], places[rows]

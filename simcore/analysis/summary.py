@@ -1,0 +1,197 @@
+"""All statistics of the spikes of a run, for which they are read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.analysis.bins import Bins
+from simcore.analysis.correlation import CorrelationReduction, CountCorrelations
+from simcore.analysis.intervals import IntervalReduction, IsiStatistics
+from simcore.analysis.rates import (
+    BinReduction,
+    FanoReduction,
+    PopulationRate,
+    RateReduction,
+    dispersion,
+)
+from simcore.analysis.reduction import Reduction, reduce_all
+from simcore.analysis.spectrum import NO_SPECTRUM, Spectrum, welch
+
+if TYPE_CHECKING:
+    from simcore.io.recording import Recording
+    from simcore.io.selection import Selection
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bins of the statistics, in ms.
+
+    Parameters
+    ----------
+    rate : float
+        Of the population rate and its spectrum.
+    synchrony : float
+        Of the counts whose variance tells the synchrony.
+    correlation : float
+        Of the counts of pairs of neurons.
+    fano : float
+        Of the counts whose variance is the Fano factor.
+    segment : float
+        Length of the segments of the spectrum.
+    """
+
+    rate: float = 1.0
+    synchrony: float = 3.0
+    correlation: float = 2.0
+    fano: float = 100.0
+    segment: float = 1024.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The statistics of the spikes of one population.
+
+    Parameters
+    ----------
+    selection : Selection
+        The spikes.
+    n_spikes : int
+        Their number.
+    rates : ndarray of float64, shape (n_neurons,)
+        Mean rate of each neuron [1/s].
+    isi : IsiStatistics
+        Intervals between the spikes of each neuron.
+    fano : ndarray of float64, shape (n_neurons,)
+        Fano factor of each neuron.
+    correlations : CountCorrelations
+        Correlations of the counts of pairs of some neurons.
+    population_rate : PopulationRate
+        Mean rate over neurons in bins of time.
+    synchrony : float
+        Variance over mean of the counts of all neurons together.
+    spectrum : Spectrum
+        Power spectrum of the population rate.
+    """
+
+    selection: Selection
+    n_spikes: int
+    rates: Floats
+    isi: IsiStatistics
+    fano: Floats
+    correlations: CountCorrelations
+    population_rate: PopulationRate
+    synchrony: float
+    spectrum: Spectrum
+
+    @property
+    def rate(self) -> float:
+        """Mean rate over neurons [1/s]."""
+        return float(self.rates.mean())
+
+
+def summarize(
+    recording: Recording,
+    populations: Sequence[str] | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    widths: Widths | None = None,
+    max_neurons: int = 250,
+) -> dict[str, Summary]:
+    """Return all statistics of some populations.
+
+    Parameters
+    ----------
+    recording : Recording
+        The run.
+    populations : sequence of str, optional
+        Which ones; all that were recorded if left out.
+    start, stop : float, optional
+        A window, after `start` up to and with `stop` [ms]; all there is if left out.
+    widths : Widths, optional
+        Bins of the statistics. Those that do not fit the time step or the window are taken as
+        near as they fit.
+    max_neurons : int
+        Neurons of each population whose counts are correlated in pairs.
+
+    Returns
+    -------
+    dict of str to Summary
+        By population.
+
+    Raises
+    ------
+    ModelError
+        When there is no such population, or its spikes were not recorded.
+    ConfigError
+        When nothing recorded lies in the window.
+    """
+    names = list(recording.recorded if populations is None else populations)
+    selections = [recording.select(name, start, stop) for name in names]
+    wanted = [_Plan.of(s, widths or Widths(), max_neurons) for s in selections]
+    found = reduce_all([(plan.selection, plan.reductions) for plan in wanted])
+    return {n: plan.finish(*values) for n, plan, values in zip(names, wanted, found, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is computed of one population."""
+
+    selection: Selection
+    widths: Widths
+    max_neurons: int
+
+    @classmethod
+    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> _Plan:
+        """Return the plan of a selection, with bins that fit it."""
+        fitting = {name: _fitting(selection, width) for name, width in vars(widths).items()}
+        return cls(selection, Widths(**fitting), max_neurons)
+
+    @property
+    def reductions(self) -> list[Reduction]:
+        """What to compute, in the order in which `finish` takes it."""
+        s, widths = self.selection, self.widths
+        return [
+            RateReduction.of(s),
+            IntervalReduction.of(s),
+            FanoReduction(Bins.of(s, widths.fano), s.n_neurons),
+            CorrelationReduction.of(s, widths.correlation, self.max_neurons),
+            BinReduction(Bins.of(s, widths.rate)),
+            BinReduction(Bins.of(s, widths.synchrony)),
+        ]
+
+    def finish(
+        self,
+        rates: Floats,
+        isi: IsiStatistics,
+        fano: Floats,
+        correlations: CountCorrelations,
+        counts: NDArray[np.int64],
+        coarse: NDArray[np.int64],
+    ) -> Summary:
+        """Return the summary."""
+        s, bins = self.selection, Bins.of(self.selection, self.widths.rate)
+        return Summary(
+            s,
+            round(rates.sum() * s.seconds),
+            rates,
+            isi,
+            fano,
+            correlations,
+            PopulationRate(bins.edges, counts / (1e-3 * bins.width * s.n_neurons)),
+            dispersion(coarse),
+            welch(counts, bins, s.n_neurons, self.widths.segment) if bins.n > 1 else NO_SPECTRUM,
+        )
+
+
+def _fitting(selection: Selection, width: float) -> float:
+    """Return the multiple of the time step next to a width, at most the window [ms]."""
+    begin, end = (round(time / selection.dt) for time in selection.window)
+    steps = min(max(1, round(width / selection.dt)), max(1, end - begin))
+    return steps * selection.dt

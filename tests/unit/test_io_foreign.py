@@ -1,0 +1,149 @@
+"""SONATA spike files of other programs, opened like a run."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+
+import simcore as sc
+from simcore import analysis
+from simcore.errors import ModelError, OutputError
+from simcore.io import SonataFile
+
+SORTING = {"none": 0, "by_id": 1, "by_time": 2}
+
+
+def written(path, sorting="by_time", populations=("E", "I"), units="ms", n=2000, **attributes):
+    """Write a file, and return times and ids of its spikes by population."""
+    rng = np.random.default_rng(1)
+    found = {}
+    with h5py.File(path, "w") as file:
+        spikes = file.create_group("spikes")
+        spikes.attrs.update(attributes)
+        for name in populations:
+            times, ids = rng.uniform(0.0, 500.0, n), rng.integers(0, 40, n)
+            order = {
+                "by_time": np.argsort(times),
+                "by_id": np.lexsort((times, ids)),
+                "none": np.arange(n),
+            }[sorting]
+            group = spikes.create_group(name)
+            group.attrs.create("sorting", SORTING[sorting], dtype=h5py.enum_dtype(SORTING, "u1"))
+            group["timestamps"], group["node_ids"] = times[order], ids[order].astype(np.uint64)
+            group["timestamps"].attrs["units"] = units
+            found[name] = times, ids
+    return found
+
+
+@pytest.mark.parametrize("sorting", SORTING)
+def test_spikes_in_any_order(tmp_path, sorting):
+    spikes = written(tmp_path / "spikes.h5", sorting)
+    run = sc.open_run(tmp_path / "spikes.h5")
+    assert isinstance(run, SonataFile)
+    assert run.populations == run.recorded == ["E", "I"]
+    assert run.end == max(times.max() for times, _ in spikes.values())
+    for name, (times, ids) in spikes.items():
+        order = np.argsort(times)
+        found = run.spikes(name)
+        assert np.array_equal(found.times, times[order])
+        assert np.array_equal(found.node_ids, ids[order])
+        assert np.array_equal(run.dask_spikes(name).node_ids.compute(), ids[order])
+
+        inside = (times > 100.0) & (times <= 200.0)
+        window = run.spikes(name, 100.0, 200.0)
+        assert window.times.size == inside.sum()
+        one = run.spikes(name, 100.0, 200.0, neurons=[3, 5])
+        assert one.times.size == (inside & np.isin(ids, [3, 5])).sum()
+
+
+def test_statistics_of_a_foreign_file(tmp_path):
+    times, ids = written(tmp_path / "spikes.h5", "by_id")["E"]
+    selection = sc.open_run(tmp_path / "spikes.h5", sizes={"E": 50}).select("E", 0.0, 400.0)
+    rates = analysis.rates_per_neuron(selection)
+    counts = np.bincount(ids[times <= 400.0], minlength=50)
+    assert rates == pytest.approx(counts / 0.4)
+    edges, binned = analysis.population_rate(selection, 12.5)
+    expected = np.histogram(times, np.arange(0.0, 401.0, 12.5))[0]
+    assert binned * 50 * 12.5e-3 == pytest.approx(expected)
+    assert edges[-1] == pytest.approx(400.0)
+
+
+def test_selection_travels_to_other_processes(tmp_path):
+    written(tmp_path / "spikes.h5", "none")
+    selection = sc.open_run(tmp_path / "spikes.h5").select("E")
+    assert len(pickle.dumps(selection)) < 2000
+    run = sc.open_run(tmp_path / "spikes.h5")
+    again = pickle.loads(pickle.dumps(run.select("E")))
+    assert np.array_equal(again.read().times, run.spikes("E").times)
+
+
+def test_window_and_step_of_an_exported_file(tmp_path):
+    written(tmp_path / "spikes.h5", begin=-10.0, end=1000.0, dt=0.1)
+    run = sc.open_run(tmp_path / "spikes.h5")
+    assert (run.record_from, run.end, run.dt) == (-10.0, 1000.0, 0.1)
+
+
+def test_spike_at_zero_is_inside(tmp_path):
+    with h5py.File(tmp_path / "spikes.h5", "w") as file:
+        group = file.create_group("spikes/E")
+        group["timestamps"], group["node_ids"] = [0.0, 1.0], np.array([0, 1], np.uint64)
+    run = sc.open_run(tmp_path / "spikes.h5")
+    assert run.record_from < 0.0
+    assert run.select("E").read().times.size == 2
+
+
+def test_no_spike(tmp_path):
+    written(tmp_path / "spikes.h5", n=0)
+    run = sc.open_run(tmp_path / "spikes.h5", sizes={"E": 10})
+    assert run.spikes("E").times.size == 0
+    assert (analysis.rates_per_neuron(run.select("E")) == 0.0).all()
+    assert run.rates()["E"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"X": 3}, "population is 'X', must be one of"),
+        ({"E": 39}, "sizes: 'E' is 39, must be > 39"),
+    ],
+)
+def test_bad_sizes(tmp_path, sizes, message):
+    written(tmp_path / "spikes.h5")
+    with pytest.raises(ModelError, match=message):
+        sc.open_run(tmp_path / "spikes.h5", sizes)
+
+
+def test_wrong_units(tmp_path):
+    written(tmp_path / "spikes.h5", units="s")
+    with pytest.raises(OutputError, match="units is 's', must be 'ms'"):
+        sc.open_run(tmp_path / "spikes.h5")
+
+
+def test_unequal_lengths(tmp_path):
+    with h5py.File(tmp_path / "spikes.h5", "w") as file:
+        group = file.create_group("spikes/E")
+        group["timestamps"], group["node_ids"] = [0.0, 1.0], [1]
+    with pytest.raises(OutputError, match="arrays of equal length"):
+        sc.open_run(tmp_path / "spikes.h5")
+
+
+def test_other_file(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = [1]
+    with pytest.raises(OutputError, match="neither the output of simcore nor a SONATA spike file"):
+        sc.open_run(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize(
+    ("neurons", "message"),
+    [
+        ([], "at least one"),
+        ([0.5], "must be node ids"),
+        ([3, 99], r"neurons is \[99\], must be in"),
+    ],
+)
+def test_bad_neurons(tmp_path, neurons, message):
+    written(tmp_path / "spikes.h5")
+    with pytest.raises(ModelError, match=message):
+        sc.open_run(tmp_path / "spikes.h5").spikes("E", neurons=neurons)
