@@ -77,7 +77,9 @@ class SortedSpikes:
 
             # Of each run, what is not after the last sample ends before its next sample
             ends = np.minimum((seen + 1) * _STRIDE, self._sizes)
-            stretches = [self._read(int(k), taken[k], ends[k]) for k in np.flatnonzero(ends > taken)]
+            stretches = [
+                self._read(int(k), taken[k], ends[k]) for k in np.flatnonzero(ends > taken)
+            ]
             taken = ends
             some_times, some_ids = sort(*_joined([left, *stretches]))
             cut = _count_until(some_times, some_ids, times[group[-1]], ids[group[-1]])
