@@ -72,50 +72,31 @@ def isi_statistics(selection: Selection, edges: ArrayLike = LOGARITHMIC) -> IsiS
     return found
 
 
+# What is known of the intervals of a neuron in some stretch of time: times of its first and last
+# spike, its first and last interval, NaN without one [ms]; number and mean of the intervals, sum of
+# the squares of their deviations from it, sum of ((a - b) / (a + b))^2 over neighbouring ones. One
+# line of the cache, since spikes of all neurons come in turn
+NEURON = np.dtype(
+    [
+        ("first", "f8"), ("last", "f8"), ("first_interval", "f8"), ("last_interval", "f8"),
+        ("n", "i8"), ("mean", "f8"), ("squares", "f8"), ("local", "f8"),
+    ]
+)  # fmt: skip
+
+
 class Intervals(NamedTuple):
-    """What is known of the intervals of each neuron in some stretch of time.
+    """What is known of the intervals in some stretch of time.
 
     Parameters
     ----------
-    first, last : ndarray of float64, shape (n_neurons,)
-        Times of the first and the last spike [ms]; NaN without one.
-    first_interval, last_interval : ndarray of float64, shape (n_neurons,)
-        The first and the last interval [ms]; NaN without one.
-    n : ndarray of int64, shape (n_neurons,)
-        Number of intervals.
-    mean, squares : ndarray of float64, shape (n_neurons,)
-        Their mean, and the sum of the squares of their deviations from it.
-    local : ndarray of float64, shape (n_neurons,)
-        Sum of ((a - b) / (a + b))^2 over neighbouring intervals.
+    neurons : ndarray of NEURON, shape (n_neurons,)
+        Those of each neuron.
     histogram : ndarray of int64, shape (n_bins,)
         Number of intervals of all neurons in each bin.
     """
 
-    first: Floats
-    last: Floats
-    first_interval: Floats
-    last_interval: Floats
-    n: NDArray[np.int64]
-    mean: Floats
-    squares: Floats
-    local: Floats
+    neurons: NDArray[np.void]
     histogram: NDArray[np.int64]
-
-    @classmethod
-    def none(cls, n_neurons: int, n_bins: int) -> Intervals:
-        """Return what is known without a spike."""
-        unknown, zero = np.full(n_neurons, np.nan), np.zeros(n_neurons)
-        return cls(
-            first=unknown.copy(),
-            last=unknown.copy(),
-            first_interval=unknown.copy(),
-            last_interval=unknown.copy(),
-            n=np.zeros(n_neurons, dtype=np.int64),
-            mean=zero.copy(),
-            squares=zero.copy(),
-            local=zero.copy(),
-            histogram=np.zeros(n_bins, dtype=np.int64),
-        )
 
 
 @dataclass(frozen=True)
@@ -145,51 +126,56 @@ class IntervalReduction:
         """Return the intervals in a block."""
         from simcore.analysis.streams import stream_intervals
 
-        state = Intervals.none(self.n_neurons, self.edges.size - 1)
-        stream_intervals(times, places, self.edges - _TOLERANCE, tuple(state))
-        return state
+        neurons = np.zeros(self.n_neurons, dtype=NEURON)
+        for name in ("first", "last", "first_interval", "last_interval"):
+            neurons[name] = np.nan
+        histogram = np.zeros(self.edges.size - 1, dtype=np.int64)
+        stream_intervals(times, places, self.edges - _TOLERANCE, neurons, histogram)
+        return Intervals(neurons, histogram)
 
     def combine(self, one: Intervals, other: Intervals) -> Intervals:
         """Return the intervals of neighbouring stretches, with those across their border."""
-        gap = other.first - one.last
+        a, b = one.neurons, other.neurons
+        gap = b["first"] - a["last"]
         bridged = ~np.isnan(gap)
-        local = one.local + other.local
-        left = bridged & ~np.isnan(one.last_interval)
-        right = bridged & ~np.isnan(other.first_interval)
-        local[left] += _local(one.last_interval[left], gap[left])
-        local[right] += _local(gap[right], other.first_interval[right])
+        both = np.empty_like(a)
+        both["first"] = _first_known(a["first"], b["first"])
+        both["last"] = _first_known(b["last"], a["last"])
+        both["first_interval"] = _first_known(a["first_interval"], gap, b["first_interval"])
+        both["last_interval"] = _first_known(b["last_interval"], gap, a["last_interval"])
+        terms = _local(a["last_interval"], gap), _local(gap, b["first_interval"])
+        both["local"] = a["local"] + b["local"] + np.nan_to_num(terms).sum(axis=0)
 
-        halves = (one.n, one.mean, one.squares), (other.n, other.mean, other.squares)
         bridges = bridged.astype(np.int64), np.where(bridged, gap, 0.0), np.zeros(gap.size)
-        across, _ = np.histogram(gap[bridged], [*(self.edges[:-1] - _TOLERANCE), np.inf])
-        across[-1] -= np.count_nonzero(gap[bridged] >= self.edges[-1] - _TOLERANCE)
-        return Intervals(
-            _first_known(one.first, other.first),
-            _first_known(other.last, one.last),
-            _first_known(one.first_interval, gap, other.first_interval),
-            _first_known(other.last_interval, gap, one.last_interval),
-            *_merge(_merge(*halves), bridges),
-            local,
-            one.histogram + other.histogram + across,
-        )
+        inner = _merge(_sample(a), _sample(b))
+        both["n"], both["mean"], both["squares"] = _merge(inner, bridges)
+        places = np.searchsorted(self.edges - _TOLERANCE, gap[bridged], side="right") - 1
+        across = np.bincount(places[places >= 0], minlength=one.histogram.size)
+        histogram = one.histogram + other.histogram + across[: one.histogram.size]
+        return Intervals(both, histogram)
 
     def finish(self, total: Intervals) -> IsiStatistics:
         """Return the statistics."""
-        n = total.n
+        n, mean, squares = _sample(total.neurons)
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(n > 0, total.mean, np.nan)
-            cv = np.where(n > 1, np.sqrt(total.squares / n) / total.mean, np.nan)
-            lv = np.where(n > 1, 3.0 * total.local / (n - 1), np.nan)
+            cv = np.where(n > 1, np.sqrt(squares / n) / mean, np.nan)
+            lv = np.where(n > 1, 3.0 * total.neurons["local"] / (n - 1), np.nan)
+            mean = np.where(n > 0, mean, np.nan)
         return IsiStatistics(n, mean, cv, lv, self.edges, total.histogram)
 
 
 _Sample = tuple[NDArray[np.int64], Floats, Floats]
 
 
+def _sample(neurons: NDArray[np.void]) -> _Sample:
+    """Return number, mean and squares of the intervals of each neuron."""
+    return neurons["n"].copy(), neurons["mean"].copy(), neurons["squares"].copy()
+
+
 def _local(a: Floats, b: Floats) -> Floats:
-    """Return the terms of the local variation, without its factor of 3."""
+    """Return the terms of the local variation, without its factor of 3; NaN without an interval."""
     total = a + b
-    return np.where(total > 0, ((a - b) / np.where(total > 0, total, 1.0)) ** 2, 0.0)
+    return np.where(total == 0.0, 0.0, ((a - b) / np.where(total == 0.0, 1.0, total)) ** 2)
 
 
 def _merge(one: _Sample, other: _Sample) -> _Sample:

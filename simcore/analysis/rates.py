@@ -192,27 +192,12 @@ class BinReduction:
         return counts
 
 
-class CountMoments(NamedTuple):
-    """What is known of the counts of each neuron in some stretch of time.
-
-    Parameters
-    ----------
-    first, last : ndarray of int64, shape (n_neurons,)
-        The first and the last bin with a spike; -1 without one.
-    first_count, last_count : ndarray of int64, shape (n_neurons,)
-        The spikes in them; they may have more in the neighbouring stretches.
-    total : ndarray of int64, shape (n_neurons,)
-        All spikes.
-    squares : ndarray of int64, shape (n_neurons,)
-        Sum of the squares of the counts in the bins between.
-    """
-
-    first: Ints
-    first_count: Ints
-    last: Ints
-    last_count: Ints
-    total: Ints
-    squares: Ints
+# What is known of the counts of a neuron in some stretch of time: the first and the last bin with a
+# spike, -1 without one, and the spikes in them so far, which may be more with the neighbouring
+# stretches; all spikes, and the sum of the squares of the counts in the bins between
+COUNTS = np.dtype(
+    [(name, "i8") for name in ("first", "first_count", "last", "last_count", "total", "squares")]
+)
 
 
 @dataclass(frozen=True)
@@ -230,43 +215,41 @@ class FanoReduction:
     bins: Bins
     n_neurons: int
 
-    def partial(self, times: NDArray[np.float64], places: Ints) -> CountMoments:
-        """Return the counts of a block."""
+    def partial(self, times: NDArray[np.float64], places: Ints) -> NDArray[np.void]:
+        """Return the counts of each neuron in a block."""
         from simcore.analysis.streams import stream_counts
 
-        none, zero = np.full(self.n_neurons, -1), np.zeros(self.n_neurons, dtype=np.int64)
-        arrays = (none, zero, none.copy(), zero.copy(), zero.copy(), zero.copy())
-        stream_counts(*self.bins.inside(times, places), arrays)
-        return CountMoments(*arrays)
+        neurons = np.zeros(self.n_neurons, dtype=COUNTS)
+        neurons["first"] = neurons["last"] = -1
+        stream_counts(*self.bins.inside(times, places), neurons)
+        return neurons
 
-    def combine(self, one: CountMoments, other: CountMoments) -> CountMoments:
+    def combine(self, one: NDArray[np.void], other: NDArray[np.void]) -> NDArray[np.void]:
         """Return the counts of neighbouring stretches, which may share a bin."""
-        both = (one.first >= 0) & (other.first >= 0)
-        shared = both & (one.last == other.first)
-        sum_ = one.last_count + other.first_count
-        lone_one, lone_other = one.first == one.last, other.first == other.last
+        here, there = one["first"] >= 0, other["first"] >= 0
+        shared = here & there & (one["last"] == other["first"])
+        apart = here & there & ~shared
+        lone_one, lone_other = one["first"] == one["last"], other["first"] == other["last"]
+        together = one["last_count"] + other["first_count"]
 
-        # What stands between the first and the last bin now
-        squares = one.squares + other.squares
-        squares += np.where(shared & ~lone_one & ~lone_other, sum_**2, 0)
-        squares += np.where(both & ~shared & ~lone_one, one.last_count**2, 0)
-        squares += np.where(both & ~shared & ~lone_other, other.first_count**2, 0)
+        both = np.where(here, one, other)
+        both["last"] = np.where(there, other["last"], one["last"])
+        both["last_count"] = np.where(there, other["last_count"], one["last_count"])
+        both["first_count"][shared & lone_one] = together[shared & lone_one]
+        both["last_count"][shared & lone_other] = together[shared & lone_other]
+        both["total"] = one["total"] + other["total"]
 
-        here, there = one.first >= 0, other.first >= 0
-        first_count = np.where(here, one.first_count, other.first_count)
-        last_count = np.where(there, other.last_count, one.last_count)
-        return CountMoments(
-            np.where(here, one.first, other.first),
-            np.where(shared & lone_one, sum_, first_count),
-            np.where(there, other.last, one.last),
-            np.where(shared & lone_other, sum_, last_count),
-            one.total + other.total,
-            squares,
-        )
+        # Add what stands between the first and the last bin now
+        both["squares"] = one["squares"] + other["squares"]
+        both["squares"] += np.where(shared & ~lone_one & ~lone_other, together**2, 0)
+        both["squares"] += np.where(apart & ~lone_one, one["last_count"] ** 2, 0)
+        both["squares"] += np.where(apart & ~lone_other, other["first_count"] ** 2, 0)
+        return both
 
-    def finish(self, total: CountMoments) -> Floats:
+    def finish(self, total: NDArray[np.void]) -> Floats:
         """Return the Fano factors."""
-        ends = total.first_count**2 + np.where(total.first != total.last, total.last_count**2, 0)
-        n, mean = self.bins.n, total.total / self.bins.n
+        last = np.where(total["first"] != total["last"], total["last_count"], 0)
+        squares = total["squares"] + total["first_count"] ** 2 + last**2
+        n, mean = self.bins.n, total["total"] / self.bins.n
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(mean > 0, ((total.squares + ends) / n - mean**2) / mean, np.nan)
+            return np.where(mean > 0, (squares / n - mean**2) / mean, np.nan)

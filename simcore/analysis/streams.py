@@ -10,7 +10,7 @@ from simcore.jit import njit
 
 
 @njit
-def stream_intervals(times: Any, places: Any, edges: Any, state: Any) -> None:
+def stream_intervals(times: Any, places: Any, edges: Any, neurons: Any, histogram: Any) -> None:
     """Take spikes one after the other, and keep what is known of the intervals of each neuron.
 
     Parameters
@@ -21,30 +21,31 @@ def stream_intervals(times: Any, places: Any, edges: Any, state: Any) -> None:
         Which neuron.
     edges : ndarray of float64, shape (n_bins + 1,)
         Borders of the bins of the histogram [ms].
-    state : Intervals
-        See there; changed in place.
+    neurons : ndarray of NEURON, shape (n_neurons,)
+        See `simcore.analysis.intervals`; changed in place.
+    histogram : ndarray of int64, shape (n_bins,)
+        Number of intervals in each bin; changed in place.
     """
-    first, last, first_interval, last_interval, n, mean, squares, local, histogram = state
     for k in range(times.size):
-        i, t = places[k], times[k]
-        if np.isnan(last[i]):
-            first[i] = last[i] = t
+        t, neuron = times[k], neurons[places[k]]
+        if np.isnan(neuron.last):
+            neuron.first = neuron.last = t
             continue
-        gap = t - last[i]
-        last[i] = t
-        n[i] += 1
-        if n[i] == 1:
-            first_interval[i] = gap
+        gap = t - neuron.last
+        neuron.last = t
+        neuron.n += 1
+        if neuron.n == 1:
+            neuron.first_interval = gap
         else:
-            before = last_interval[i]
+            before = neuron.last_interval
             if before + gap > 0.0:
-                local[i] += ((before - gap) / (before + gap)) ** 2
-        last_interval[i] = gap
+                neuron.local += ((before - gap) / (before + gap)) ** 2
+        neuron.last_interval = gap
 
         # Update mean and squares (Welford 1962)
-        step = gap - mean[i]
-        mean[i] += step / n[i]
-        squares[i] += step * (gap - mean[i])
+        step = gap - neuron.mean
+        neuron.mean += step / neuron.n
+        neuron.squares += step * (gap - neuron.mean)
 
         place = np.searchsorted(edges, gap, side="right") - 1
         if 0 <= place < histogram.size:
@@ -52,7 +53,7 @@ def stream_intervals(times: Any, places: Any, edges: Any, state: Any) -> None:
 
 
 @njit
-def stream_counts(bins: Any, places: Any, state: Any) -> None:
+def stream_counts(bins: Any, places: Any, neurons: Any) -> None:
     """Take spikes one after the other, and keep the counts of each neuron in bins.
 
     Parameters
@@ -61,21 +62,20 @@ def stream_counts(bins: Any, places: Any, state: Any) -> None:
         Bin of each spike, ascending.
     places : ndarray of int64, shape (n_spikes,)
         Which neuron.
-    state : CountMoments
-        See there; changed in place.
+    neurons : ndarray of COUNTS, shape (n_neurons,)
+        See `simcore.analysis.rates`; changed in place.
     """
-    first, first_count, last, last_count, total, squares = state
     for k in range(bins.size):
-        i, found = places[k], bins[k]
-        total[i] += 1
-        if first[i] < 0:
-            first[i] = last[i] = found
-        elif last[i] != found:
+        found, neuron = bins[k], neurons[places[k]]
+        neuron.total += 1
+        if neuron.first < 0:
+            neuron.first = neuron.last = found
+        elif neuron.last != found:
             # Close a bin: the first is kept apart, it may go on in an earlier block
-            if last[i] != first[i]:
-                squares[i] += last_count[i] ** 2
-            last[i] = found
-            last_count[i] = 0
-        last_count[i] += 1
-        if last[i] == first[i]:
-            first_count[i] = last_count[i]
+            if neuron.last != neuron.first:
+                neuron.squares += neuron.last_count**2
+            neuron.last = found
+            neuron.last_count = 0
+        neuron.last_count += 1
+        if neuron.last == neuron.first:
+            neuron.first_count = neuron.last_count

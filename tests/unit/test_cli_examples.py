@@ -1,4 +1,4 @@
-"""The examples run as they are, on one rank and on two, with the same spikes."""
+"""The examples run as they are; the first on one rank and on two, with the same spikes."""
 
 import os
 import subprocess
@@ -44,3 +44,11 @@ def test_brunel(tmp_path):
 
     # Mean field (Siegert): 32.0 /s
     assert runs[0].rates()["E"] == pytest.approx(32.4, abs=0.5)
+
+
+@pytest.mark.slow
+def test_tutorial(tmp_path):
+    printed = run_example("tutorial.py", tmp_path / "1", 1)
+
+    assert "rate 32." in printed
+    assert (tmp_path / "1" / "tutorial.png").stat().st_size > 10_000
