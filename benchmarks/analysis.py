@@ -1,6 +1,6 @@
 """How fast runs are analysed, and in how much memory, beside Elephant and bmtk.
 
-    python benchmarks/analysis.py --spikes 1e8 --peer-spikes 3e6 --rounds 3
+    python benchmarks/analysis.py --spikes 1e8 --peer-spikes 5e5 --rounds 3
 
 The tasks stand in peers/spikes.py. The spikes are made up: Poisson processes with the populations
 and mean rates of the cortical microcircuit, and lognormal rates within a population. Every program
@@ -113,7 +113,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--spikes", type=float, default=1e8, help="spikes of the large file")
-    add("--peer-spikes", type=float, default=3e6, help="spikes of the file that peers read too")
+    add("--peer-spikes", type=float, default=5e5, help="spikes of the file that peers read too")
     add("--rounds", type=int, default=3, help="how often everything is measured")
     add("--folder", type=Path, help="where the files lie; made there if missing")
     add("--json", type=Path, help="write the results to this file")

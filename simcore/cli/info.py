@@ -15,6 +15,7 @@ from simcore.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+    from simcore.io.sonata import SonataFile
 
 # Populations whose rates are shown while a run is followed
 _FOLLOWED = 8
@@ -22,7 +23,10 @@ _FOLLOWED = 8
 
 def add_info(commands: Commands) -> None:
     """Add the arguments of ``simcore info``."""
-    text = "Show what an output file holds: the run, its rates, and where its time went."
+    text = (
+        "Show what an output file holds: the run, its rates, and where its time went. Of a SONATA\n"
+        "spike file of another program, its populations and rates."
+    )
     examples = (
         "examples:\n  simcore info run.h5\n  simcore info run.h5 --json | jq .rates\n"
         "  simcore info run.h5 --follow\n"
@@ -40,17 +44,17 @@ def add_info(commands: Commands) -> None:
 
 def info(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print what an output file holds."""
-    from simcore.io.reader import open_run
+    from simcore.io.reader import Run, open_recording
 
     valid = "at least 0.01 s"
     require(arguments.interval >= 0.01, "interval", arguments.interval, valid, error=ConfigError)
     if arguments.follow:
         follow(arguments.file, arguments.interval)
-    result = open_run(arguments.file)
+    result = open_recording(arguments.file)
     if arguments.json:
-        print_json(run_values(result))
+        print_json(run_values(result) if isinstance(result, Run) else spike_file_values(result))
     else:
-        print(run_text(result))
+        print(run_text(result) if isinstance(result, Run) else spike_file_text(result))
 
 
 def follow(path: str, interval: float) -> None:
@@ -127,6 +131,23 @@ def run_text(result: Run) -> str:
     if "run" in result.timers:
         parts.append(pace(result))
     return "\n\n".join(parts)
+
+
+def spike_file_values(result: SonataFile) -> dict[str, Any]:
+    """Return what `info` tells of a spike file of another program, as plain values."""
+    names = ("path", "n_neurons", "sizes", "recorded", "record_from", "end")
+    return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
+
+
+def spike_file_text(result: SonataFile) -> str:
+    """Return what `info` tells of a spike file of another program, as text."""
+    head = {
+        "file": f"{result.path}, SONATA spikes",
+        "network": f"{result.n_neurons:,} neurons in {len(result.populations)} populations",
+        "time": f"{result.record_from:.10g} to {result.end:.10g} ms",
+    }
+    lines = "\n".join(f"{name:<8} {text}" for name, text in head.items())
+    return f"{lines}\n\n{rate_table(result)}"
 
 
 def _reached(result: Run) -> str:

@@ -24,6 +24,7 @@ from simcore.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+    from simcore.io.recording import Recording
 
 _TEXT = """\
 Simulate a model and write its spikes to an HDF5 file. With `mpiexec -n N` in front, and nothing
@@ -164,7 +165,7 @@ def summary_of(result: Run, reference: Mapping[str, float] | None) -> str:
     return "\n\n".join([*parts, f"output: {result.path}"])
 
 
-def rate_table(result: Run, reference: Mapping[str, float] | None = None) -> str:
+def rate_table(result: Recording, reference: Mapping[str, float] | None = None) -> str:
     """Return the mean rate of each population as text, beside those of a reference if given."""
     rates = result.rates()
     lines = str(rates).splitlines()

@@ -1,5 +1,6 @@
 """SONATA spike files of other programs, opened like a run."""
 
+import json
 import pickle
 
 import h5py
@@ -8,6 +9,7 @@ import pytest
 
 import simcore as sc
 from simcore import analysis
+from simcore.cli import main
 from simcore.errors import ModelError, OutputError
 from simcore.io import SonataFile
 
@@ -99,6 +101,16 @@ def test_no_spike(tmp_path):
     assert run.spikes("E").times.size == 0
     assert (analysis.rates_per_neuron(run.select("E")) == 0.0).all()
     assert run.rates()["E"] == 0.0
+
+
+def test_info(tmp_path, capsys):
+    written(tmp_path / "spikes.h5", end=500.0)
+    assert main(["info", str(tmp_path / "spikes.h5")]) == 0
+    text = capsys.readouterr().out
+    assert "80 neurons in 2 populations" in text
+    assert "0 to 500 ms" in text
+    assert main(["info", "--json", str(tmp_path / "spikes.h5")]) == 0
+    assert json.loads(capsys.readouterr().out)["rates"]["E"] == pytest.approx(100.0)
 
 
 @pytest.mark.parametrize(
