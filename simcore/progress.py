@@ -8,14 +8,69 @@ import shutil
 import sys
 from collections.abc import Callable
 from time import perf_counter
-from typing import TextIO
+from typing import Self, TextIO
 
 # Time between two lines on a terminal and elsewhere [s]
 _TERMINAL_INTERVAL, _PLAIN_INTERVAL = 0.2, 10.0
 _BAR_WIDTH = 24
 
 
-class Progress:
+class Report:
+    """Lines about something that takes long.
+
+    Parameters
+    ----------
+    stream : file, optional
+        Where to write; standard error if left out.
+    enabled : bool
+        Whether anything is written.
+    """
+
+    def __init__(self, stream: TextIO | None = None, enabled: bool = True) -> None:
+        self.stream = sys.stderr if stream is None else stream
+        self.enabled = enabled and self.stream is not None
+        self.terminal = self.enabled and _is_terminal(self.stream)
+        self._interval = _TERMINAL_INTERVAL if self.terminal else _PLAIN_INTERVAL
+        self._due = -math.inf
+        self._line_open = False
+
+    def message(self, text: str) -> None:
+        """Write a line of its own."""
+        if self.enabled:
+            self._write(f"{self._clear()}{text}\n")
+            self._line_open = False
+
+    def _is_due(self) -> bool:
+        now = perf_counter()
+        if now < self._due:
+            return False
+        self._due = now + self._interval
+        return True
+
+    def _show(self, share: float, phase: str, text: str) -> None:
+        share = min(max(share, 0.0), 1.0)
+        if not self.terminal:
+            self.message(f"{text} ({share:.0%})")
+            return
+        done = round(share * _BAR_WIDTH)
+        line = f"{phase:<5} [{'#' * done}{'.' * (_BAR_WIDTH - done)}] {share:>4.0%}  {text}"
+        columns = shutil.get_terminal_size().columns
+        self._write(f"{self._clear()}{line[: columns - 1]}")
+        self._line_open = True
+
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._line_open else ""
+
+    def _write(self, text: str) -> None:
+        # A closed terminal must not end a run
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.enabled = False
+
+
+class Progress(Report):
     """Progress of a build and a run, for one rank to report.
 
     Parameters
@@ -31,13 +86,8 @@ class Progress:
     def __init__(
         self, duration_ms: float, stream: TextIO | None = None, enabled: bool = True
     ) -> None:
+        super().__init__(stream, enabled)
         self.duration = float(duration_ms)
-        self.stream = sys.stderr if stream is None else stream
-        self.enabled = enabled and self.stream is not None
-        self.terminal = self.enabled and _is_terminal(self.stream)
-        self._interval = _TERMINAL_INTERVAL if self.terminal else _PLAIN_INTERVAL
-        self._due = -math.inf
-        self._line_open = False
         self._first: tuple[float, float] | None = None
         self._last = 0.0
         self._beat: Callable[[], None] = _nothing
@@ -78,19 +128,6 @@ class Progress:
         factor = f", real-time factor {1e3 * wall / model:.3g}" if model > 0.0 else ""
         self.message(f"simulated {model:.10g} ms in {duration(wall)}{factor}")
 
-    def message(self, text: str) -> None:
-        """Write a line of its own."""
-        if self.enabled:
-            self._write(f"{self._clear()}{text}\n")
-            self._line_open = False
-
-    def _is_due(self) -> bool:
-        now = perf_counter()
-        if now < self._due:
-            return False
-        self._due = now + self._interval
-        return True
-
     def _pace(self) -> str:
         begin, first = self._first or (0.0, 0.0)
         model, wall = self._last - first, perf_counter() - begin
@@ -99,27 +136,60 @@ class Progress:
         left = wall / model * max(0.0, self.duration - self._last)
         return f", real-time factor {1e3 * wall / model:.3g}, {duration(left)} left"
 
-    def _show(self, share: float, phase: str, text: str) -> None:
-        share = min(max(share, 0.0), 1.0)
-        if not self.terminal:
-            self.message(f"{text} ({share:.0%})")
-            return
-        done = round(share * _BAR_WIDTH)
-        line = f"{phase:<5} [{'#' * done}{'.' * (_BAR_WIDTH - done)}] {share:>4.0%}  {text}"
-        columns = shutil.get_terminal_size().columns
-        self._write(f"{self._clear()}{line[: columns - 1]}")
-        self._line_open = True
 
-    def _clear(self) -> str:
-        return "\r\x1b[K" if self._line_open else ""
+class Work(Report):
+    """Progress of work of which is known how much there is, such as reading a file.
 
-    def _write(self, text: str) -> None:
-        # A closed terminal must not end a run
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except (OSError, ValueError):
-            self.enabled = False
+    Nothing is written before it has taken as long as the time between two lines: what is done at
+    once needs no report.
+
+    Parameters
+    ----------
+    name : str
+        One word, such as "read"; it stands before the bar on a terminal.
+    total : int
+        How much there is.
+    unit : str
+        Of what, such as "spikes".
+    stream : file, optional
+        Where to write; standard error if left out.
+    enabled : bool
+        Whether anything is written.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        unit: str,
+        stream: TextIO | None = None,
+        enabled: bool = True,
+    ) -> None:
+        super().__init__(stream, enabled)
+        self.name = name
+        self.total = total
+        self.unit = unit
+        self.done = 0
+        self._begin = perf_counter()
+        self._due = self._begin + self._interval
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Remove the line from the terminal
+        if self._line_open:
+            self._write(self._clear())
+            self._line_open = False
+
+    def advance(self, amount: int) -> None:
+        """Report that so much more is done; cheap when a line is not due."""
+        self.done += amount
+        if self.enabled and self._is_due():
+            wall = perf_counter() - self._begin
+            left = wall / max(self.done, 1) * max(0, self.total - self.done)
+            text = f"{self.done:,} of {self.total:,} {self.unit}, {duration(left)} left"
+            self._show(self.done / max(self.total, 1), self.name, text)
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from simcore import progress
-from simcore.progress import Progress, duration
+from simcore.progress import Progress, Work, duration
 
 
 class Terminal(io.StringIO):
@@ -119,6 +119,45 @@ def test_closed_stream_does_not_end_the_run(clock):
     drive(report, clock)
 
     assert not report.enabled
+
+
+def work(stream, clock, seconds):
+    """Go through 1000 spikes in ten parts."""
+    with Work("read", 1000, "spikes", stream) as report:
+        for _ in range(10):
+            clock.now += seconds / 10
+            report.advance(100)
+
+
+def test_work_tells_what_is_left(clock):
+    stream = io.StringIO()
+    work(stream, clock, 50.0)
+
+    assert stream.getvalue().splitlines() == [
+        "200 of 1,000 spikes, 40 s left (20%)",
+        "400 of 1,000 spikes, 30 s left (40%)",
+        "600 of 1,000 spikes, 20 s left (60%)",
+        "800 of 1,000 spikes, 10 s left (80%)",
+        "1,000 of 1,000 spikes, 0 s left (100%)",
+    ]
+
+
+def test_work_leaves_no_line_on_a_terminal(clock):
+    stream = Terminal()
+    work(stream, clock, 50.0)
+
+    assert (
+        "read  [############............]  50%  500 of 1,000 spikes, 25 s left" in stream.getvalue()
+    )
+    assert "\n" not in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_work_done_at_once_is_silent(clock, stream):
+    work(stream, clock, 0.1)
+
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize(
