@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 
 # Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed one by one: a wheel that is missing
 # would stop pip from installing the whole extra, and the tests that need it are only skipped
-PEERS := nest-simulator elephant libsonata cupy-cuda13x nvidia-cuda-nvrtc
+PEERS := nest-simulator elephant libsonata bmtk pynwb cupy-cuda13x nvidia-cuda-nvrtc
 
 # The run that the README shows: one second of the cortical microcircuit on two ranks; the reference
 # rates are those after the first 0.1 s

@@ -1,5 +1,7 @@
 """Files: what a run writes, and how it is read. HDF5 is loaded with the first file."""
 
+from simcore.io.export import export_run
+from simcore.io.nest import import_nest
 from simcore.io.packing import pack
 from simcore.io.parts import check_output
 from simcore.io.reader import Run, open_recording, open_run
@@ -19,6 +21,8 @@ __all__ = [
     "SonataFile",
     "SpikeData",
     "check_output",
+    "export_run",
+    "import_nest",
     "open_recording",
     "open_run",
     "pack",

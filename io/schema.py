@@ -153,13 +153,35 @@ def write_header(
 
 def write_root(file: h5py.File, uuid: str) -> h5py.Group:
     """Write the root attributes of any file of a run, and return its group /simcore."""
-    file.attrs["magic"] = np.uint32(SONATA_MAGIC)
-    file.attrs["version"] = np.array(SONATA_VERSION, dtype=np.uint32)
-    file.create_group(SPIKES)
+    write_sonata(file)
     group = file.create_group(RUN)
     group.attrs["format_version"] = np.int64(FORMAT_VERSION)
     group.attrs["uuid"] = uuid
     return group
+
+
+def write_sonata(file: h5py.File) -> h5py.Group:
+    """Write the root attributes of a SONATA file, and return its group /spikes."""
+    file.attrs["magic"] = np.uint32(SONATA_MAGIC)
+    file.attrs["version"] = np.array(SONATA_VERSION, dtype=np.uint32)
+    return file.create_group(SPIKES)
+
+
+def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | None) -> None:
+    """Write what SONATA leaves open, as attributes of the group /spikes.
+
+    Parameters
+    ----------
+    spikes : h5py.Group
+        The group.
+    window : (float, float)
+        Spikes are from after the first, up to and with the second [ms].
+    dt : float or None
+        Time step, if there is one [ms].
+    """
+    spikes.attrs["begin"], spikes.attrs["end"] = (np.float64(time) for time in window)
+    if dt is not None:
+        spikes.attrs["dt"] = np.float64(dt)
 
 
 def write_steps(group: h5py.Group, begin: int, end: int) -> None:
@@ -267,15 +289,45 @@ def create_report(file: h5py.File, samples: Samples, first: int, n: int) -> h5py
     n : int
         Number of samples, for which there is space.
     """
-    group = file.require_group(REPORT).create_group(samples.name)
-    size = samples.node_ids.size
-    group.create_dataset("data", (n, size), samples.dtype).attrs["units"] = "mV"
+    return create_samples(
+        file, samples.name, samples.node_ids, samples.dtype, n, samples.times(first)
+    )
+
+
+def create_samples(
+    file: h5py.File,
+    name: str,
+    node_ids: NDArray[np.uint64],
+    dtype: str,
+    n: int,
+    grid: tuple[float, float],
+) -> h5py.Group:
+    """Create the report of the membrane potentials of some neurons.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    name : str
+        Name of the population.
+    node_ids : ndarray of uint64
+        The neurons, ascending.
+    dtype : str
+        Type of the samples.
+    n : int
+        Number of samples, for which there is space.
+    grid : (float, float)
+        Time of the first sample, and between two [ms].
+    """
+    group = file.require_group(REPORT).create_group(name)
+    size = node_ids.size
+    group.create_dataset("data", (n, size), dtype).attrs["units"] = "mV"
     mapping = group.create_group("mapping")
-    mapping["node_ids"] = samples.node_ids
+    mapping["node_ids"] = node_ids
     mapping["node_ids"].attrs["sorted"] = np.uint8(1)
     mapping["index_pointers"] = np.arange(size + 1, dtype=np.uint64)
     mapping["element_ids"] = np.zeros(size, dtype=np.uint32)
-    start, interval = samples.times(first)
+    start, interval = grid
     mapping["time"] = np.array([start, start + n * interval, interval], dtype=np.float64)
     mapping["time"].attrs["units"] = "ms"
     return group

@@ -46,8 +46,7 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
     """
     import h5py
 
-    temporary = path + TEMPORARY
-    try:
+    with aside(path) as temporary:
         with h5py.File(temporary, "w") as file:
             _reserve(file.id.get_vfd_handle(), n_bytes + n_bytes // 64 + MARGIN)
             yield file
@@ -55,6 +54,25 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
         os.truncate(temporary, os.path.getsize(temporary))
         if sealed:
             _seal(temporary)
+
+
+@contextmanager
+def aside(path: str) -> Iterator[str]:
+    """Give the name under which a file of any kind is written, until it is complete and renamed.
+
+    Parameters
+    ----------
+    path : str
+        Its name; a file of that name is replaced.
+
+    Raises
+    ------
+    OSError
+        When the disk is full or the quota used up, or the place cannot be written.
+    """
+    temporary = path + TEMPORARY
+    try:
+        yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         _sync(os.path.dirname(path) or ".")

@@ -10,6 +10,7 @@ from simcore.analysis.correlation import (
     count_correlations,
     cross_correlogram,
 )
+from simcore.analysis.interop import to_neo
 from simcore.analysis.intervals import IsiStatistics, isi_statistics
 from simcore.analysis.potentials import PotentialStatistics, potential_statistics
 from simcore.analysis.rates import (
@@ -44,4 +45,5 @@ __all__ = [
     "rates_per_neuron",
     "summarize",
     "synchrony",
+    "to_neo",
 ]

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import simcore
+from simcore.cli.export import add_export
+from simcore.cli.importing import add_import
 from simcore.cli.info import add_info
 from simcore.cli.models import add_models
 from simcore.cli.parser import STYLE, Parser
@@ -30,6 +32,7 @@ examples:
   simcore resume microcircuit.h5          go on after a kill, a stop or a full disk
   simcore info microcircuit.h5            what is in the file
   simcore verify one.h5 other.h5          are two runs identical
+  simcore export run.h5 -o run.nwb        for other programs
 """
 
 
@@ -75,7 +78,16 @@ def make_parser() -> argparse.ArgumentParser:
     version = f"simcore {simcore.__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_run, add_resume, add_info, add_pack, add_verify, add_models):
+    for add in (
+        add_run,
+        add_resume,
+        add_info,
+        add_pack,
+        add_verify,
+        add_export,
+        add_import,
+        add_models,
+    ):
         add(commands)
     return parser
 

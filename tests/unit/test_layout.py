@@ -23,6 +23,10 @@ LIBRARIES = {
     "cupy": ("simcore.kernels",),
     "cupyx": ("simcore.kernels",),
     "h5py": ("simcore.io",),
+    "pynwb": ("simcore.io.nwb",),
+    "hdmf": ("simcore.io.nwb",),
+    "neo": ("simcore.analysis.interop",),
+    "quantities": ("simcore.analysis.interop",),
     "dask": ("simcore.io.recording", "simcore.io.selection", "simcore.analysis"),
 }
 HEAVY = {*LIBRARIES, "matplotlib", "numba"}

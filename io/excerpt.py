@@ -1,0 +1,179 @@
+"""The part of a recording that is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import ConfigError, ModelError, require
+from simcore.io.recording import Recording
+from simcore.io.selection import Selection
+from simcore.io.sonata import RESOLUTION
+from simcore.progress import Work
+
+# Spikes that are read together, and that are put in the order of neurons together
+_BLOCK, _GROUP = 2**20, 2**22
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """Membrane potentials of a population in a window, not read yet.
+
+    Parameters
+    ----------
+    population : str
+        Its name.
+    node_ids : ndarray of uint64, shape (n_neurons,)
+        The neurons, ascending.
+    start, interval : float
+        Time of the first sample, and between two [ms].
+    values : dask array, shape (n_samples, n_neurons)
+        In mV; in chunks of whole rows.
+    """
+
+    population: str
+    node_ids: NDArray[np.uint64]
+    start: float
+    interval: float
+    values: Any
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        """Yield neighbouring rows and their values."""
+        begin = 0
+        for block in self.values.blocks:
+            values = block.compute(scheduler="synchronous")
+            yield slice(begin, begin + len(values)), values
+            begin += len(values)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Spikes and potentials of some populations of a recording in a window of time.
+
+    Parameters
+    ----------
+    run : Recording
+        The recording.
+    window : (float, float)
+        After the first, up to and with the second [ms].
+    spikes : tuple of Selection
+        For each population whose spikes were recorded.
+    reported : tuple of str
+        Those of the populations whose potentials were recorded.
+    """
+
+    run: Recording
+    window: tuple[float, float]
+    spikes: tuple[Selection, ...]
+    reported: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        run: Recording,
+        populations: Sequence[str] | None = None,
+        start: float | None = None,
+        stop: float | None = None,
+    ) -> Excerpt:
+        """Choose populations and a window; all there is if left out.
+
+        Raises
+        ------
+        ModelError
+            When there is no such population, or nothing of it was recorded.
+        ConfigError
+            When nothing recorded lies in the window.
+        """
+        begin = run.record_from if start is None else max(float(start), run.record_from)
+        end = run.end if stop is None else min(float(stop), run.end)
+        valid = f"within what is recorded, {run.record_from:.10g} to {run.end:.10g} ms"
+        require(begin < end, "window", (start, stop), valid, error=ConfigError)
+        known = [name for name in run.populations if name in {*run.recorded, *run.reported}]
+        chosen = known if populations is None else list(dict.fromkeys(populations))
+        for name in chosen:
+            if name not in known:
+                raise ModelError(
+                    f"run {run.path!r}: nothing was recorded of population {name!r}; "
+                    f"recorded are {known}"
+                )
+        spikes = (run.select(name, begin, end) for name in chosen if name in run.recorded)
+        reported = tuple(name for name in chosen if name in run.reported)
+        return cls(run, (begin, end), tuple(spikes), reported)
+
+    @property
+    def n_spikes(self) -> int:
+        """Number of spikes."""
+        return sum(count(selection) for selection in self.spikes)
+
+    @property
+    def dt(self) -> float | None:
+        """Time step [ms], None where it is not known."""
+        return None if self.run.dt == RESOLUTION else self.run.dt
+
+    def potentials(self, population: str) -> Potentials:
+        """Return the potentials of a population."""
+        times, node_ids, values = self.run.dask_V_m(population, *self.window)
+        start, interval = float(times[0]) if times.size else self.window[0], self.run.dt
+        if times.size > 1:
+            interval = round(float(times[-1] - times[0]) / (times.size - 1), 9)
+        return Potentials(population, node_ids, round(start, 9), interval, values)
+
+
+def count(selection: Selection) -> int:
+    """Return the number of rows of a selection."""
+    return selection.rows.stop - selection.rows.start
+
+
+def blocks(
+    selection: Selection, work: Work
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint64]]]:
+    """Yield times and node ids of a selection, some at a time, and report how many."""
+    for rows, times, ids in _read(selection):
+        yield times, ids
+        work.advance(rows.stop - rows.start)
+
+
+def _read(
+    selection: Selection,
+) -> Iterator[tuple[slice, NDArray[np.float64], NDArray[np.uint64]]]:
+    """Yield rows, and times and node ids of the chosen neurons in them."""
+    for rows in selection.blocks(_BLOCK):
+        times, ids = selection.read(rows)
+        yield rows, np.asarray(times), np.asarray(ids)
+
+
+def count_per_neuron(selection: Selection) -> NDArray[np.int64]:
+    """Return the number of spikes of each chosen neuron."""
+    counts = np.zeros(selection.n_neurons, dtype=np.int64)
+    for _, _, ids in _read(selection):
+        counts += np.bincount(selection.places(ids), minlength=counts.size)
+    return counts
+
+
+def trains(selection: Selection) -> Iterator[NDArray[np.float64]]:
+    """Yield the times of all spikes, those of the first neuron first, some neurons at a time.
+
+    All spikes are read again for every four million of them.
+    """
+    ends = np.cumsum(count_per_neuron(selection))
+    first = 0
+    while first < ends.size:
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + _GROUP, side="right")))
+        yield _trains(selection, first, last)
+        first = last
+
+
+def _trains(selection: Selection, first: int, last: int) -> NDArray[np.float64]:
+    """Return the times of some of the chosen neurons, those of the first neuron first."""
+    parts = []
+    for _, times, ids in _read(selection):
+        places = selection.places(ids)
+        inside = (places >= first) & (places < last)
+        parts.append((times[inside], places[inside]))
+    times, places = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return times[np.argsort(places, kind="stable")]

@@ -1,0 +1,176 @@
+"""Export of runs: what other programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import ConfigError, OutputError, require
+from simcore.io import schema
+from simcore.io.excerpt import Excerpt, blocks, count
+from simcore.io.nest import first_nest_ids, write_header
+from simcore.io.nwb import write_nwb
+from simcore.io.parts import check_output
+from simcore.io.recording import Recording
+from simcore.io.whole import aside, whole_file
+from simcore.progress import Work
+
+# Lines that are formatted together
+_LINES = 2**16
+
+# The format that the ending of a file stands for
+ENDINGS = {".h5": "sonata", ".hdf5": "sonata", ".csv": "csv", ".dat": "nest", ".nwb": "nwb"}
+
+
+def export_run(
+    run: Recording,
+    path: str | os.PathLike[str],
+    to: str | None = None,
+    populations: Sequence[str] | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Excerpt:
+    """Write what was recorded into a file of another format, in bounded memory.
+
+    The file has its name when it is complete.
+
+    Parameters
+    ----------
+    run : Recording
+        A run, also one in progress, or a SONATA spike file.
+    path : str or path
+        The new file.
+    to : {"sonata", "csv", "nest", "nwb"}, optional
+        Its format; that of its ending, .h5, .csv, .dat or .nwb, if left out. "sonata" and "nwb"
+        hold spikes and potentials, the others spikes.
+    populations : sequence of str, optional
+        Names; all that were recorded if left out.
+    start, stop : float, optional
+        A window, after `start` up to and with `stop` [ms]; all there is if left out.
+    overwrite : bool
+        Whether an existing file is replaced.
+    progress : bool
+        Whether to report progress on standard error.
+
+    Returns
+    -------
+    Excerpt
+        What was written.
+
+    Raises
+    ------
+    ConfigError
+        When the format is not known, nothing lies in the window, or a library is missing.
+    ModelError
+        When nothing was recorded of a population.
+    OutputError
+        When the file exists or cannot be written, or the run cannot be read.
+    """
+    path = os.fspath(path)
+    write = _WRITERS[file_format(path, to)]
+    excerpt = Excerpt.of(run, populations, start, stop)
+    check_output(path, overwrite)
+    same = os.path.exists(path) and os.path.samefile(path, run.path)
+    require(not same, "output", path, "another file than the run", error=ConfigError)
+    try:
+        with Work("export", excerpt.n_spikes, "spikes", enabled=progress) as work:
+            write(excerpt, path, work)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"output {path!r} cannot be written: {error}") from error
+    return excerpt
+
+
+def file_format(path: str, to: str | None = None) -> str:
+    """Return the format of an exported file, that of its ending unless told.
+
+    Raises
+    ------
+    ConfigError
+        When it is not known.
+    """
+    if to is not None:
+        require(to in _WRITERS, "format", to, f"one of {list(_WRITERS)}", error=ConfigError)
+        return to
+    ending = Path(path).suffix.lower()
+    valid = f"one of {list(ENDINGS)}, or name the format: one of {list(_WRITERS)}"
+    require(ending in ENDINGS, f"output {path!r}: ending", ending, valid, error=ConfigError)
+    return ENDINGS[ending]
+
+
+def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
+    """Write an uncompressed SONATA file of spikes and potentials."""
+    reports = [excerpt.potentials(name) for name in excerpt.reported]
+    n_bytes = 16 * work.total + sum(4 * r.values.size + 20 * r.node_ids.size for r in reports)
+    n_groups = len(excerpt.spikes) + len(reports)
+    with whole_file(path, n_bytes + 2**13 * n_groups, sealed=False) as file:
+        schema.write_window(schema.write_sonata(file), excerpt.window, excerpt.dt)
+        for selection in excerpt.spikes:
+            ids = selection.recorded
+            span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
+            group = schema.create_spikes(file, selection.population, span, count(selection))
+            begin = 0
+            for times, node_ids in blocks(selection, work):
+                rows = slice(begin, begin + times.size)
+                group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
+                begin = rows.stop
+        for report in reports:
+            # libsonata reads samples of single precision only
+            group = schema.create_samples(
+                file, report.population, report.node_ids, "f4", len(report.values),
+                (report.start, report.interval),
+            )  # fmt: skip
+            for rows, values in report.blocks():
+                group["data"][rows] = values
+
+
+def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
+    """Write spikes as text, with the column names of bmtk: a population after the other."""
+    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write("timestamps,population,node_ids\n")
+        for selection in excerpt.spikes:
+            name = _quoted(selection.population).replace("%", "%%")
+            for times, ids in blocks(selection, work):
+                _write_lines(file, f"%r,{name},%d\n", times, ids)
+
+
+def write_nest(excerpt: Excerpt, path: str, work: Work) -> None:
+    """Write spikes as NEST's recording backend "ascii" does, with global ids from 1."""
+    first = first_nest_ids(excerpt.run)
+    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        write_header(file)
+        for selection in excerpt.spikes:
+            for times, ids in blocks(selection, work):
+                senders = ids.astype(np.int64) + first[selection.population]
+                _write_lines(file, "%d\t%r\n", senders, times)
+
+
+def _write_lines(
+    file: TextIO, line: str, first: NDArray[np.generic], second: NDArray[np.generic]
+) -> None:
+    """Write two columns as text; a time has as many digits as tell it from all others."""
+    for begin in range(0, first.size, _LINES):
+        rows = slice(begin, begin + _LINES)
+        values = [None] * (2 * first[rows].size)
+        values[::2], values[1::2] = first[rows].tolist(), second[rows].tolist()
+        file.write(line * (len(values) // 2) % tuple(values))
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a field of a CSV file."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow([text])
+    return out.getvalue()
+
+
+_WRITERS = {"sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb}

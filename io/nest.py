@@ -1,0 +1,352 @@
+"""Spikes as NEST records them: the files that its recording backend "ascii" writes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Clock
+from simcore.errors import ConfigError, DamagedError, OutputError, require
+from simcore.io import schema
+from simcore.io.parts import check_output
+from simcore.io.recording import Recording
+from simcore.io.sorting import SortedSpikes, Spikes
+from simcore.io.whole import whole_file
+from simcore.progress import Work
+
+# Lines that are read together
+_LINES = 2**18
+
+_MARK = "# NEST version"
+_BACKEND = "# RecordingBackendASCII version"
+
+# The columns of a spike recorder, and their types; the second of one with time_in_steps
+_MS = np.dtype([("sender", "u8"), ("time_ms", "f8")])
+_STEPS = np.dtype([("sender", "u8"), ("time_step", "i8"), ("time_offset", "f8")])
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was read from recordings of NEST.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        Spikes of each population.
+    n_outside : int
+        Spikes that were left out because they are not in the window.
+    window : (float, float)
+        The spikes are after the first, up to and with the second [ms].
+    """
+
+    counts: dict[str, int]
+    n_outside: int
+    window: tuple[float, float]
+
+
+def import_nest(
+    files: Sequence[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    populations: Mapping[str, tuple[int, int]],
+    dt: float | None = None,
+    begin: float = 0.0,
+    end: float | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Imported:
+    """Put spikes that NEST recorded into a SONATA file, which `open_run` opens.
+
+    Memory is bounded: the spikes are sorted through a temporary file beside the new one.
+
+    Parameters
+    ----------
+    files : sequence of str or path
+        What the recording backend "ascii" wrote: a file for each recorder and virtual process.
+    path : str or path
+        The new file.
+    populations : mapping of str to (int, int)
+        First and last global id of each population in NEST, as `NodeCollection` shows them. All
+        neurons of it are taken for recorded.
+    dt : float, optional
+        Resolution of NEST [ms]; needed if the files have times in steps.
+    begin, end : float, optional
+        What was recorded: spikes after `begin`, up to and with `end` [ms], to the last spike if it
+        is left out. Other spikes are not taken over.
+    overwrite : bool
+        Whether an existing file is replaced.
+    progress : bool
+        Whether to report progress on standard error.
+
+    Returns
+    -------
+    Imported
+        How many spikes there were.
+
+    Raises
+    ------
+    ConfigError
+        When populations overlap, `dt` is missing, or the window is empty.
+    DamagedError
+        When a file is missing, truncated, or no spike recording of NEST, or has a sender that is
+        in no population.
+    OutputError
+        When the new file exists or cannot be written.
+    """
+    path = os.path.abspath(path)
+    nodes = _Nodes.of(populations)
+    clock = None if dt is None else Clock(dt)
+    require(len(files) > 0, "files", list(files), "at least one", error=ConfigError)
+    recordings = [_Recording.look(os.fspath(file)) for file in files]
+    for recording in recordings:
+        recording.require_step(clock)
+    limit = np.inf if end is None else end
+    require(begin < limit, "window", (begin, end), "of some length [ms]", error=ConfigError)
+    check_output(path, overwrite)
+    intake = _Intake(nodes, (begin, limit))
+    try:
+        with (
+            Work("read", sum(r.size for r in recordings), "bytes", enabled=progress) as work,
+            SortedSpikes(intake.take(recordings, clock, work), os.path.dirname(path)) as spikes,
+        ):
+            last = intake.last if end is None else end
+            if not begin < last:
+                raise ConfigError(
+                    f"end: there is no spike after {begin:.10g} ms. Tell how long NEST recorded."
+                )
+            _write(path, nodes, intake.counts, spikes, (begin, last), dt)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"output {path!r} cannot be written: {error}") from error
+    counts = dict(zip(nodes.names, intake.counts.tolist(), strict=True))
+    return Imported(counts, intake.n_outside, (begin, last))
+
+
+def first_nest_ids(run: Recording) -> dict[str, int]:
+    """Return the global id of the first neuron of each population, counted from 1 as in NEST."""
+    sizes = [run.sizes[name] for name in run.populations]
+    firsts = np.cumsum([1, *sizes])[:-1].tolist()
+    return dict(zip(run.populations, firsts, strict=True))
+
+
+def write_header(file: TextIO) -> None:
+    """Write the first lines of a spike recording."""
+    from simcore import __version__
+
+    file.write(f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n")
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Populations in the order of their global ids.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the populations.
+    first, last : ndarray of uint64
+        Their first and last global ids.
+    """
+
+    names: tuple[str, ...]
+    first: NDArray[np.uint64]
+    last: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, populations: Mapping[str, tuple[int, int]]) -> _Nodes:
+        """Check and sort populations."""
+        require(len(populations) > 0, "populations", {}, "at least one", error=ConfigError)
+        valid = "first and last global id, from 1 on [NEST]"
+        for name, (first, last) in populations.items():
+            subject = f"population {name!r}: ids"
+            require(1 <= first <= last, subject, (first, last), valid, error=ConfigError)
+            plain = name not in ("", ".", "..") and "/" not in name
+            require(plain, "population", name, "a name without /", error=ConfigError)
+        names = sorted(populations, key=lambda name: populations[name])
+        first, last = np.array([populations[name] for name in names], dtype=np.uint64).T
+        for k in np.flatnonzero(first[1:] <= last[:-1]).tolist():
+            raise ConfigError(
+                f"populations {names[k]!r} and {names[k + 1]!r} share ids: "
+                f"{first[k]} to {last[k]} and {first[k + 1]} to {last[k + 1]}"
+            )
+        return cls(tuple(names), first, last)
+
+    def owners(self, senders: NDArray[np.uint64], path: str) -> NDArray[np.intp]:
+        """Return the population of each sender."""
+        owners = np.searchsorted(self.first, senders, side="right") - 1
+        strange = (owners < 0) | (senders > self.last[owners])
+        if strange.any():
+            named = ", ".join(
+                f"{name} {first} to {last}"
+                for name, first, last in zip(self.names, self.first, self.last, strict=True)
+            )
+            raise DamagedError(
+                f"{path!r}: sender is {senders[strange][0]}, must be in a population: {named}. "
+                "Name its population too."
+            )
+        return owners
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A file of the recording backend "ascii".
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    size : int
+        In bytes.
+    columns : dtype
+        Its columns.
+    """
+
+    path: str
+    size: int
+    columns: np.dtype[np.void]
+
+    @classmethod
+    def look(cls, path: str) -> _Recording:
+        """Look at the first lines and at the end of a file."""
+        try:
+            with open(path, "rb") as file:
+                lines = [file.readline(1000).decode("ascii", "replace") for _ in range(3)]
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1))
+                complete = file.read() == b"\n"
+        except OSError as error:
+            raise DamagedError(f"{path!r} cannot be read: {error.strerror}") from error
+        if not (lines[0].startswith(_MARK) and lines[1].startswith(_BACKEND)):
+            raise DamagedError(
+                f"{path!r} is no recording of NEST: it must begin with {_MARK!r} and {_BACKEND!r}. "
+                "Record to 'ascii' with NEST 3."
+            )
+        if not complete:
+            raise DamagedError(
+                f"{path!r} is truncated: its last line has no end. Let NEST finish, or copy it "
+                "again."
+            )
+        names = tuple(lines[2].split())
+        for columns in (_MS, _STEPS):
+            if names == columns.names:
+                return cls(path, size, columns)
+        raise DamagedError(
+            f"{path!r}: columns are {names}, must be those of a spike recorder: {_MS.names} or "
+            f"{_STEPS.names}"
+        )
+
+    def require_step(self, clock: Clock | None) -> None:
+        """Raise `ConfigError` if times are in steps whose length is not known."""
+        if self.columns is _STEPS and clock is None:
+            raise ConfigError(
+                f"dt: {self.path!r} has times in steps. Tell the resolution of NEST [ms]."
+            )
+
+    def read(self, clock: Clock | None, work: Work) -> Iterator[Spikes]:
+        """Yield times [ms] and senders, some at a time."""
+        with open(self.path, "rb") as raw, TextIOWrapper(raw, "ascii", "replace") as file:
+            for _ in range(3):
+                file.readline()
+            done, size = 0, _LINES
+            while size == _LINES:
+                rows = self._parse(file)
+                size = rows.size
+                yield self._times(rows, clock), np.ascontiguousarray(rows["sender"])
+                work.advance(raw.tell() - done)
+                done = raw.tell()
+
+    def _parse(self, file: TextIO) -> NDArray[np.void]:
+        """Return the next lines of the file."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+                rows: NDArray[np.void] = np.loadtxt(
+                    file, dtype=self.columns, comments=None, ndmin=1, max_rows=_LINES
+                )
+        except ValueError as error:
+            raise DamagedError(f"{self.path!r}: {self._first_bad()}") from error
+        return rows
+
+    def _times(self, rows: NDArray[np.void], clock: Clock | None) -> NDArray[np.float64]:
+        if clock is None or self.columns is _MS:
+            times: NDArray[np.float64] = np.ascontiguousarray(rows["time_ms"])
+        else:
+            times = clock.times(rows["time_step"]) - rows["time_offset"]
+        if not np.isfinite(times).all():
+            raise DamagedError(f"{self.path!r}: a time is {times[~np.isfinite(times)][0]}")
+        return times
+
+    def _first_bad(self) -> str:
+        """Tell which line cannot be read."""
+        names = self.columns.names or ()
+        kinds = [int if self.columns[name].kind in "ui" else float for name in names]
+        with open(self.path, encoding="ascii", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                values = line.split()
+                try:
+                    if number > 3 and values:
+                        [kind(v) for kind, v in zip(kinds, values, strict=True)]
+                except ValueError:
+                    return f"line {number} is {line.rstrip()!r}, must have {names}"
+        return f"a line is out of range, must have {names}"
+
+
+class _Intake:
+    """Takes the spikes of a window from recordings, and counts them by population."""
+
+    def __init__(self, nodes: _Nodes, window: tuple[float, float]) -> None:
+        self.nodes = nodes
+        self.window = window
+        self.counts = np.zeros(len(nodes.names), dtype=np.int64)
+        self.n_outside = 0
+        self.last = -np.inf
+
+    def take(
+        self, recordings: Sequence[_Recording], clock: Clock | None, work: Work
+    ) -> Iterator[Spikes]:
+        """Yield times [ms] and global ids."""
+        begin, end = self.window
+        for recording in recordings:
+            for times, senders in recording.read(clock, work):
+                owners = self.nodes.owners(senders, recording.path)
+                inside = (times > begin) & (times <= end)
+                self.counts += np.bincount(owners[inside], minlength=self.counts.size)
+                self.n_outside += int(inside.size - inside.sum())
+                times, senders = times[inside], senders[inside]
+                self.last = max(self.last, times.max(initial=-np.inf))
+                yield times, senders
+
+
+def _write(
+    path: str,
+    nodes: _Nodes,
+    counts: NDArray[np.int64],
+    spikes: SortedSpikes,
+    window: tuple[float, float],
+    dt: float | None,
+) -> None:
+    """Write sorted spikes, each to its population."""
+    with whole_file(path, 16 * spikes.size + 2**13 * counts.size, sealed=False) as file:
+        schema.write_window(schema.write_sonata(file), window, dt)
+        groups = []
+        for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
+            span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)
+            groups.append(schema.create_spikes(file, name, span, int(n)))
+        filled = np.zeros(counts.size, dtype=np.int64)
+        for times, ids in spikes:
+            owners = np.searchsorted(nodes.first, ids, side="right") - 1
+            order = np.argsort(owners.astype(np.min_scalar_type(counts.size)), kind="stable")
+            ends = np.cumsum(np.bincount(owners, minlength=counts.size))
+            for k, rows in enumerate(np.split(order, ends[:-1])):
+                if rows.size:
+                    place = slice(filled[k], filled[k] + rows.size)
+                    groups[k]["timestamps"][place] = times[rows]
+                    groups[k]["node_ids"][place] = ids[rows] - nodes.first[k]
+                    filled[k] = place.stop

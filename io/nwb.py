@@ -1,0 +1,192 @@
+"""Spikes and potentials as a file of Neurodata Without Borders (NWB), written by pynwb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.extras import load
+from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, trains
+from simcore.io.whole import whole_file
+from simcore.progress import Work
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+# Numbers in a chunk of a dataset that is written piece by piece
+_CHUNK = 2**17
+
+# Space for a row of a table, and for what is in every file [B]
+_ROW_BYTES, _FILE_BYTES = 128, 2**21
+
+
+def write_nwb(excerpt: Excerpt, path: str, work: Work) -> None:
+    """Write the spikes of each neuron as a row of the table of units, and potentials.
+
+    Times are in seconds, as NWB has them. Spikes and potentials are read while they are written.
+    """
+    pynwb = load("pynwb", "interop", "export to NWB")
+    file = _new_file(excerpt)
+    if excerpt.spikes:
+        file.units = _units(excerpt, work)
+    reports = [excerpt.potentials(name) for name in excerpt.reported]
+    for potentials in reports:
+        _add_potentials(file, potentials)
+    n_neurons = sum(s.n_neurons for s in excerpt.spikes) + sum(r.node_ids.size for r in reports)
+    n_bytes = 8 * work.total + sum(r.values.nbytes for r in reports) + _ROW_BYTES * n_neurons
+    with whole_file(path, n_bytes + _FILE_BYTES, sealed=False) as output:
+        pynwb.NWBHDF5IO(file=output, mode="w").write(file)
+
+
+def _new_file(excerpt: Excerpt) -> NWBFile:
+    from pynwb import NWBFile
+
+    from simcore import __version__
+
+    run = excerpt.run
+    created = str(getattr(run, "created", ""))
+    changed = datetime.fromtimestamp(os.path.getmtime(run.path), UTC)
+    begin, end = excerpt.window
+    return NWBFile(
+        session_description=f"Simulated spiking neurons, {begin:.10g} to {end:.10g} ms",
+        identifier=str(getattr(run, "uuid", "") or uuid4()),
+        session_start_time=datetime.fromisoformat(created) if created else changed,
+        experiment_description="Simulation of a network of spiking neurons",
+        keywords=["simulation", "spiking neural network"],
+        source_script=f"simcore {__version__}",
+        source_script_file_name=os.path.basename(run.path),
+    )
+
+
+def _units(excerpt: Excerpt, work: Work) -> Any:
+    """Return the table of units, whose spikes are read when it is written."""
+    from hdmf.common import VectorData, VectorIndex
+    from pynwb.misc import Units
+
+    counts = np.concatenate([count_per_neuron(selection) for selection in excerpt.spikes])
+    names = [s.population for s in excerpt.spikes for _ in range(s.n_neurons)]
+    node_ids = np.concatenate([np.asarray(s.neurons, dtype=np.int64) for s in excerpt.spikes])
+    spikes = VectorData(
+        name="spike_times",
+        description="when the neuron fired [s]",
+        data=_pieces(_spike_times(excerpt, work), (int(counts.sum()),), np.dtype(np.float64)),
+    )
+    window = VectorData(
+        name="obs_intervals",
+        description="the time that was recorded [s]",
+        data=np.tile(np.array(excerpt.window) / 1000.0, (counts.size, 1)),
+    )
+    return Units(
+        name="units",
+        description="one row for each recorded neuron, also for those that were silent",
+        id=np.arange(counts.size),
+        resolution=None if excerpt.dt is None else excerpt.dt / 1000.0,
+        columns=[
+            VectorIndex(
+                name="spike_times_index", data=np.cumsum(counts, dtype=np.uint64), target=spikes
+            ),
+            spikes,
+            VectorIndex(
+                name="obs_intervals_index",
+                data=np.arange(1, counts.size + 1, dtype=np.uint64),
+                target=window,
+            ),
+            window,
+            VectorData(name="population", description="name of the population", data=names),
+            VectorData(name="node_id", description="index within the population", data=node_ids),
+        ],
+    )
+
+
+def _spike_times(excerpt: Excerpt, work: Work) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield places in the column of spike times, and the times [s]."""
+    begin = 0
+    for selection in excerpt.spikes:
+        for times in trains(selection):
+            yield slice(begin, begin + times.size), times / 1000.0
+            begin += times.size
+            work.advance(times.size)
+
+
+def _add_potentials(file: NWBFile, potentials: Potentials) -> None:
+    """Add the potentials of a population, and a table of its neurons."""
+    from hdmf.common import DynamicTable, VectorData
+    from pynwb import TimeSeries
+
+    name, shape = potentials.population, potentials.values.shape
+    column = VectorData(
+        name="node_id",
+        description="index within the population, in the order of the columns of the potentials",
+        data=potentials.node_ids.astype(np.int64),
+    )
+    file.add_acquisition(
+        DynamicTable(
+            name=f"V_m_{name}_neurons",
+            description=f"neurons of population {name} whose potentials were recorded",
+            columns=[column],
+        )
+    )
+    file.add_acquisition(
+        TimeSeries(
+            name=f"V_m_{name}",
+            description=f"membrane potentials of population {name}: a column for each row of "
+            f"V_m_{name}_neurons",
+            data=_pieces(potentials.blocks(), shape, potentials.values.dtype),
+            unit="volts",
+            conversion=1e-3,
+            starting_time=potentials.start / 1000.0,
+            rate=1000.0 / potentials.interval,
+        )
+    )
+
+
+def _pieces(
+    found: Iterator[tuple[slice, NDArray[Any]]], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Any:
+    """Return data for pynwb that is read while it is written.
+
+    Parameters
+    ----------
+    found : iterator of (slice, ndarray)
+        Neighbouring rows and their numbers.
+    shape : tuple of int
+        Shape of all rows.
+    dtype : dtype
+        Type of the numbers.
+    """
+    from hdmf.data_utils import AbstractDataChunkIterator, DataChunk
+
+    # HDF5 has no chunks of nothing
+    if not all(shape):
+        return np.zeros(shape, dtype=dtype)
+
+    class Pieces(AbstractDataChunkIterator):
+        """Hands on one piece after the other."""
+
+        dtype = property(lambda self: dtype)
+        maxshape = property(lambda self: shape)
+
+        def __len__(self) -> int:
+            return shape[0]
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> Any:
+            rows, values = next(found)
+            return DataChunk(values, (rows, *(slice(0, n) for n in shape[1:])))
+
+        def recommended_chunk_shape(self) -> tuple[int, ...]:
+            width = int(np.prod(shape[1:], dtype=np.int64))
+            return min(shape[0], max(1, _CHUNK // width)), *shape[1:]
+
+        def recommended_data_shape(self) -> tuple[int, ...]:
+            return shape
+
+    return Pieces()

@@ -1,0 +1,104 @@
+"""Runs as the objects of other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from simcore.extras import load
+from simcore.io.excerpt import Excerpt, count_per_neuron, trains
+
+if TYPE_CHECKING:
+    import neo
+
+    from simcore.io.recording import Recording
+    from simcore.io.selection import Selection
+
+
+def to_neo(
+    run: Recording,
+    populations: str | Sequence[str] | None = None,
+    start: float | None = None,
+    stop: float | None = None,
+    neurons: ArrayLike | None = None,
+) -> neo.Block:
+    """Return spikes and potentials as objects of Neo, which Elephant computes with.
+
+    All of them are in memory at once; choose a window or neurons of a large run.
+
+    Parameters
+    ----------
+    run : Recording
+        The run.
+    populations : str or sequence of str, optional
+        Names; all that were recorded if left out.
+    start, stop : float, optional
+        A window, after `start` up to and with `stop` [ms]; all there is if left out.
+    neurons : array_like of int, optional
+        Node ids in each of the populations; all that were recorded if left out.
+
+    Returns
+    -------
+    neo.Block
+        With one segment. Its `spiketrains` has a train for each neuron, also for a silent one,
+        in the order of populations and node ids, with the annotations `population` and `node_id`;
+        its `analogsignals` one signal for each population whose potentials were recorded, with
+        the array annotation `node_id`. Times in ms, potentials in mV.
+
+    Raises
+    ------
+    ConfigError
+        When Neo is missing, or nothing recorded lies in the window.
+    ModelError
+        When nothing was recorded of a population, or there is no such neuron.
+    """
+    neo = load("neo", "interop", "to_neo")
+    names = [populations] if isinstance(populations, str) else populations
+    excerpt = Excerpt.of(run, names, start, stop)
+    segment = neo.Segment(name=f"{excerpt.window[0]:.10g} to {excerpt.window[1]:.10g} ms")
+    for selection in excerpt.spikes:
+        if neurons is not None:
+            selection = run.select(selection.population, *excerpt.window, neurons=neurons)
+        segment.spiketrains.extend(_spike_trains(selection))
+    for name in excerpt.reported:
+        segment.analogsignals.append(_signal(excerpt, name, neurons))
+    block = neo.Block(name=run.path)
+    block.segments.append(segment)
+    return block
+
+
+def _spike_trains(selection: Selection) -> list[neo.SpikeTrain]:
+    """Return a train for each neuron of a selection."""
+    import neo
+
+    begin, end = selection.window
+    ends = np.cumsum(count_per_neuron(selection))
+    times = np.concatenate([np.zeros(0), *trains(selection)])
+    return [
+        neo.SpikeTrain(
+            some, units="ms", t_start=begin, t_stop=end,
+            population=selection.population, node_id=int(node_id),
+        )
+        for some, node_id in zip(np.split(times, ends[:-1]), selection.neurons, strict=True)
+    ]  # fmt: skip
+
+
+def _signal(excerpt: Excerpt, population: str, neurons: ArrayLike | None) -> neo.AnalogSignal:
+    """Return the potentials of a population, of chosen neurons as far as they were recorded."""
+    import neo
+    import quantities
+
+    found = excerpt.potentials(population)
+    values: NDArray[np.floating] = found.values.compute(scheduler="synchronous")
+    chosen = np.ones(found.node_ids.size, dtype=bool)
+    if neurons is not None:
+        chosen = np.isin(found.node_ids, np.asarray(neurons))
+    return neo.AnalogSignal(
+        values[:, chosen], units="mV", name=f"V_m of {population}",
+        t_start=found.start * quantities.ms, sampling_period=found.interval * quantities.ms,
+        array_annotations={"node_id": found.node_ids[chosen].astype(np.int64)},
+        population=population,
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""``simcore export``: a run in a format that other programs read."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from simcore.cli.parser import STYLE, Commands
+from simcore.comm import Comm
+from simcore.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from simcore.io.excerpt import Excerpt
+
+_TEXT = """\
+Write spikes and potentials into a file of another format:
+
+  sonata  uncompressed HDF5 for libsonata, bmtk and bluepysnap, spikes and potentials
+  nwb     Neurodata Without Borders, spikes and potentials (pip install 'simcore[interop]')
+  csv     text with the columns timestamps [ms], population, node_ids; spikes
+  nest    what NEST's recording backend "ascii" writes, with global ids from 1; spikes
+
+RUN may be a run in progress, or a SONATA spike file of another program.
+"""
+
+_EXAMPLES = """\
+examples:
+  simcore export run.h5 -o spikes.csv
+  simcore export run.h5 -o run.nwb --populations L23E L23I --window 500 1500
+  simcore export running.h5 -o so_far.h5
+  simcore export run.h5 -o spikes.txt --to nest
+"""
+
+
+def add_export(commands: Commands) -> None:
+    """Add the arguments of ``simcore export``."""
+    parser = commands.add_parser(
+        "export", help="write a run for other programs", description=_TEXT, epilog=_EXAMPLES,
+        **STYLE,
+    )  # fmt: skip
+    parser.set_defaults(command=export, parallel=False)
+    add = parser.add_argument
+    add("file", metavar="RUN", help="output file of a run, or a SONATA spike file")
+    add("-o", "--output", metavar="FILE", required=True, help="the new file")
+    add("--to", metavar="FORMAT",
+        help="sonata, nwb, csv or nest (that of the ending .h5, .nwb, .csv or .dat)")  # fmt: skip
+    add("--populations", metavar="NAME", nargs="+", help="only these (all that were recorded)")
+    add("--window", metavar=("A", "B"), nargs=2, type=float,
+        help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace an existing file")
+    add("--no-progress", action="store_true", help="do not report progress")
+
+
+def export(arguments: argparse.Namespace, comm: Comm) -> None:
+    """Export a run, and print what was written."""
+    from simcore.io.export import export_run, file_format
+    from simcore.io.reader import open_recording
+
+    to = file_format(arguments.output, arguments.to)
+    start, stop = arguments.window or (None, None)
+    run = open_recording(arguments.file)
+    try:
+        found = export_run(
+            run, arguments.output, to, arguments.populations, start, stop,
+            arguments.overwrite, not arguments.no_progress,
+        )  # fmt: skip
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
+    print(f"{arguments.output}: {_summary(found, to)}")
+    if to == "nest":
+        print(f"its populations, for NEST's ids: --populations {nest_ids(found)}")
+
+
+def _summary(found: Excerpt, to: str) -> str:
+    begin, end = found.window
+    names = [s.population for s in found.spikes]
+    parts = [f"{found.n_spikes:,} spikes of {', '.join(names)}"] if names else []
+    if found.reported and to in ("sonata", "nwb"):
+        parts.append(f"potentials of {', '.join(found.reported)}")
+    return f"{'; '.join(parts) or 'nothing'}; {begin:.10g} to {end:.10g} ms"
+
+
+def nest_ids(found: Excerpt) -> str:
+    """Return the populations as `simcore import` takes them."""
+    from simcore.io.nest import first_nest_ids
+
+    first, sizes = first_nest_ids(found.run), found.run.sizes
+    names = [s.population for s in found.spikes]
+    return " ".join(f"{name}={first[name]}:{first[name] + sizes[name] - 1}" for name in names)
