@@ -266,7 +266,8 @@ class _Recording:
         """Return the next lines of the file."""
         try:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "loadtxt: input contained no data")
+                # Empty lines, and no line at all, are fine
+                warnings.simplefilter("ignore", UserWarning)
                 rows: NDArray[np.void] = np.loadtxt(
                     file, dtype=self.columns, comments=None, ndmin=1, max_rows=_LINES
                 )
@@ -285,17 +286,17 @@ class _Recording:
 
     def _first_bad(self) -> str:
         """Tell which line cannot be read."""
-        names = self.columns.names or ()
-        kinds = [int if self.columns[name].kind in "ui" else float for name in names]
+        columns = [self.columns[name] for name in self.columns.names or ()]
         with open(self.path, encoding="ascii", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 values = line.split()
                 try:
                     if number > 3 and values:
-                        [kind(v) for kind, v in zip(kinds, values, strict=True)]
-                except ValueError:
-                    return f"line {number} is {line.rstrip()!r}, must have {names}"
-        return f"a line is out of range, must have {names}"
+                        for column, value in zip(columns, values, strict=True):
+                            column.type(float(value) if column.kind == "f" else int(value))
+                except (ValueError, OverflowError):
+                    return f"line {number} is {line.strip()!r}, must have {self.columns.names}"
+        return f"a line cannot be read, must have {self.columns.names}"
 
 
 class _Intake:

@@ -98,7 +98,9 @@ def read_populations(
                 return _from_toml(path)
             return _from_lines(path, names)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"populations: {path!r} cannot be read: {error}") from error
+            raise ConfigError(
+                f"populations: {path!r} must be NAME=FIRST:LAST, as E=1:8000, or a file: {error}"
+            ) from error
     if names is not None:
         raise ConfigError("names: only for a file of populations without names")
     found: dict[str, tuple[int, int]] = {}
