@@ -154,7 +154,7 @@ def count_per_neuron(selection: Selection) -> NDArray[np.int64]:
     return counts
 
 
-def trains(selection: Selection) -> Iterator[NDArray[np.float64]]:
+def times_by_neuron(selection: Selection) -> Iterator[NDArray[np.float64]]:
     """Yield the times of all spikes, those of the first neuron first, some neurons at a time.
 
     All spikes are read again for every four million of them.
@@ -164,11 +164,11 @@ def trains(selection: Selection) -> Iterator[NDArray[np.float64]]:
     while first < ends.size:
         before = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, before + _GROUP, side="right")))
-        yield _trains(selection, first, last)
+        yield _times_of(selection, first, last)
         first = last
 
 
-def _trains(selection: Selection, first: int, last: int) -> NDArray[np.float64]:
+def _times_of(selection: Selection, first: int, last: int) -> NDArray[np.float64]:
     """Return the times of some of the chosen neurons, those of the first neuron first."""
     parts = []
     for _, times, ids in _read(selection):

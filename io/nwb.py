@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.extras import load
-from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, trains
+from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, times_by_neuron
 from simcore.io.whole import whole_file
 from simcore.progress import Work
 
@@ -108,7 +108,7 @@ def _spike_times(excerpt: Excerpt, work: Work) -> Iterator[tuple[slice, NDArray[
     """Yield places in the column of spike times, and the times [s]."""
     begin = 0
     for selection in excerpt.spikes:
-        for times in trains(selection):
+        for times in times_by_neuron(selection):
             yield slice(begin, begin + times.size), times / 1000.0
             begin += times.size
             work.advance(times.size)

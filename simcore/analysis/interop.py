@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.extras import load
-from simcore.io.excerpt import Excerpt, count_per_neuron, trains
+from simcore.io.excerpt import Excerpt, count_per_neuron, times_by_neuron
 
 if TYPE_CHECKING:
     import neo
@@ -59,10 +59,13 @@ def to_neo(
     names = [populations] if isinstance(populations, str) else populations
     excerpt = Excerpt.of(run, names, start, stop)
     segment = neo.Segment(name=f"{excerpt.window[0]:.10g} to {excerpt.window[1]:.10g} ms")
+    trains = []
     for selection in excerpt.spikes:
         if neurons is not None:
             selection = run.select(selection.population, *excerpt.window, neurons=neurons)
-        segment.spiketrains.extend(_spike_trains(selection))
+        trains += _spike_trains(selection)
+    # Once: Neo looks for each new train among all that a segment has
+    segment.spiketrains.extend(trains)
     for name in excerpt.reported:
         segment.analogsignals.append(_signal(excerpt, name, neurons))
     block = neo.Block(name=run.path)
@@ -76,7 +79,7 @@ def _spike_trains(selection: Selection) -> list[neo.SpikeTrain]:
 
     begin, end = selection.window
     ends = np.cumsum(count_per_neuron(selection))
-    times = np.concatenate([np.zeros(0), *trains(selection)])
+    times = np.concatenate([np.zeros(0), *times_by_neuron(selection)])
     return [
         neo.SpikeTrain(
             some, units="ms", t_start=begin, t_stop=end,
