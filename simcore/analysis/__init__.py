@@ -20,6 +20,7 @@ from simcore.analysis.rates import (
     rates_per_neuron,
     synchrony,
 )
+from simcore.analysis.reporting import report
 from simcore.analysis.spectrum import Spectrum, power_spectrum
 from simcore.analysis.summary import Summary, Widths, summarize
 
@@ -43,6 +44,7 @@ __all__ = [
     "potential_statistics",
     "power_spectrum",
     "rates_per_neuron",
+    "report",
     "summarize",
     "synchrony",
     "to_neo",

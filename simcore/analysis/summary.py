@@ -134,13 +134,13 @@ def summarize(
     """
     names = list(recording.recorded if populations is None else populations)
     selections = [recording.select(name, start, stop) for name in names]
-    wanted = [_Plan.of(s, widths or Widths(), max_neurons) for s in selections]
+    wanted = [Plan.of(s, widths or Widths(), max_neurons) for s in selections]
     found = reduce_all([(plan.selection, plan.reductions) for plan in wanted])
     return {n: plan.finish(*values) for n, plan, values in zip(names, wanted, found, strict=True)}
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """What is computed of one population."""
 
     selection: Selection
@@ -148,7 +148,7 @@ class _Plan:
     max_neurons: int
 
     @classmethod
-    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> _Plan:
+    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> Plan:
         """Return the plan of a selection, with bins that fit it."""
         fitting = {name: _fitting(selection, width) for name, width in vars(widths).items()}
         return cls(selection, Widths(**fitting), max_neurons)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import simcore
+from simcore.cli.analyze import add_analyze
 from simcore.cli.export import add_export
 from simcore.cli.importing import add_import
 from simcore.cli.info import add_info
@@ -31,6 +32,7 @@ examples:
   mpiexec -n 4 simcore run microcircuit   a large one, on four ranks
   simcore resume microcircuit.h5          go on after a kill, a stop or a full disk
   simcore info microcircuit.h5            what is in the file
+  simcore analyze microcircuit.h5         a report with pictures and numbers
   simcore verify one.h5 other.h5          are two runs identical
   simcore export run.h5 -o run.nwb        for other programs
 """
@@ -82,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_run,
         add_resume,
         add_info,
+        add_analyze,
         add_pack,
         add_verify,
         add_export,

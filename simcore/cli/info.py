@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.run import pace, rate_table
 from simcore.comm import Comm
-from simcore.digest import digest_json
 from simcore.errors import ConfigError, OutputError, require
 from simcore.timers import phase_table
 
@@ -108,23 +107,10 @@ def run_values(result: Run) -> dict[str, Any]:
 
 def run_text(result: Run) -> str:
     """Return what `info` tells, as text."""
-    status = f"{result.status}: {result.error}" if result.error else result.status
-    recorded = f", recorded from {result.record_from:g} ms" if result.record_from else ""
-    lines = {
-        "file": result.path,
-        "status": status,
-        "reached": _reached(result),
-        "model": _call(result.config),
-        "network": _size(result),
-        "time": f"{result.duration:g} ms in steps of {result.dt:g} ms{recorded}",
-        "weights": _weights(result.config.get("weights")),
-        "seed": str(result.seed),
-        "ranks": _ranks(result),
-        "created": f"{result.created} by simcore {result.versions.get('simcore', 'unknown')}",
-        "uuid": result.uuid,
-        "digest": _digest(result),
-    }
-    head = "\n".join(f"{name:<8} {text}" for name, text in lines.items() if text)
+    from simcore.io.facts import facts_of
+
+    lines = {"file": result.path, **facts_of(result)}
+    head = "\n".join(f"{name:<8} {text}" for name, text in lines.items())
     parts = [head, rate_table(result)]
     if result.timers:
         parts.append(phase_table(result.timers))
@@ -148,57 +134,3 @@ def spike_file_text(result: SonataFile) -> str:
     }
     lines = "\n".join(f"{name:<8} {text}" for name, text in head.items())
     return f"{lines}\n\n{rate_table(result)}"
-
-
-def _reached(result: Run) -> str:
-    """Return how far a run has come that is not complete, and where it can go on."""
-    if result.status == "complete":
-        return ""
-    text = f"{result.end:.10g} ms"
-    if result.status == "running":
-        return text
-    return f"{text}; `simcore resume` goes on {_from(result.checkpoints)}"
-
-
-def _from(checkpoints: list[float]) -> str:
-    newest = max(checkpoints, default=None)
-    return "from the beginning" if newest is None else f"from the checkpoint at {newest:.10g} ms"
-
-
-def _digest(result: Run) -> str:
-    """Return one digest of the spikes of all populations."""
-    digests = result.digests
-    return f"{digest_json(digests)} of all spikes" if digests else ""
-
-
-def _ranks(result: Run) -> str:
-    """Return the number of ranks, their threads and hosts as text."""
-    session = result.sessions[-1] if result.sessions else result.config
-    threads = session.get("threads", 1)
-    each = f" of {threads} threads each" if threads > 1 else ""
-    text = f"{result.n_ranks}{each} on {', '.join(dict.fromkeys(result.hosts))}"
-    n = len(result.sessions)
-    return f"{text}, the last of {n} sessions" if n > 1 else text
-
-
-def _weights(weights: dict[str, Any] | None) -> str:
-    """Return how weights are kept, and what rounding cost."""
-    if not weights:
-        return ""
-    kept = [f"{n} {form.lower()}" for form, n in weights["projections"].items() if n]
-    rounding = weights["largest_rounding"]
-    return f"{', '.join(kept)}; rounded by at most {rounding:.1e} of the largest"
-
-
-def _size(result: Run) -> str:
-    text = f"{result.n_neurons:,} neurons in {len(result.populations)} populations"
-    if "n_synapses" in result.shards:
-        text += f", {int(result.shards['n_synapses'].sum()):,} synapses"
-    return text
-
-
-def _call(config: dict[str, Any]) -> str:
-    if "model" not in config:
-        return ""
-    given = ", ".join(f"{k}={v!r}" for k, v in config.get("parameters", {}).items())
-    return f"{config['model']}({given})"

@@ -1,0 +1,220 @@
+"""The numbers of a report, as plain values and as tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.analysis.comparison import Distances
+from simcore.analysis.potentials import PotentialStatistics
+from simcore.analysis.rates import PopulationRate
+from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.machine import imbalance, parts_of, real_time_factor
+from simcore.analysis.summary import Summary
+from simcore.errors import ConfigError, require
+from simcore.io.facts import facts_of
+from simcore.io.reader import Run
+
+if TYPE_CHECKING:
+    from simcore.io.recording import Recording
+
+Floats = NDArray[np.floating]
+
+# Bins of the rates over time, at most
+_RATE_BINS = 500
+
+
+class Field(NamedTuple):
+    """A column of the table of populations.
+
+    Parameters
+    ----------
+    title : str
+        Its head in the page.
+    meaning : str
+        What it is, with the unit.
+    value : callable
+        Its value, given the summary of a population.
+    """
+
+    title: str
+    meaning: str
+    value: Callable[[Summary], float]
+
+
+def mean(values: Floats) -> float:
+    """Return the mean of the values that are not NaN; NaN without one."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+FIELDS = {
+    "neurons": Field("neurons", "number of neurons", lambda s: s.selection.n_neurons),
+    "spikes": Field("spikes", "number of their spikes in the window", lambda s: s.n_spikes),
+    "silent": Field(
+        "silent", "share of the neurons without a spike, from 0 to 1",
+        lambda s: float((s.rates == 0.0).mean()),
+    ),
+    "rate": Field("rate (1/s)", "mean rate over neurons [1/s]", lambda s: s.rate),
+    "rate_sd": Field(
+        "± (1/s)", "standard deviation of the rates of neurons [1/s]",
+        lambda s: float(s.rates.std()),
+    ),
+    "rate_median": Field(
+        "median (1/s)", "median of the rates of neurons [1/s]",
+        lambda s: float(np.median(s.rates)),
+    ),
+    "cv": Field(
+        "CV", "mean coefficient of variation of the intervals of a neuron",
+        lambda s: mean(s.isi.cv),
+    ),
+    "lv": Field(
+        "LV", "mean local variation of the intervals of a neuron",
+        lambda s: mean(s.isi.lv),
+    ),
+    "fano": Field(
+        "Fano", "mean Fano factor of the counts of a neuron", lambda s: mean(s.fano)
+    ),
+    "correlation": Field(
+        "correlation", "mean correlation coefficient of the counts of pairs of neurons",
+        lambda s: mean(s.correlations.pairs),
+    ),
+    "synchrony": Field(
+        "synchrony",
+        "variance over mean of the counts of the whole population; 1 for independent Poisson "
+        "processes",
+        lambda s: s.synchrony,
+    ),
+}  # fmt: skip
+
+
+def population_table(summaries: Mapping[str, Summary]) -> dict[str, dict[str, float]]:
+    """Return the statistics of each population, one number each."""
+    return {
+        name: {key: field.value(summary) for key, field in FIELDS.items()}
+        for name, summary in summaries.items()
+    }
+
+
+def rates_over_time(found: Findings, width: float | None) -> dict[str, PopulationRate]:
+    """Return the rates of populations in bins of a width [ms].
+
+    Parameters
+    ----------
+    found : Findings
+        What was found.
+    width : float, optional
+        Of a bin; if left out, such that there are at most 500.
+
+    Raises
+    ------
+    ConfigError
+        When the width is not a multiple of that of the statistics.
+    """
+    if not found.summaries:
+        return {}
+    fine = next(iter(found.summaries.values())).population_rate
+    base, n = found.widths.rate, fine.rates.size
+    per_bin = _nice(n / _RATE_BINS) if width is None else round(width / base)
+    fits = 1 <= per_bin <= n and (width is None or abs(width / base - per_bin) < 1e-6 * per_bin)
+    valid = f"a multiple of {base:.10g} ms, at most the window of {n * base:.10g} ms"
+    require(fits, "bin", width, valid, error=ConfigError)
+    return {
+        name: _coarse(summary.population_rate, per_bin) for name, summary in found.summaries.items()
+    }
+
+
+def _nice(least: float) -> int:
+    """Return the smallest of 1, 2 and 5 times a power of ten that is not less."""
+    power = 10 ** max(0, math.floor(math.log10(max(least, 1.0))))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least)
+
+
+def _coarse(rate: PopulationRate, per_bin: int) -> PopulationRate:
+    n = rate.rates.size // per_bin
+    means = rate.rates[: n * per_bin].reshape(n, per_bin).mean(axis=1)
+    return PopulationRate(rate.edges[: n * per_bin + 1 : per_bin], means)
+
+
+def run_values(recording: Recording) -> dict[str, Any]:
+    """Return what a run is, as plain values."""
+    names = (
+        "path", "status", "error", "uuid", "created", "finished", "seed", "n_ranks", "hosts",
+        "dt", "duration", "record_from", "end", "n_neurons", "sizes", "recorded", "reported",
+        "versions", "config", "sessions", "digests", "shards",
+    )  # fmt: skip
+    known = {name: getattr(recording, name) for name in names if hasattr(recording, name)}
+    facts = facts_of(recording) if isinstance(recording, Run) else {}
+    return {"facts": facts, **known}
+
+
+def time_values(recording: Recording) -> dict[str, Any]:
+    """Return where the time of a run went; empty unless it is complete."""
+    if not isinstance(recording, Run) or "run" not in recording.timers:
+        return {}
+    phases = {**recording.timers, **parts_of(recording)}
+    return {
+        "model_time_ms": recording.timed,
+        "real_time_factor": real_time_factor(recording),
+        "phases_s": phases,
+        "imbalance": {name: imbalance(seconds) for name, seconds in phases.items()},
+    }
+
+
+def plain(
+    found: Findings,
+    rates: Mapping[str, PopulationRate],
+    other: Findings | None,
+    distances: Mapping[str, Distances],
+    spread: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return all numbers but those of single neurons, ready for JSON."""
+    values = {**_plain_findings(found), "rates": _plain_rates(rates)}
+    if other is not None:
+        values["comparison"] = {
+            "distances": {name: dataclasses.asdict(d) for name, d in distances.items()},
+            "natural_spread": spread,
+            "other": _plain_findings(other),
+        }
+    return values
+
+
+def _plain_findings(found: Findings) -> dict[str, Any]:
+    summaries = found.summaries
+    return {
+        "run": run_values(found.recording),
+        "window_ms": found.window,
+        "bins_ms": dataclasses.asdict(found.widths),
+        "notes": list(found.notes),
+        "populations": population_table(summaries),
+        "intervals": {n: _plain_intervals(s) for n, s in summaries.items()},
+        "spectra": {
+            n: {"frequencies_Hz": s.spectrum.frequencies, "power": s.spectrum.power}
+            for n, s in summaries.items()
+        },
+        "potentials": {n: _plain_potentials(p) for n, p in found.potentials.items()},
+        "time": time_values(found.recording),
+    }
+
+
+def _plain_rates(rates: Mapping[str, PopulationRate]) -> dict[str, Any]:
+    return {n: {"edges_ms": r.edges, "rates": r.rates} for n, r in rates.items()}
+
+
+def _plain_intervals(summary: Summary) -> dict[str, Any]:
+    return {"edges_ms": summary.isi.edges, "counts": summary.isi.histogram}
+
+
+def _plain_potentials(found: PotentialStatistics) -> dict[str, Any]:
+    return {
+        "neurons": found.neurons,
+        "neuron_mean_mV": found.neuron_mean,
+        "neuron_sd_mV": found.neuron_sd,
+        "edges_mV": found.edges,
+        "counts": found.histogram,
+    }

@@ -1,0 +1,35 @@
+"""The page of a report, made from its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from simcore import __version__
+from simcore.analysis.reporting.sections import Section
+from simcore.extras import load
+from simcore.io.schema import now
+
+_TEMPLATE = "page.html.j2"
+
+
+def render(title: str, sections: Sequence[Section]) -> str:
+    """Return the page as HTML that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+        Of the page.
+    sections : sequence of Section
+        What it holds.
+    """
+    jinja = load("jinja2", "analysis", "report")
+    environment = jinja.Environment(
+        loader=jinja.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template(_TEMPLATE)
+    return str(template.render(title=title, sections=sections, version=__version__, made=now()))

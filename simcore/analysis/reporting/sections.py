@@ -1,0 +1,283 @@
+"""The sections of a report: pictures and tables in their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simcore.analysis.comparison import Distances
+from simcore.analysis.rates import PopulationRate
+from simcore.analysis.reporting import activity, differences, distributions, machine, membrane
+from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.numbers import FIELDS
+from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
+from simcore.analysis.reporting.rasters import density, dots
+from simcore.analysis.reporting.style import PANELS, Picture
+from simcore.analysis.summary import Summary
+from simcore.io.facts import facts_of
+from simcore.io.reader import Run
+
+# Populations whose distributions are drawn one by one when two runs of many are compared
+_FARTHEST = 6
+
+_STATUS = {
+    "running": "This run is still going on: the report shows what was recorded up to {end:.10g} "
+    "ms of {duration:.10g} ms. Make it again to see more.",
+    "interrupted": "This run was interrupted: it shows {end:.10g} ms of {duration:.10g} ms. "
+    "`simcore resume` goes on.",
+    "stopped": "This run was stopped: it shows {end:.10g} ms of {duration:.10g} ms. "
+    "`simcore resume` goes on.",
+    "failed": "This run failed: it shows {end:.10g} ms of {duration:.10g} ms.",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in the page.
+
+    Parameters
+    ----------
+    caption : str
+        What it shows.
+    head : sequence of str
+        Titles of the columns.
+    rows : sequence of sequence of str
+        The first of each is its title.
+    """
+
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    key: str
+    title: str
+    notes: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a page tells.
+
+    Parameters
+    ----------
+    found : Findings
+        What was found in the run.
+    rates : mapping of str to PopulationRate
+        Rates over time.
+    table : mapping
+        The statistics of each population, one number each.
+    other : Findings, optional
+        What was found in the run it is compared with.
+    distances : mapping of str to Distances
+        Between the two.
+    """
+
+    found: Findings
+    rates: Mapping[str, PopulationRate]
+    table: Mapping[str, Mapping[str, float]]
+    other: Findings | None = None
+    distances: Mapping[str, Distances] = field(default_factory=dict)
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Place of each population in the model, which gives its colour."""
+        return {name: k for k, name in enumerate(self.found.recording.populations)}
+
+    @property
+    def others(self) -> Mapping[str, Summary]:
+        """Statistics of the other run."""
+        return self.other.summaries if self.other else {}
+
+
+def sections_of(story: Story, files: Mapping[str, str]) -> list[Section]:
+    """Return the sections of a page, those with something in them.
+
+    Parameters
+    ----------
+    story : Story
+        What to tell.
+    files : mapping of str to str
+        The files beside the page, and what is in them.
+    """
+    found = story.found
+    sections = [_about(story)]
+    if found.summaries:
+        sections += [_spikes(story), _rates(story), _distributions(story), _spectra(story)]
+    if found.potentials:
+        sections.append(_potentials(story))
+    if story.other:
+        sections.append(_comparison(story))
+    if isinstance(found.recording, Run) and "run" in found.recording.timers:
+        sections.append(_time(found.recording))
+    return [*sections, _files(story, files)]
+
+
+def _about(story: Story) -> Section:
+    found = story.found
+    recording = found.recording
+    notes = list(found.notes)
+    status = getattr(recording, "status", "")
+    if status in _STATUS:
+        notes.insert(0, _STATUS[status].format(**vars(recording)))
+    if recording.end > recording.record_from and not found.summaries:
+        notes.append("There are no spikes to show: none were recorded of these populations.")
+    elif found.summaries and not found.n_spikes:
+        notes.append("There are no spikes in this window: all neurons were silent.")
+    return Section("run", "The run", notes, facts=_facts(found))
+
+
+def _facts(found: Findings) -> dict[str, str]:
+    """Return what a run is, in words."""
+    recording = found.recording
+    facts = {"file": recording.path}
+    if isinstance(recording, Run):
+        facts |= facts_of(recording)
+        facts["versions"] = ", ".join(f"{n} {v}" for n, v in recording.versions.items())
+    else:
+        n = len(recording.populations)
+        facts["network"] = f"{recording.n_neurons:,} neurons in {n} populations"
+    start, stop = found.window
+    facts["analysed"] = f"{start:.10g} to {stop:.10g} ms, {found.n_spikes:,} spikes"
+    return facts
+
+
+def _spikes(story: Story) -> Section:
+    pictures = [dots(story.found, story.places), density(story.found, story.places)]
+    return Section("spikes", "Spikes", pictures=[p for p in pictures if p])
+
+
+def _rates(story: Story) -> Section:
+    picture = activity.rates_over_time(story.rates, story.places)
+    head = ["population", *(f.title for f in FIELDS.values())]
+    rows = [[name, *map(_text, row.values())] for name, row in story.table.items()]
+    widths = story.found.widths
+    text = "; ".join(f"{f.title}: {f.meaning}" for f in FIELDS.values())
+    caption = (
+        f"{text}. Means leave out neurons or pairs for which a quantity is not defined; – where it "
+        f"is for none. Bins: {widths.fano:.4g} ms for the Fano factor, {widths.correlation:.4g} ms "
+        f"for correlations, {widths.synchrony:.4g} ms for the synchrony (Potjans and Diesmann "
+        "2014)."
+    )
+    return Section("rates", "Rates and synchrony", (), [Table(caption, head, rows)], [picture])
+
+
+def _text(value: float) -> str:
+    """Return a number as short text."""
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def _distributions(story: Story) -> Section:
+    found, others = story.found.summaries, story.others
+    pictures = [
+        distributions.distribution(q, found, others, story.places, _bins_note(q, story.found))
+        for q in QUANTITIES
+    ]
+    pictures.append(activity.intervals(found, others, story.places))
+    return Section("distributions", "Distributions", pictures=pictures)
+
+
+def _bins_note(quantity: Quantity, found: Findings) -> str:
+    width = {"fano": found.widths.fano, "correlation": found.widths.correlation}
+    return f"Bins of {width[quantity.key]:.4g} ms." if quantity.key in width else ""
+
+
+def _spectra(story: Story) -> Section:
+    found = story.found
+    picture = activity.spectra(found.summaries, story.others, story.places, found.widths.rate)
+    return Section("spectra", "Spectra", pictures=[picture])
+
+
+def _potentials(story: Story) -> Section:
+    found = story.found
+    others = story.other.potentials if story.other else {}
+    pictures = [
+        membrane.traces(found, story.places),
+        membrane.distribution(found.potentials, others, story.places),
+    ]
+    return Section("potentials", "Membrane potentials", pictures=pictures)
+
+
+def _comparison(story: Story) -> Section:
+    assert story.other is not None
+    one, other = story.found, story.other
+    spread = differences.natural_spread(one.recording)
+    if differences.natural_spread(other.recording) != spread:
+        spread = {}
+    head = ["population", *differences.TITLES.values()]
+    rows = [
+        [name, *(_text(getattr(d, key)) for key in differences.TITLES)]
+        for name, d in story.distances.items()
+    ]
+    caption = "Kolmogorov-Smirnov distances by population; – where a run has no value."
+    pictures = [differences.distances(story.distances, spread)]
+    if len(one.summaries) > PANELS:
+        pictures += _farthest(story)
+    return Section(
+        "comparison", "Comparison with the other run", differences.notes(one, other),
+        [Table(caption, head, rows)], pictures, _facts(other),
+    )  # fmt: skip
+
+
+def _farthest(story: Story) -> list[Picture]:
+    """Return distributions of the populations of many that are farthest apart."""
+    pictures = []
+    for quantity in QUANTITIES:
+        if quantity.key in differences.TITLES:
+            names = differences.farthest(story.distances, quantity.key, _FARTHEST)
+            one, other = (
+                {n: s for n, s in run.items() if n in names}
+                for run in (story.found.summaries, story.others)
+            )
+            note = f"The {len(names)} populations in which the runs are farthest apart."
+            pictures.append(distributions.distribution(quantity, one, other, story.places, note))
+    return pictures
+
+
+def _time(run: Run) -> Section:
+    parts = {**run.timers, **machine.parts_of(run)}
+    rows = [
+        [name, *(_text(float(x)) for x in (v.min(), v.mean(), v.max(), machine.imbalance(v))),
+         machine.MEANINGS.get(name, "")]
+        for name, v in parts.items()
+    ]  # fmt: skip
+    phases = Table(
+        "Time in each phase over ranks, in seconds; imbalance: the longest over the mean.",
+        ["phase", "min (s)", "mean (s)", "max (s)", "imbalance", "what it is"],
+        rows,
+    )
+    note = (
+        f"Real-time factor {machine.real_time_factor(run):.3g}: wall-clock time over model time "
+        f"({run.timed:.10g} ms), without the build, on the slowest rank."
+    )
+    tables = [phases, *_shards(run)]
+    return Section("time", "Where the time went", [note], tables, [machine.phases(run)])
+
+
+def _shards(run: Run) -> list[Table]:
+    """Return what ranks own, if the file tells."""
+    if not run.shards:
+        return []
+    rows = [
+        [name, *(f"{x:,.0f}" for x in (v.min(), v.mean(), v.max())), _text(machine.imbalance(v))]
+        for name, v in run.shards.items()
+    ]
+    text = "What a rank owns. bytes: memory of the synapses; peak_bytes: of the whole process."
+    return [Table(text, ["quantity", "min", "mean", "max", "imbalance"], rows)]
+
+
+def _files(story: Story, files: Mapping[str, str]) -> Section:
+    shown = {k: v for k, v in files.items() if k != "distances.csv" or story.other}
+    return Section("numbers", "The numbers", facts=shown)
