@@ -56,7 +56,8 @@ def _ranks(run: Run) -> str:
     session = run.sessions[-1] if run.sessions else run.config
     threads = session.get("threads", 1)
     each = f" of {threads} threads each" if threads > 1 else ""
-    text = f"{run.n_ranks}{each} on {', '.join(dict.fromkeys(run.hosts))}"
+    places = ", ".join(dict.fromkeys(run.hosts))
+    text = f"{run.n_ranks}{each}" + (f" on {places}" if places else "")
     n = len(run.sessions)
     return f"{text}, the last of {n} sessions" if n > 1 else text
 

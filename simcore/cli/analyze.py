@@ -51,7 +51,7 @@ def add_analyze(commands: Commands) -> None:
         help="only after A, up to and with B [ms] (all that is recorded)")  # fmt: skip
     add("--populations", nargs="+", metavar="NAME", help="only these (all)")
     add("--bin", type=float, metavar="MS",
-        help="width of the bins of the rates over time [ms] (at most 500 bins)")  # fmt: skip
+        help="width of the bins of the rates over time [ms] (at most 250 bins)")  # fmt: skip
     add("--scheduler", metavar="S", default="threads",
         help="which of dask's schedulers works: threads, processes, synchronous; cluster or "
         "cluster:N for N processes on this machine; tcp://HOST:PORT or a scheduler file "

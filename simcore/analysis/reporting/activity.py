@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.rates import PopulationRate
-from simcore.analysis.reporting.distributions import histogram_map, histogram_panels
+from simcore.analysis.reporting.distributions import histogram_map, histogram_panels, lacking_note
 from simcore.analysis.reporting.quantities import Histogram
 from simcore.analysis.reporting.style import (
     MAP,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Floats = NDArray[np.floating]
+
+# Points of a spectrum that are drawn in a decade, as a line and in a map
+_PER_DECADE, _PER_DECADE_MAP = 40, 20
 
 
 def rates_over_time(rates: Mapping[str, PopulationRate], places: Mapping[str, int]) -> Picture:
@@ -58,7 +61,7 @@ def rates_over_time(rates: Mapping[str, PopulationRate], places: Mapping[str, in
         axes.stairs(found.rates, found.edges, color=shade, linewidth=0.8)
         axes.set_ylim(0.0, max(1.05 * found.rates.max(), 1e-3))
         axes.locator_params(axis="y", nbins=2)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", color=shade, fontweight="bold")
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
     all_axes[-1].set_xlim(edges[0], edges[-1])
     all_axes[-1].set_xlabel("time (ms)")
     figure.suptitle("rate (1/s)", x=0.02, ha="left", fontsize="medium")
@@ -94,7 +97,7 @@ def spectra(
     caption = (
         "Power spectral density of the mean rate over the neurons of a population, from counts in "
         f"bins of {width:.4g} ms (Welch 1967: Hann window, segments that overlap by half). A peak "
-        "is a rhythm. "
+        "is a rhythm: the population fires together so many times a second. "
     )
     alt = f"Power spectra of {len(known)} populations; {_peaks(known)}"
     if not known:
@@ -103,10 +106,15 @@ def spectra(
     if len(one) > PANELS:
         caption += (
             "One row for each population, from top to bottom in the order of the model; the scale "
-            "of colours is logarithmic, each row is taken relative to its Poisson level."
+            "of colours is logarithmic. Each row is relative to the level of as many independent "
+            "Poisson processes of the same rate, 2r/n; high frequencies are averaged over "
+            "neighbours."
         )
         return Picture(title, alt, caption, _spectrum_map(known))
-    caption += "Dotted: the level of as many independent Poisson processes of the same rate, 2r/n."
+    caption += (
+        "High frequencies are averaged over neighbours. Dotted: the level of as many independent "
+        "Poisson processes of the same rate, 2r/n."
+    )
     figure, all_axes = panels(len(known))
     for axes, (name, summary) in zip(all_axes, known.items(), strict=True):
         _draw_spectrum(axes, summary, {"color": colour(places[name]), "linewidth": 1.1})
@@ -118,14 +126,36 @@ def spectra(
         axes.set_title(name, loc="left", fontsize="medium", fontweight="bold", pad=2)
     if any(name in other for name in known):
         caption += " Dashed: the other run."
+    caption += lacking_note(one, known, "no spike")
     figure.supxlabel("frequency (Hz)", fontsize="medium")
     figure.supylabel("power density ((1/s)²/Hz)", fontsize="medium")
     return Picture(title, alt, caption, as_svg(figure))
 
 
 def _draw_spectrum(axes: Axes, summary: Summary, style: Mapping[str, object]) -> None:
-    frequencies, power = summary.spectrum
+    frequencies, power = _smoothed(*summary.spectrum)
     axes.plot(frequencies, np.where(power > 0.0, power, np.nan), **style)
+
+
+def _smoothed(
+    frequencies: Floats, power: Floats, per_decade: int = _PER_DECADE
+) -> tuple[Floats, Floats]:
+    """Average a spectrum in bins of equal ratio, as far as a bin has more than one frequency."""
+    bins = np.rint(per_decade * np.log10(frequencies)).astype(np.int64)
+    _, inverse, n = np.unique(bins, return_inverse=True, return_counts=True)
+    return np.bincount(inverse, frequencies) / n, np.bincount(inverse, power) / n
+
+
+def _log_edges(centres: Floats) -> Floats:
+    """Return borders of bins half way between their centres, on a logarithmic axis."""
+    logs = np.log(centres)
+    inner = 0.5 * (logs[1:] + logs[:-1])
+    first, last = (
+        (logs[0] - 0.1, logs[-1] + 0.1)
+        if logs.size == 1
+        else (2 * logs[0] - inner[0], 2 * logs[-1] - inner[-1])
+    )
+    return np.exp(np.concatenate([[first], inner, [last]]))
 
 
 def _poisson_level(summary: Summary) -> float:
@@ -135,15 +165,15 @@ def _poisson_level(summary: Summary) -> float:
 def _spectrum_map(known: Mapping[str, Summary]) -> str:
     from matplotlib.colors import LogNorm
 
-    rows = np.array([s.spectrum.power / _poisson_level(s) for s in known.values()])
-    frequencies = next(iter(known.values())).spectrum.frequencies
-    step = frequencies[0]
+    spectra = [_smoothed(*s.spectrum, _PER_DECADE_MAP) for s in known.values()]
+    rows = np.array(
+        [p / _poisson_level(s) for (_, p), s in zip(spectra, known.values(), strict=True)]
+    )
     figure = new_figure(NARROW, 5.0)
     axes = figure.subplots()
     low, high = np.quantile(rows[rows > 0.0], (0.01, 0.99))
-    edges = np.append(frequencies, frequencies[-1] + step) - 0.5 * step
     mesh = axes.pcolormesh(
-        edges, np.arange(len(rows) + 1) - 0.5, rows, cmap=MAP, rasterized=True,
+        _log_edges(spectra[0][0]), np.arange(len(rows) + 1) - 0.5, rows, cmap=MAP, rasterized=True,
         norm=LogNorm(low, max(high, 1.01 * low)),
     )  # fmt: skip
     axes.invert_yaxis()
@@ -188,6 +218,7 @@ def intervals(
     second = {n: h for n, s in other.items() if n in one and (h := _interval_histogram(s, span))}
     caption += "Height: percentage of the intervals in a bin."
     caption += " Dashed: the other run." if second else ""
+    caption += lacking_note(one, first, lacking)
     return histogram_panels(
         title, label, caption, first, second, places, "% of intervals", lacking, log=True
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.analysis.bins import Bins
-from simcore.analysis.density import DensityReduction, Dots, DotsReduction
+from simcore.analysis.density import Dots
 from simcore.analysis.potentials import PotentialStatistics, potential_statistics
-from simcore.analysis.reduction import Reduction, reduce_all
+from simcore.analysis.reduction import reduce_all
+from simcore.analysis.reporting.looks import Looks
 from simcore.analysis.summary import Plan, Summary, Widths
 from simcore.errors import ConfigError, require
 
@@ -22,19 +23,13 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
-# Dots of a raster, about; neurons whose dots are drawn
-_DOTS, _DOT_ROWS = 6000, 2000
-
-# Rows that even a small population gets, as a share of what it would get if all were equal
-_SMALLEST = 0.6
-
-# Rows and columns of the density of all spikes
-_DENSITY_ROWS, _COLUMNS = 480, 600
-
 # Populations and neurons whose potentials are drawn, and for how long [ms]
 _TRACED, _TRACES, _TRACE_WINDOW = 8, 4, 200.0
 
 _PAIRED_NEURONS = 250
+
+# Bins of the rates over time, at most
+_RATE_BINS = 250
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,8 @@ class Findings:
         Bins of the statistics, as asked for.
     summaries : mapping of str to Summary
         Statistics by population.
+    per_bin : int
+        Bins of the population rate that make one of the rates over time.
     dots_window : (float, float)
         The window of the dots [ms].
     dots : mapping of str to Dots
@@ -91,6 +88,7 @@ class Findings:
     window: tuple[float, float]
     widths: Widths = field(default_factory=Widths)
     summaries: Mapping[str, Summary] = field(default_factory=dict)
+    per_bin: int = 1
     dots_window: tuple[float, float] = (0.0, 0.0)
     dots: Mapping[str, Dots] = field(default_factory=dict)
     dot_rows: Mapping[str, int] = field(default_factory=dict)
@@ -109,6 +107,7 @@ def collect(
     recording: Recording,
     window: tuple[float | None, float | None] = (None, None),
     populations: Sequence[str] | None = None,
+    bin_width: float | None = None,
     pictures: bool = True,
 ) -> Findings:
     """Find out what a report shows of a run.
@@ -121,6 +120,8 @@ def collect(
         After the first, up to and with the second [ms]; None for all there is.
     populations : sequence of str, optional
         Which ones; all if left out.
+    bin_width : float, optional
+        Of the rates over time [ms]; if left out, such that there are at most 250 bins.
     pictures : bool
         Whether what only pictures need is wanted.
 
@@ -129,7 +130,8 @@ def collect(
     ModelError
         When there is no such population.
     ConfigError
-        When nothing recorded lies in the window.
+        When nothing recorded lies in the window, or the width is not a multiple of that of the
+        statistics.
     """
     names = _known(recording, populations)
     if recording.end <= recording.record_from:
@@ -140,7 +142,7 @@ def collect(
     selections = {name: recording.select(name, begin, end) for name in recorded}
     some = {name: s for name, s in selections.items() if s.n_neurons}
     notes = _notes(names, recorded, some)
-    spikes = _collect_spikes(some, (begin, end), pictures)
+    spikes = _collect_spikes(some, (begin, end), bin_width, pictures)
     reported = [name for name in names if name in recording.reported]
     potentials, traces = _collect_potentials(recording, reported, (begin, end), pictures)
     return Findings(
@@ -189,20 +191,26 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 
 def _collect_spikes(
-    selections: Mapping[str, Selection], window: tuple[float, float], pictures: bool
+    selections: Mapping[str, Selection],
+    window: tuple[float, float],
+    bin_width: float | None,
+    pictures: bool,
 ) -> dict[str, object]:
     """Return what spikes tell, for which those of a population are read once."""
     if not selections:
         return {}
-    widths = Widths()
-    plans = {n: Plan.of(s, widths, _PAIRED_NEURONS) for n, s in selections.items()}
-    looks = _Looks.of(selections, window) if pictures else None
+    plans = {n: Plan.of(s, Widths(), _PAIRED_NEURONS) for n, s in selections.items()}
+    # All populations have the same window and time step
+    widths = next(iter(plans.values())).widths
+    per_bin = _per_bin(window[1] - window[0], widths.rate, bin_width)
+    looks = Looks.of(selections, window) if pictures else None
     extra = {n: looks.reductions(s) if looks else [] for n, s in selections.items()}
     found = reduce_all([(p.selection, [*p.reductions, *extra[n]]) for n, p in plans.items()])
     values = dict(zip(plans, found, strict=True))
     n_statistics = {n: len(plan.reductions) for n, plan in plans.items()}
     spikes: dict[str, object] = {
         "widths": widths,
+        "per_bin": per_bin,
         "summaries": {n: p.finish(*values[n][: n_statistics[n]]) for n, p in plans.items()},
     }
     if looks:
@@ -214,70 +222,22 @@ def _collect_spikes(
     return spikes
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """How spikes are drawn.
-
-    Parameters
-    ----------
-    window : (float, float)
-        That of the dots [ms].
-    columns : Bins
-        Those of the density.
-    n_neurons : int
-        Of all populations.
-    n_populations : int
-        Their number.
-    all : bool
-        Whether the dots show all spikes.
-    """
-
-    window: tuple[float, float]
-    columns: Bins
-    n_neurons: int
-    n_populations: int
-    all: bool
-
-    @classmethod
-    def of(cls, selections: Mapping[str, Selection], window: tuple[float, float]) -> _Looks:
-        """Choose a window of dots that is neither empty nor crowded, the last there is."""
-        some = list(selections.values())
-        begin, end = window
-        n_neurons = sum(s.n_neurons for s in some)
-        n_spikes = sum(s.rows.stop - s.rows.start for s in some)
-        n_dots = n_spikes * min(1.0, _DOT_ROWS / n_neurons)
-        length = end - begin
-        if n_dots > _DOTS:
-            length = max(_round_down(length * _DOTS / n_dots), some[0].dt)
-        fits = n_dots <= _DOTS and n_neurons <= _DOT_ROWS
-        dt = some[0].dt
-        first, last = (round(time / dt) for time in window)
-        steps = -(-(last - first) // _COLUMNS)
-        columns = Bins(first, steps, (last - first) // steps, dt)
-        return cls((end - length, end), columns, n_neurons, len(some), fits)
-
-    def rows(self, selection: Selection, most: int = _DOT_ROWS) -> int:
-        """Return how many rows a population gets: its share, though a small one some."""
-        share = round(min(1.0, most / self.n_neurons) * selection.n_neurons)
-        floor = max(1, int(_SMALLEST * most / self.n_populations))
-        return min(selection.n_neurons, max(share, floor))
-
-    def reductions(self, selection: Selection) -> list[Reduction]:
-        """Return what to compute of a population."""
-        n = selection.n_neurons
-        rows = self.rows(selection)
-        chosen = np.arange(rows) * n // rows
-        dots = DotsReduction(self.window, chosen, n)
-        if self.all:
-            return [dots]
-        coarse = self.rows(selection, _DENSITY_ROWS)
-        return [dots, DensityReduction(self.columns, n, coarse)]
+def _per_bin(length: float, base: float, width: float | None) -> int:
+    """Return how many bins of the statistics make one of the rates over time."""
+    n = int(length / base + 1e-6)
+    if width is None:
+        return _round_up(n / _RATE_BINS)
+    count = round(width / base) if np.isfinite(width) else 0
+    fits = 1 <= count <= n and abs(width / base - count) < 1e-6 * count
+    valid = f"a multiple of {base:.10g} ms, at most the window of {length:.10g} ms"
+    require(fits, "bin", width, valid, error=ConfigError)
+    return count
 
 
-def _round_down(length: float) -> float:
-    """Return the largest of 1, 2 and 5 times a power of ten that is not above a length."""
-    power = 10.0 ** np.floor(np.log10(length))
-    return float(max(m * power for m in (1.0, 2.0, 5.0) if m * power <= length * (1 + 1e-9)))
+def _round_up(least: float) -> int:
+    """Return the smallest of 1, 2 and 5 times a power of ten that is not less."""
+    power = 10 ** math.floor(math.log10(max(least, 1.0)))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= least)
 
 
 def _collect_potentials(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simcore.analysis.reporting.collect import listed
 from simcore.analysis.reporting.quantities import (
     Histogram,
     Quantity,
@@ -33,7 +34,9 @@ from simcore.analysis.summary import Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_READING = "Height: percentage of the {what} in a bin. Triangle: median."
+_READING = (
+    "Height: percentage of the {what} in a bin; the outermost are not shown. Triangle: median."
+)
 _READING_MAP = (
     "One row for each population, from top to bottom in the order of the model; the brighter, "
     "the more of its {what} are in a bin, up to the brightest 1 % of all bins."
@@ -69,10 +72,17 @@ def distribution(
     first = histograms(quantity, one, edges)
     second = histograms(quantity, {n: s for n, s in other.items() if n in one}, edges)
     caption = f"{caption} {_READING.format(what=what)}" + (_READING_OTHER if second else "")
+    caption += lacking_note(one, first, quantity.lacking)
     return histogram_panels(
         quantity.title, quantity.label, caption, first, second, places, f"% of {what}",
         quantity.lacking,
     )  # fmt: skip
+
+
+def lacking_note(names: Iterable[str], found: Container[str], reason: str) -> str:
+    """Return a sentence about the populations that have no histogram."""
+    lone = [name for name in names if name not in found]
+    return f" Nothing of {listed(lone)}: {reason}." if lone else ""
 
 
 def histogram_panels(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import numpy as np
 
@@ -32,7 +32,7 @@ FILES = {
 }
 
 # What the file of numbers begins with
-_MARK = '{\n  "simcore_report": 1'
+_MARK = '{"simcore_report": 1'
 
 NEURON_FIELDS = ("population", "node_id", "spikes", "rate", "isi_mean", "cv", "lv", "fano")
 
@@ -67,8 +67,17 @@ class Folder:
                 f"folder {str(path)!r} holds other files, must be new, empty or a report. "
                 "Name another one."
             )
-        # What cannot be written shall not be computed; the mark makes the folder ours
-        self.write_numbers({})
+        # What cannot be written shall not be computed
+        with self.open(NUMBERS, keep=False):
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Leave no empty folder behind after an error
+        with suppress(OSError):
+            self.path.rmdir()
 
     def _is_report(self) -> bool:
         numbers = self.path / NUMBERS
@@ -77,12 +86,11 @@ class Folder:
     def clear(self) -> None:
         """Remove the files of an earlier report."""
         for name in FILES:
-            if name != NUMBERS:
-                (self.path / name).unlink(missing_ok=True)
+            (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
-    def open(self, name: str) -> Iterator[TextIO]:
-        """Write a file that appears under its name when it is complete.
+    def open(self, name: str, keep: bool = True) -> Iterator[TextIO]:
+        """Write a file that appears under its name when it is complete, if it is kept.
 
         Raises
         ------
@@ -94,14 +102,17 @@ class Folder:
         try:
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 yield file
-            temporary.replace(path)
+            if keep:
+                temporary.replace(path)
+            else:
+                temporary.unlink()
         except OSError as error:
             raise OutputError(f"{str(path)!r} cannot be written: {error}") from error
 
     def write_numbers(self, values: Mapping[str, Any]) -> None:
         """Write plain values as JSON."""
         with self.open(NUMBERS) as file:
-            file.write(to_json({"simcore_report": 1, **values}, indent=2) + "\n")
+            file.write(to_json({"simcore_report": 1, **values}) + "\n")
 
     def write_tables(
         self,

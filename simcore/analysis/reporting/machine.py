@@ -25,9 +25,9 @@ _LOOKS = {
     "update": ("#0072B2", ""),
     "deliver": ("#56B4E9", "///"),
     "exchange": ("#E69F00", ""),
-    "waiting": ("#F0E442", "..."),
+    "waiting": ("#F0E442", "\\\\\\"),
     "record": ("#009E73", ""),
-    "checkpoint": ("#CC79A7", "xxx"),
+    "checkpoint": ("#CC79A7", "xx"),
     "rest": ("#BBBBBB", ""),
 }
 
@@ -92,7 +92,7 @@ def phases(run: Run) -> Picture:
         caption += f" {len(ranks)} of {n_ranks} ranks, from the one that waited least to the most."
     means = ", ".join(f"{name} {seconds.mean():.3g}" for name, seconds in parts.items())
     alt = f"Stacked bars of the time in each part of the run; mean over ranks (s): {means}"
-    return Picture("Where the time went", alt, caption, as_svg(figure), wide=True)
+    return Picture("Time in each part of the simulation", alt, caption, as_svg(figure), wide=True)
 
 
 def _chosen(parts: Mapping[str, Floats]) -> list[int]:

@@ -16,7 +16,6 @@ from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting.collect import Findings
 from simcore.analysis.reporting.machine import imbalance, parts_of, real_time_factor
 from simcore.analysis.summary import Summary
-from simcore.errors import ConfigError, require
 from simcore.io.facts import facts_of
 from simcore.io.reader import Run
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from simcore.io.recording import Recording
 
 Floats = NDArray[np.floating]
-
-# Bins of the rates over time, at most
-_RATE_BINS = 500
 
 
 class Field(NamedTuple):
@@ -101,38 +97,9 @@ def population_table(summaries: Mapping[str, Summary]) -> dict[str, dict[str, fl
     }
 
 
-def rates_over_time(found: Findings, width: float | None) -> dict[str, PopulationRate]:
-    """Return the rates of populations in bins of a width [ms].
-
-    Parameters
-    ----------
-    found : Findings
-        What was found.
-    width : float, optional
-        Of a bin; if left out, such that there are at most 500.
-
-    Raises
-    ------
-    ConfigError
-        When the width is not a multiple of that of the statistics.
-    """
-    if not found.summaries:
-        return {}
-    fine = next(iter(found.summaries.values())).population_rate
-    base, n = found.widths.rate, fine.rates.size
-    per_bin = _nice(n / _RATE_BINS) if width is None else round(width / base)
-    fits = 1 <= per_bin <= n and (width is None or abs(width / base - per_bin) < 1e-6 * per_bin)
-    valid = f"a multiple of {base:.10g} ms, at most the window of {n * base:.10g} ms"
-    require(fits, "bin", width, valid, error=ConfigError)
-    return {
-        name: _coarse(summary.population_rate, per_bin) for name, summary in found.summaries.items()
-    }
-
-
-def _nice(least: float) -> int:
-    """Return the smallest of 1, 2 and 5 times a power of ten that is not less."""
-    power = 10 ** max(0, math.floor(math.log10(max(least, 1.0))))
-    return next(m * power for m in (1, 2, 5, 10) if m * power >= least)
+def rates_over_time(found: Findings) -> dict[str, PopulationRate]:
+    """Return the rates of populations over time, in the bins of the report."""
+    return {n: _coarse(s.population_rate, found.per_bin) for n, s in found.summaries.items()}
 
 
 def _coarse(rate: PopulationRate, per_bin: int) -> PopulationRate:
@@ -174,7 +141,7 @@ def plain(
     spread: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all numbers but those of single neurons, ready for JSON."""
-    values = {**_plain_findings(found), "rates": _plain_rates(rates)}
+    values = {**_plain_findings(found), "rates": _shared("edges_ms", "rates", rates)}
     if other is not None:
         values["comparison"] = {
             "distances": {name: dataclasses.asdict(d) for name, d in distances.items()},
@@ -192,22 +159,23 @@ def _plain_findings(found: Findings) -> dict[str, Any]:
         "bins_ms": dataclasses.asdict(found.widths),
         "notes": list(found.notes),
         "populations": population_table(summaries),
-        "intervals": {n: _plain_intervals(s) for n, s in summaries.items()},
-        "spectra": {
-            n: {"frequencies_Hz": s.spectrum.frequencies, "power": s.spectrum.power}
-            for n, s in summaries.items()
-        },
+        "intervals": _shared(
+            "edges_ms", "counts", {n: (s.isi.edges, s.isi.histogram) for n, s in summaries.items()}
+        ),
+        "spectra": _shared(
+            "frequencies_Hz", "power", {n: s.spectrum for n, s in summaries.items()}
+        ),
         "potentials": {n: _plain_potentials(p) for n, p in found.potentials.items()},
         "time": time_values(found.recording),
     }
 
 
-def _plain_rates(rates: Mapping[str, PopulationRate]) -> dict[str, Any]:
-    return {n: {"edges_ms": r.edges, "rates": r.rates} for n, r in rates.items()}
-
-
-def _plain_intervals(summary: Summary) -> dict[str, Any]:
-    return {"edges_ms": summary.isi.edges, "counts": summary.isi.histogram}
+def _shared(axis: str, values: str, found: Mapping[str, tuple[Floats, Any]]) -> dict[str, Any]:
+    """Return series of populations that share an axis."""
+    if not found:
+        return {}
+    places, _ = next(iter(found.values()))
+    return {axis: places, values: {name: series for name, (_, series) in found.items()}}
 
 
 def _plain_potentials(found: PotentialStatistics) -> dict[str, Any]:

@@ -14,9 +14,6 @@ Floats = NDArray[np.floating]
 
 _BINS = 30
 
-# Quantiles that a histogram reaches from and to
-_RANGE = (0.002, 0.998)
-
 
 @dataclass(frozen=True)
 class Quantity:
@@ -36,6 +33,8 @@ class Quantity:
         Why a population may have no value.
     values : callable
         Its values, given the summary of a population; NaN where it is not defined.
+    reach : (float, float)
+        Quantiles that histograms reach from and to.
     """
 
     key: str
@@ -44,6 +43,7 @@ class Quantity:
     caption: str
     lacking: str
     values: Callable[[Summary], Floats]
+    reach: tuple[float, float] = (0.002, 0.998)
 
     def known(self, summary: Summary) -> Floats:
         """Return the values that are defined."""
@@ -98,6 +98,7 @@ CORRELATION = Quantity(
     "scatter around 0.",
     "fewer than two neurons have spikes",
     lambda summary: summary.correlations.pairs,
+    (0.002, 0.98),
 )
 
 QUANTITIES = (RATE, CV, LV, FANO, CORRELATION)
@@ -157,7 +158,7 @@ def edges_of(
         some = [s[name] for s in (one, other) if name in s]
         values = [v for s in some if (v := quantity.known(s)).size]
         if values:
-            found[name] = _edges(values, _quantum(quantity, some))
+            found[name] = _edges(values, quantity.reach, _quantum(quantity, some))
     return found
 
 
@@ -165,7 +166,7 @@ def common_edges(quantity: Quantity, summaries: Iterable[Summary]) -> Floats | N
     """Return borders of bins that fit all populations; None without a value."""
     some = list(summaries)
     values = [v for s in some if (v := quantity.known(s)).size]
-    return _edges(values, _quantum(quantity, some)) if values else None
+    return _edges(values, quantity.reach, _quantum(quantity, some)) if values else None
 
 
 def _quantum(quantity: Quantity, summaries: Iterable[Summary]) -> float:
@@ -175,10 +176,10 @@ def _quantum(quantity: Quantity, summaries: Iterable[Summary]) -> float:
     return max(1.0 / s.selection.seconds for s in summaries)
 
 
-def _edges(values: list[Floats], quantum: float) -> Floats:
+def _edges(values: list[Floats], reach: tuple[float, float], quantum: float) -> Floats:
     """Return borders of bins from the lowest to the highest values but for outliers."""
-    low = min(float(np.quantile(v, _RANGE[0], method="nearest")) for v in values)
-    high = max(float(np.quantile(v, _RANGE[1], method="nearest")) for v in values)
+    low = min(float(np.quantile(v, reach[0], method="nearest")) for v in values)
+    high = max(float(np.quantile(v, reach[1], method="nearest")) for v in values)
     if quantum:
         # Put borders between the values that a count over a length of time can have
         width = quantum * max(1, np.ceil((high - low) / quantum / _BINS))

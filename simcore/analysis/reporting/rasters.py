@@ -137,7 +137,7 @@ def _finish(
             )  # fmt: skip
             if bottom:
                 left.axhline(bottom - 0.5, color="0.8", linewidth=0.6)
-    _name_bands(left, bands, places)
+    _name_bands(left, bands)
     left.set_ylim(-0.5, total - 0.5)
     left.set_xlabel("time (ms)")
     right.set_xlim(0.0, (1.5 if few else 1.05) * max([*rates.values(), 1e-3]))
@@ -147,15 +147,11 @@ def _finish(
     right.spines["left"].set_visible(False)
 
 
-def _name_bands(
-    axes: Axes, bands: Mapping[str, tuple[int, int]], places: Mapping[str, int]
-) -> None:
-    """Name populations at the left, each in its colour; of many, some."""
+def _name_bands(axes: Axes, bands: Mapping[str, tuple[int, int]]) -> None:
+    """Name populations at the left; of many, some."""
     step = math.ceil(len(bands) / _NAMED)
     some = list(bands.items())[::step]
     axes.set_yticks([b + 0.5 * (rows - 1) for _, (b, rows) in some], [name for name, _ in some])
-    for label, (name, _) in zip(axes.get_yticklabels(), some, strict=True):
-        label.set_color(colour(places[name]))
     axes.tick_params(axis="y", length=0 if step == 1 else 3)
     axes.spines["left"].set_visible(False)
 

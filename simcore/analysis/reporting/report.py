@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from simcore.analysis.comparison import compare
 from simcore.analysis.engine import engine
-from simcore.analysis.reporting.collect import Findings, collect
+from simcore.analysis.reporting.collect import Findings, collect, listed
 from simcore.analysis.reporting.differences import natural_spread
 from simcore.analysis.reporting.files import FILES, PAGE, Folder
 from simcore.analysis.reporting.numbers import plain, population_table, rates_over_time
-from simcore.errors import ConfigError, require
+from simcore.errors import ConfigError
 from simcore.extras import load
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def report(
     populations : sequence of str, optional
         Which ones; all if left out.
     bin_width : float, optional
-        Of the rates over time [ms]; if left out, such that there are at most 500 bins.
+        Of the rates over time [ms]; if left out, such that there are at most 250 bins.
     scheduler : str, optional
         Which of dask's schedulers does the work, see `simcore.analysis.engine.engine`.
     progress : bool
@@ -73,11 +73,11 @@ def report(
         load(name, "analysis", "report")
     one = _opened(run)
     two = None if other is None else _opened(other)
-    place = Folder(_default_folder(one) if folder is None else folder)
-    with engine(scheduler, progress):
-        found = collect(one, window, populations)
-        compared = None if two is None else _collect_other(two, window, populations, found)
-    return _write(place, found, compared, bin_width)
+    with Folder(_default_folder(one) if folder is None else folder) as place:
+        with engine(scheduler, progress):
+            found = collect(one, window, populations, bin_width)
+            compared = None if two is None else _collect_other(two, window, populations, found)
+        return _write(place, found, compared)
 
 
 def _opened(run: Recording | str | os.PathLike[str]) -> Recording:
@@ -100,20 +100,23 @@ def _collect_other(
     names = other.populations if populations is None else populations
     known = [name for name in names if name in other.populations]
     common = [name for name in found.summaries if name in known and name in other.recorded]
-    subject = f"run {other.path!r}: populations"
-    valid = f"to have one in common with {found.recording.path!r}: {found.recording.populations}"
-    require(bool(common), subject, other.populations, valid, error=ConfigError)
+    if not common:
+        raise ConfigError(
+            f"run {other.path!r} has no population whose spikes can be compared with those of "
+            f"{found.recording.path!r}: {listed(other.recorded)} in the one, "
+            f"{listed(list(found.summaries))} in the other"
+        )
     return collect(other, window, known, pictures=False)
 
 
-def _write(place: Folder, found: Findings, other: Findings | None, bin_width: float | None) -> Path:
+def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
     """Write the files of a report, the page last."""
     from simcore.analysis.reporting.page import render
     from simcore.analysis.reporting.sections import Story, sections_of
     from simcore.analysis.reporting.style import styled
 
     distances = compare(found.summaries, other.summaries) if other else {}
-    rates = rates_over_time(found, bin_width)
+    rates = rates_over_time(found)
     table = population_table(found.summaries)
     place.clear()
     spread = natural_spread(found.recording) if other else {}
@@ -121,7 +124,8 @@ def _write(place: Folder, found: Findings, other: Findings | None, bin_width: fl
     place.write_tables(table, found.summaries, rates, distances if other else None)
     with styled():
         sections = sections_of(Story(found, rates, table, other, distances), FILES)
-    title = f"Report of {Path(found.recording.path).name}"
+    title = Path(found.recording.path).name
+    title += f" compared with {Path(other.recording.path).name}" if other else ""
     with place.open(PAGE) as file:
         file.write(render(title, sections))
     return place.path / PAGE

@@ -11,7 +11,7 @@ import numpy as np
 from simcore.analysis.comparison import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting import activity, differences, distributions, machine, membrane
-from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.collect import Findings, listed
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
 from simcore.analysis.reporting.rasters import density, dots
@@ -46,11 +46,17 @@ class Table:
         Titles of the columns.
     rows : sequence of sequence of str
         The first of each is its title.
+    terms : mapping of str to str
+        What columns mean.
+    ends_with_text : bool
+        Whether the last column is text, not a number.
     """
 
     caption: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    terms: Mapping[str, str] = field(default_factory=dict)
+    ends_with_text: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Section:
     key: str
     title: str
     notes: Sequence[str] = ()
+    lead: str = ""
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +124,7 @@ def sections_of(story: Story, files: Mapping[str, str]) -> list[Section]:
     if found.potentials:
         sections.append(_potentials(story))
     if story.other:
-        sections.append(_comparison(story))
+        sections.append(_comparison(story, story.other))
     if isinstance(found.recording, Run) and "run" in found.recording.timers:
         sections.append(_time(found.recording))
     return [*sections, _files(story, files)]
@@ -145,8 +152,8 @@ def _facts(found: Findings) -> dict[str, str]:
         facts |= facts_of(recording)
         facts["versions"] = ", ".join(f"{n} {v}" for n, v in recording.versions.items())
     else:
-        n = len(recording.populations)
-        facts["network"] = f"{recording.n_neurons:,} neurons in {n} populations"
+        names = listed(recording.populations)
+        facts["network"] = f"{recording.n_neurons:,} neurons in the populations {names}"
     start, stop = found.window
     facts["analysed"] = f"{start:.10g} to {stop:.10g} ms, {found.n_spikes:,} spikes"
     return facts
@@ -162,14 +169,14 @@ def _rates(story: Story) -> Section:
     head = ["population", *(f.title for f in FIELDS.values())]
     rows = [[name, *map(_text, row.values())] for name, row in story.table.items()]
     widths = story.found.widths
-    text = "; ".join(f"{f.title}: {f.meaning}" for f in FIELDS.values())
     caption = (
-        f"{text}. Means leave out neurons or pairs for which a quantity is not defined; – where it "
-        f"is for none. Bins: {widths.fano:.4g} ms for the Fano factor, {widths.correlation:.4g} ms "
-        f"for correlations, {widths.synchrony:.4g} ms for the synchrony (Potjans and Diesmann "
-        "2014)."
+        "Statistics of each population. Means leave out neurons or pairs for which a quantity is "
+        f"not defined; – where it is for none. Bins: {widths.fano:.4g} ms for the Fano factor, "
+        f"{widths.correlation:.4g} ms for correlations, {widths.synchrony:.4g} ms for the "
+        "synchrony (Potjans and Diesmann 2014)."
     )
-    return Section("rates", "Rates and synchrony", (), [Table(caption, head, rows)], [picture])
+    table = Table(caption, head, rows, {f.title: f.meaning for f in FIELDS.values()})
+    return Section("rates", "Rates and synchrony", tables=[table], pictures=[picture])
 
 
 def _text(value: float) -> str:
@@ -210,9 +217,8 @@ def _potentials(story: Story) -> Section:
     return Section("potentials", "Membrane potentials", pictures=pictures)
 
 
-def _comparison(story: Story) -> Section:
-    assert story.other is not None
-    one, other = story.found, story.other
+def _comparison(story: Story, other: Findings) -> Section:
+    one = story.found
     spread = differences.natural_spread(one.recording)
     if differences.natural_spread(other.recording) != spread:
         spread = {}
@@ -227,7 +233,7 @@ def _comparison(story: Story) -> Section:
         pictures += _farthest(story)
     return Section(
         "comparison", "Comparison with the other run", differences.notes(one, other),
-        [Table(caption, head, rows)], pictures, _facts(other),
+        tables=[Table(caption, head, rows)], pictures=pictures, facts=_facts(other),
     )  # fmt: skip
 
 
@@ -257,13 +263,15 @@ def _time(run: Run) -> Section:
         "Time in each phase over ranks, in seconds; imbalance: the longest over the mean.",
         ["phase", "min (s)", "mean (s)", "max (s)", "imbalance", "what it is"],
         rows,
+        ends_with_text=True,
     )
-    note = (
+    lead = (
         f"Real-time factor {machine.real_time_factor(run):.3g}: wall-clock time over model time "
         f"({run.timed:.10g} ms), without the build, on the slowest rank."
     )
     tables = [phases, *_shards(run)]
-    return Section("time", "Where the time went", [note], tables, [machine.phases(run)])
+    pictures = [machine.phases(run)]
+    return Section("time", "Where the time went", lead=lead, tables=tables, pictures=pictures)
 
 
 def _shards(run: Run) -> list[Table]:

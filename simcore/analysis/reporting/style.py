@@ -26,7 +26,7 @@ MAP = "cividis"
 OTHER = {"color": "#000000", "linestyle": (0, (3, 1.5)), "linewidth": 1.1}
 
 # Width of a picture [inch]; text of this size stays readable on a phone
-NARROW, WIDE = 5.2, 6.6
+NARROW, WIDE = 5.2, 5.8
 
 _STYLE = {
     "font.size": 10.5,
@@ -113,7 +113,7 @@ def panels(n: int, height: float = 1.25, columns: int = 2) -> tuple[Figure, list
     """Return a figure with a panel for each population."""
     columns = min(n, columns)
     rows = math.ceil(n / columns)
-    figure = new_figure(NARROW, 0.5 + height * rows)
+    figure = new_figure(NARROW, max(2.4, 0.5 + height * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for unused in axes[n:]:
         unused.set_axis_off()
