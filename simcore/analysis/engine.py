@@ -189,7 +189,7 @@ def count_left(client: str, dask_scheduler: Any = None) -> int:
     stack = [task for task in (state.wants_what if state else ()) if task.state != "memory"]
     seen = set(stack)
     while stack:
-        for task in stack.pop().waiting_on:
+        for task in stack.pop().waiting_on or ():
             if task not in seen:
                 seen.add(task)
                 stack.append(task)

@@ -121,8 +121,8 @@ def spectra(
         axes.axhline(_poisson_level(summary), color="0.35", linestyle=":", linewidth=1.0)
         if name in other and other[name].spectrum.power.any():
             _draw_spectrum(axes, other[name], OTHER)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.loglog()
+        axes.minorticks_off()
         axes.set_title(name, loc="left", fontsize="medium", fontweight="bold", pad=2)
     if any(name in other for name in known):
         caption += " Dashed: the other run."

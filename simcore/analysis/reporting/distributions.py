@@ -107,7 +107,8 @@ def histogram_panels(
             second = other[name]
             axes.stairs(second.percent, second.edges, **OTHER)
         if log:
-            axes.set_xscale("log")
+            axes.semilogx()
+            axes.minorticks_off()
         _name_panel(axes, name)
         axes.set_ylim(bottom=0.0)
     figure.supxlabel(label, fontsize="medium")

@@ -158,8 +158,8 @@ class Folder:
                 spikes = np.rint(s.rates * s.selection.seconds)
                 columns = (ids, spikes, s.rates, s.isi.mean, s.isi.cv, s.isi.lv, s.fano)
                 label = '"' + name.replace('"', '""').replace("%", "%%") + '"'
-                form = f"{label},%d,%d,%.10g,%.10g,%.10g,%.10g,%.10g"
-                np.savetxt(file, np.column_stack(columns), form)
+                form = [f"{label},%d", "%d", *["%.10g"] * 5]
+                np.savetxt(file, np.column_stack(columns), form, ",")
 
 
 def _by_name(table: Mapping[str, Mapping[str, Any]]) -> Iterator[list[Any]]:

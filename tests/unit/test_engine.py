@@ -1,0 +1,103 @@
+"""How far dask is, on every scheduler; and spikes for pictures, in any blocks."""
+
+import io
+import re
+import time
+
+import dask
+import numpy as np
+import pytest
+
+from simcore.analysis import engine as module
+from simcore.analysis.bins import Bins
+from simcore.analysis.density import DensityReduction, DotsReduction
+from simcore.analysis.engine import engine
+from simcore.progress import Work
+
+
+@dask.delayed
+def slow(number):
+    time.sleep(0.02)
+    return number
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """Report every task on a stream that is not a terminal."""
+    stream = io.StringIO()
+
+    def work(*arguments):
+        made = Work(*arguments, stream=stream)
+        made._interval, made._due = 0.0, 0.0
+        return made
+
+    monkeypatch.setattr(module, "Work", work)
+    monkeypatch.setattr(module, "_INTERVAL", 0.05)
+    return stream
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous", "processes", "cluster:1"])
+def test_progress_on_every_scheduler(lines, scheduler):
+    with engine(scheduler, progress=True):
+        tasks = [slow(k) for k in range(20)]
+        assert dask.compute(*tasks) == tuple(range(20))
+    printed = lines.getvalue().splitlines()
+    assert printed
+    found = [re.match(r"(\d+) of (\d+) tasks, .* left", line).groups() for line in printed]
+    done, total = np.array(found, dtype=int).T
+    # A cluster may have done some tasks before the first look at it
+    assert (total <= 20).all()
+    assert scheduler == "cluster:1" or (total == 20).all()
+    assert (np.diff(done) >= 0).all()
+    assert 0 < done[-1] <= total[-1]
+
+
+def test_current_client_is_taken(lines):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.Client(processes=False, **options), engine(progress=True):
+        dask.compute(*[slow(k) for k in range(20)])
+    assert re.search(r"\d+ of \d+ tasks, ", lines.getvalue())
+
+
+def test_silence_without_progress(lines):
+    with engine("threads"):
+        dask.compute(slow(1))
+    assert not lines.getvalue()
+
+
+TIMES = np.round(np.sort(np.random.default_rng(1).integers(1, 1000, 5000)) * 0.1, 1)
+PLACES = np.random.default_rng(2).integers(0, 13, 5000)
+
+
+def reduced(reduction, cuts):
+    """Return what a reduction finds in blocks that end at some spikes."""
+    ends = [*cuts, TIMES.size]
+    parts = [
+        reduction.partial(TIMES[a:b], PLACES[a:b]) for a, b in zip([0, *cuts], ends, strict=True)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = reduction.combine(total, part)
+    return reduction.finish(total)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [700, 701, 3000]])
+def test_density(cuts):
+    bins = Bins(200, 60, 10, 0.1)
+    found = reduced(DensityReduction(bins, 13, 5), cuts)
+    rows = PLACES * 5 // 13
+    columns = np.floor((TIMES - 0.05 - 20.0) / 6.0).astype(int)
+    for row in range(5):
+        n = sum(1 for place in range(13) if place * 5 // 13 == row)
+        for column in range(10):
+            count = np.sum((rows == row) & (columns == column))
+            assert found[row, column] == pytest.approx(count / n / 6e-3)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [700, 701, 3000]])
+def test_dots(cuts):
+    found = reduced(DotsReduction((20.0, 35.0), np.array([2, 5, 12]), 13), cuts)
+    inside = (TIMES > 20.0) & (TIMES <= 35.0) & np.isin(PLACES, [2, 5, 12])
+    assert found.times.tolist() == TIMES[inside].tolist()
+    assert np.array([2, 5, 12])[found.rows].tolist() == PLACES[inside].tolist()
