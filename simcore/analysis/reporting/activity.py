@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ def spectra(
     return Picture(title, alt, caption, as_svg(figure))
 
 
-def _draw_spectrum(axes: Axes, summary: Summary, style: Mapping[str, object]) -> None:
+def _draw_spectrum(axes: Axes, summary: Summary, style: Mapping[str, Any]) -> None:
     frequencies, power = _smoothed(*summary.spectrum)
     axes.plot(frequencies, np.where(power > 0.0, power, np.nan), **style)
 

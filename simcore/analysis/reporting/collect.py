@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,7 @@ def _collect_spikes(
     window: tuple[float, float],
     bin_width: float | None,
     pictures: bool,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return what spikes tell, for which those of a population are read once."""
     if not selections:
         return {}
@@ -208,7 +208,7 @@ def _collect_spikes(
     found = reduce_all([(p.selection, [*p.reductions, *extra[n]]) for n, p in plans.items()])
     values = dict(zip(plans, found, strict=True))
     n_statistics = {n: len(plan.reductions) for n, plan in plans.items()}
-    spikes: dict[str, object] = {
+    spikes: dict[str, Any] = {
         "widths": widths,
         "per_bin": per_bin,
         "summaries": {n: p.finish(*values[n][: n_statistics[n]]) for n, p in plans.items()},

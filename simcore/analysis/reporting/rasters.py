@@ -107,7 +107,7 @@ def _frame(n: int) -> tuple[Figure, Axes, Axes]:
 def _bands(rows: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Stack populations, the first on top; return the bottom and the height of each."""
     found, bottom = {}, 0
-    for name in reversed(rows):
+    for name in reversed(list(rows)):
         found[name] = bottom, rows[name]
         bottom += rows[name]
     return {name: found[name] for name in rows}

@@ -23,7 +23,7 @@ PANELS = 12
 MAP = "cividis"
 
 # Colour and style of the other run
-OTHER = {"color": "#000000", "linestyle": (0, (3, 1.5)), "linewidth": 1.1}
+OTHER: dict[str, Any] = {"color": "#000000", "linestyle": (0, (3, 1.5)), "linewidth": 1.1}
 
 # Width of a picture [inch]; text of this size stays readable on a phone
 NARROW, WIDE = 5.2, 5.8
