@@ -8,6 +8,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -276,12 +277,10 @@ def test_compared_runs_that_differ_in_more_than_spikes(run, tmp_path):
 def test_natural_spread_of_the_microcircuit_only(tmp_path):
     from simcore.analysis.reporting.differences import natural_spread
 
-    class Found:
-        config = {"model": "microcircuit", "parameters": {}}  # noqa: RUF012
-
-    assert natural_spread(Found())["rate"]["L5I"] == 0.03
-    Found.config = {"model": "microcircuit", "parameters": {"N_scaling": 0.1}}
-    assert natural_spread(Found()) == {}
+    full = SimpleNamespace(config={"model": "microcircuit", "parameters": {"drive": "dc"}})
+    small = SimpleNamespace(config={"model": "microcircuit", "parameters": {"N_scaling": 0.1}})
+    assert natural_spread(full, full)["rate"]["L5I"] == 0.03
+    assert natural_spread(full, small) == natural_spread(full, SimpleNamespace()) == {}
 
 
 def test_many_populations(tmp_path):

@@ -62,7 +62,7 @@ class Findings:
     window : (float, float)
         After the first, up to and with the second [ms].
     widths : Widths
-        Bins of the statistics, as asked for.
+        Bins of the statistics.
     summaries : mapping of str to Summary
         Statistics by population.
     per_bin : int

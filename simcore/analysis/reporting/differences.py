@@ -36,14 +36,19 @@ SPREAD_SOURCE = (
 )
 
 
-def natural_spread(run: Recording) -> dict[str, dict[str, float]]:
+def natural_spread(*runs: Recording) -> dict[str, dict[str, float]]:
     """Return the distances between seeds by quantity and population; empty if not known."""
+    if not all(_is_microcircuit(run) for run in runs):
+        return {}
+    return {key: dict(zip(_POPULATIONS, v, strict=True)) for key, v in _SPREAD.items()}
+
+
+def _is_microcircuit(run: Recording) -> bool:
+    """Return whether a run is of the cortical microcircuit at full scale."""
     config = getattr(run, "config", {})
     parameters = config.get("parameters", {})
     full = all(parameters.get(name, 1.0) == 1.0 for name in ("N_scaling", "K_scaling"))
-    if config.get("model") != "microcircuit" or not full:
-        return {}
-    return {key: dict(zip(_POPULATIONS, v, strict=True)) for key, v in _SPREAD.items()}
+    return config.get("model") == "microcircuit" and full
 
 
 def distances(found: Mapping[str, Distances], spread: Mapping[str, Mapping[str, float]]) -> Picture:

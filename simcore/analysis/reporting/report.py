@@ -119,7 +119,7 @@ def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
     rates = rates_over_time(found)
     table = population_table(found.summaries)
     place.clear()
-    spread = natural_spread(found.recording) if other else {}
+    spread = natural_spread(found.recording, other.recording) if other else {}
     place.write_numbers(plain(found, rates, other, distances, spread))
     place.write_tables(table, found.summaries, rates, distances if other else None)
     with styled():

@@ -219,9 +219,7 @@ def _potentials(story: Story) -> Section:
 
 def _comparison(story: Story, other: Findings) -> Section:
     one = story.found
-    spread = differences.natural_spread(one.recording)
-    if differences.natural_spread(other.recording) != spread:
-        spread = {}
+    spread = differences.natural_spread(one.recording, other.recording)
     head = ["population", *differences.TITLES.values()]
     rows = [
         [name, *(_text(getattr(d, key)) for key in differences.TITLES)]
