@@ -193,18 +193,19 @@ class Run(Recording):
         return read_sessions(self._sources)
 
     @property
-    def _last_session(self) -> dict[str, Any]:
+    def session(self) -> dict[str, Any]:
+        """Where and how it ran last."""
         return self.sessions[-1] if self.sessions else self.config
 
     @property
     def n_ranks(self) -> int:
         """Number of ranks, of the last session."""
-        return int(self._last_session.get("n_ranks", 1))
+        return int(self.session.get("n_ranks", 1))
 
     @property
     def hosts(self) -> list[str]:
         """Where it ran last."""
-        return list(self._last_session.get("hosts", ()))
+        return list(self.session.get("hosts", ()))
 
     @cached_property
     def _data(self) -> dict[str, Joined]:

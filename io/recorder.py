@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simcore.clock import Clock, Epoch
 from simcore.comm import Comm
 from simcore.errors import OutputError
-from simcore.io.schema import first_sample, recorded_span, sample_interval
+from simcore.io.schema import SPIKE_TYPE, first_sample, recorded_span, sample_interval
 from simcore.network import Network, Record
 from simcore.shard import LocalNeurons
 from simcore.spikes import GID_BITS, Spikes
@@ -115,6 +115,8 @@ class Recorder:
         The same from the first epoch on.
     latest : ndarray of int64, shape (n_spikes,)
         Global ids of the neurons of this rank that spiked before the last flush, once per spike.
+    bytes : int
+        What this rank has recorded, as it is in the file [B].
     seconds : float
         Wall-clock time spent in flushes, with the wait for other ranks in them [s].
     """
@@ -144,6 +146,7 @@ class Recorder:
         self.emitted = np.zeros(self._first.size, dtype=np.int64)
         self.latest = np.zeros(0, dtype=np.int64)
         self.seconds = 0.0
+        self.bytes = 0
 
     def record(self, epoch: Epoch, spikes: Spikes) -> None:
         """Take the spikes of one epoch; every `flush_every` steps, flush.
@@ -225,6 +228,7 @@ class Recorder:
         start, stop, step = (bound[owners] for bound in self._spans)
         chosen = (gids >= start) & (gids < stop) & ((gids - start) % step == 0)
         chosen &= steps >= self._write_from
+        self.bytes += SPIKE_TYPE.itemsize * int(np.count_nonzero(chosen))
         return (steps[chosen] - self._begin) << _SHIFT | gids[chosen]
 
     def _take_samples(self) -> list[NDArray[np.floating]]:
@@ -236,6 +240,7 @@ class Recorder:
             skip = first_sample(self._write_from, columns.interval)
             skip -= first_sample(self._begin, columns.interval)
             late = local[max(skip, 0) :].astype(columns.dtype, copy=False)
+            self.bytes += late.nbytes
             parts = self._comm.gather_array(np.ascontiguousarray(late).ravel())
             if parts is not None:
                 rows.append(columns.assemble(len(late), parts))

@@ -35,6 +35,8 @@ class SpikeExchange:
     waiting_share : float
         Share of it that was waiting for the slowest rank, measured with a barrier at every 32nd
         meeting.
+    n_meetings : int
+        Number of exchanges.
     overflows : int
         Number of second rounds.
     """
@@ -43,7 +45,7 @@ class SpikeExchange:
         self._comm = comm
         self._out = NO_SPIKES
         self._peak = 0
-        self._meetings = 0
+        self.n_meetings = 0
         self._sampled = [0.0, 0.0]
         self.seconds = 0.0
         self.overflows = 0
@@ -58,7 +60,7 @@ class SpikeExchange:
     def warm_up(self) -> None:
         """Compile, and meet the other ranks once without anything to say."""
         self.wait()
-        self._meetings = 0
+        self.n_meetings = 0
         self._sampled = [0.0, 0.0]
         self.seconds = 0.0
 
@@ -75,13 +77,13 @@ class SpikeExchange:
         self._send[0] = n
         if n <= self._room:
             self._send[1 : n + 1] = self._out.words
-        if self._meetings % _SAMPLE == 0:
+        if self.n_meetings % _SAMPLE == 0:
             self._sampled_round()
         else:
             self._comm.allgather_into(self._send, self._receive)
         spikes = self._unpack()
         self._out = NO_SPIKES
-        self._meetings += 1
+        self.n_meetings += 1
         self._adapt()
         self.seconds += perf_counter() - begin
         return spikes
@@ -115,7 +117,7 @@ class SpikeExchange:
         """Let the size of the buffers follow the numbers of spikes, in step on all ranks."""
         if self._peak > self._room:
             self._resize(self._peak)
-        elif self._meetings % _WINDOW == 0:
+        elif self.n_meetings % _WINDOW == 0:
             if 4 * self._peak < self._room:
                 self._resize(self._peak)
             self._peak = 0

@@ -22,6 +22,7 @@ from simcore.resumption import Resumption, require_same_numbers, restore
 from simcore.signals import Signals
 from simcore.simulation import Simulation
 from simcore.watchdog import Watchdog
+from simcore.work import delivery_work, neuron_work
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -199,14 +200,12 @@ class Session:
         timers.add("exchange", exchange.seconds * (1.0 - exchange.waiting_share))
         timers.add("waiting", exchange.seconds * exchange.waiting_share)
         gathered = timers.gather(comm)
-        shards = simulation.shards
-        n_synapses, nbytes = sum(s.n_synapses for s in shards), sum(s.nbytes for s in shards)
-        owned = comm.gather((simulation.neurons.size, n_synapses, nbytes, peak_bytes()))
+        owned = comm.gather(self._shard_columns())
         model_time = float(simulation.clock.times(simulation.step - self._begin))
         with fail_together(comm):
             if self.writer is not None:
-                names = ("n_neurons", "n_synapses", "bytes", "peak_bytes")
-                columns = dict(zip(names, np.array(owned, dtype=np.int64).T, strict=True))
+                ranks = owned or []
+                columns = {k: np.array([rank[k] for rank in ranks]) for k in ranks[0]}
                 counts = self.recorder.spike_counts
                 self.writer.finish(counts, gathered or {}, columns, model_time)
 
@@ -218,6 +217,26 @@ class Session:
         with fail_together(self.comm):
             run = None if self.writer is None else open_run(self.writer.path)
         return self.comm.bcast(run)
+
+    def _shard_columns(self) -> dict[str, int]:
+        """Return what this rank owned, and what it had to do; collective."""
+        simulation, exchange, recorder = self.simulation, self.simulation.exchange, self.recorder
+        shards, step = simulation.shards, simulation.step
+        emitted = self.comm.allreduce_sum(recorder.emitted)
+        sent = int(recorder.emitted.sum())
+        return {
+            "n_neurons": simulation.neurons.size,
+            "n_synapses": sum(s.n_synapses for s in shards),
+            "bytes": sum(s.nbytes for s in shards),
+            "peak_bytes": peak_bytes(),
+            **neuron_work(simulation.network, simulation.neurons, self.job.dt, self._begin, step),
+            **delivery_work(shards, emitted),
+            "sent": sent,
+            "received": int(emitted.sum()) - sent,
+            "meetings": exchange.n_meetings,
+            "epochs": simulation.n_epochs,
+            "recorded": recorder.bytes,
+        }
 
     def _report_build(self) -> None:
         """Compile, wait for all ranks, and say what was built."""

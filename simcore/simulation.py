@@ -65,6 +65,8 @@ class Simulation:
         Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks.
     step : int
         The next step.
+    n_epochs : int
+        Epochs so far.
     model_digest : str
         Digest of the description of the model, and of the numbers that follow from it.
     """
@@ -134,7 +136,7 @@ class Simulation:
         self.exchange = SpikeExchange(self.comm)
         shortest = self.comm.allreduce_min(min(s.min_remote_delay for s in self.shards))
         self.epoch_steps = min(shortest, _LONGEST_EPOCH)
-        self.step = 0
+        self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
 
     def run(self, duration: float, recorder: Recorder | None = None) -> None:
@@ -161,6 +163,7 @@ class Simulation:
             if recorder is not None:
                 recorder.record(epoch, spikes)
             self.step = epoch.end
+            self.n_epochs += 1
 
     @property
     def max_delay(self) -> int:

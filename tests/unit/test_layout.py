@@ -28,6 +28,7 @@ LIBRARIES = {
     "neo": ("simcore.analysis.interop",),
     "quantities": ("simcore.analysis.interop",),
     "dask": ("simcore.io.recording", "simcore.io.selection", "simcore.analysis"),
+    "scipy": ("simcore.analysis", "simcore.planning"),
 }
 HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 
@@ -42,6 +43,7 @@ LAYERS = [
     [["descriptions"]],
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
     [["simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
+    [["simcore.planning"]],
     [["simcore.guards", "simcore.keeper", "simcore.resumption"]],
     [["simcore.session"]],
     [["simcore.job"]],

@@ -1,0 +1,105 @@
+"""What a rank had to do: counts that its times can be explained by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.clock import Clock
+from simcore.network import Network
+from simcore.neurons import LIF, PoissonSource
+from simcore.population import PopulationView
+from simcore.shard import LocalNeurons, Shard, SynapseTable
+from simcore.stimulus import Poisson
+
+# Each is a count of one rank, see docs/file-format.md
+COUNTS = (
+    "updates", "draws", "events", "runs", "lookups", "sent", "received", "meetings", "epochs",
+    "recorded",
+)  # fmt: skip
+
+
+def neuron_work(
+    network: Network, neurons: LocalNeurons, dt: float, begin: int, end: int
+) -> dict[str, int]:
+    """Return how many updates the neurons took, and how many Poisson numbers were drawn.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    neurons : LocalNeurons
+        Those of the rank.
+    dt : float
+        Time step [ms].
+    begin, end : int
+        The steps that were taken.
+    """
+
+    def local(view: PopulationView) -> int:
+        first, stop = neurons.lid_range(view.gid_range)
+        return stop - first
+
+    updates = sum(local(p.view()) for p in network.populations if isinstance(p.model, LIF))
+    draws = sum(
+        local(view) * _active_steps(process, Clock(dt), begin, end)
+        for view, process in poisson_processes(network)
+    )
+    return {"updates": updates * (end - begin), "draws": draws}
+
+
+def poisson_processes(
+    network: Network,
+) -> list[tuple[PopulationView, Poisson | PoissonSource]]:
+    """Return who draws Poisson numbers, and of which process."""
+    found: list[tuple[PopulationView, Poisson | PoissonSource]] = []
+    found += [(d.target, d.stimulus) for d in network.drives if isinstance(d.stimulus, Poisson)]
+    found += [
+        (p.view(), p.model) for p in network.populations if isinstance(p.model, PoissonSource)
+    ]
+    return [(view, process) for view, process in found if process.rate > 0.0]
+
+
+def delivery_work(shards: Sequence[Shard], emitted: NDArray[np.int64]) -> dict[str, int]:
+    """Return how many synapses, runs and rows the spikes of the whole network met on a rank.
+
+    The spikes of a population count as if each of its neurons had emitted equally many.
+
+    Parameters
+    ----------
+    shards : sequence of Shard
+        Those of the rank.
+    emitted : ndarray of int64, shape (n_populations,)
+        Spikes of each population, of all ranks.
+    """
+    network = shards[0].network
+    met = np.zeros((len(network.populations), 2), dtype=np.int64)
+    for shard in shards:
+        for table in shard.tables:
+            met += by_population(network, table)
+    sizes = np.array([p.size for p in network.populations])
+    runs, events = (emitted / sizes) @ met
+    places = sum(len(s.tables) * (s.blocks.size - 1) for s in shards)
+    return {
+        "events": round(float(events)),
+        "runs": round(float(runs)),
+        "lookups": int(emitted.sum()) * places,
+    }
+
+
+def by_population(network: Network, table: SynapseTable) -> NDArray[np.int64]:
+    """Return the runs and the synapses that come from each population, shape (n_populations, 2)."""
+    firsts = np.array([p.first for p in network.populations], dtype=np.int64)
+    group, place = firsts >> 6, (firsts & 63).astype(np.uint64)
+    below = (np.uint64(1) << place) - np.uint64(1)
+    words = table.sources[:, group]
+    at = words[..., 1].astype(np.int64) + np.bitwise_count(words[..., 0] & below)
+    edges = table.rows[np.append(at.ravel(), len(table.rows) - 1)].astype(np.int64)
+    return np.diff(edges, axis=0).reshape(*at.shape, 2).sum(axis=0)
+
+
+def _active_steps(process: Poisson | PoissonSource, clock: Clock, begin: int, end: int) -> int:
+    start, stop = clock.steps_rounded(process.start), clock.steps_rounded(process.stop)
+    return max(0, min(end, stop) - max(begin, start))
