@@ -3,6 +3,7 @@
 from simcore.partition.build import build_shard, build_shards
 from simcore.partition.estimate import Estimate, estimate
 from simcore.partition.exchange import SpikeExchange
+from simcore.partition.expected import Expectation, TableCounts
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
 from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition
 
@@ -10,9 +11,11 @@ __all__ = [
     "PARTITIONERS",
     "CyclicPartition",
     "Estimate",
+    "Expectation",
     "Partition",
     "RangePartition",
     "SpikeExchange",
+    "TableCounts",
     "build_shard",
     "build_shards",
     "check_partitioner",

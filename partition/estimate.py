@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from simcore.connectivity import AllToAll, FixedOutdegree, OneToOne, Projection
 from simcore.degrees import n_synapses
-from simcore.fixed_point import FixedPoint, Form
-from simcore.network import Network
-from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
-from simcore.shard import block_bounds
+from simcore.fixed_point import Form
+from simcore.partition.expected import Expectation, TableCounts
+from simcore.shard import Lids
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 169 MB alone, 187 MB under MPICH;
 # compiling takes 0.1 GB more, but after the build, when its buffers are free again [B]
@@ -71,136 +68,53 @@ class Estimate:
         return self.rank + self.neurons + self.synapses + self.index + self.sorting + self.ring
 
 
-def estimate(
-    network: Network,
-    points: FixedPoint,
-    n_local: int,
-    dt: float,
-    backend: str = "cpu",
-    threads: int = 1,
-) -> Estimate:
+def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "cpu") -> Estimate:
     """Estimate the memory that a rank needs at its peak.
 
-    The description and its `points` are not counted: they are there already, and so are missing
+    The description and its weights are not counted: they are there already, and so are missing
     from what is available.
 
     Parameters
     ----------
-    network : Network
-        The model.
-    points : FixedPoint
-        Its weights; they tell in which form each synapse is kept.
-    n_local : int
-        Neurons of the rank, assumed to be an equal share of every population.
-    dt : float
-        Time step [ms].
-    backend : {"auto", "cpu", "cuda", "reference"}
+    expectation : Expectation
+        What is expected of the network.
+    shards : sequence of Lids
+        Neurons of the rank, for each of its threads.
+    backend : {"cpu", "cuda", "reference"}
         The arithmetic.
-    threads : int
-        Threads of the rank; each has a shard of its own.
 
     Returns
     -------
     Estimate
-
-    Raises
-    ------
-    ModelError, CapacityError
-        When a delay does not fit the time step.
     """
-    if threads > 1:
-        part = estimate(network, points, -(-n_local // threads), dt, backend)
-        grown = (threads * getattr(part, f.name) for f in dataclasses.fields(part)[1:])
-        return Estimate(part.rank, *grown)
-    if n_local == 0:
-        return Estimate(_RANK, 0.0, 0.0, 0.0, 0.0, 0.0)
-    receptors = max((p.n_receptors for p in network.populations), default=1)
-    blocks = block_bounds(n_local, receptors) * (network.n_neurons / n_local)
-    recipes = [make_recipe(p, points, dt) for p in network.projections]
-    max_delay = max((r.delays.last for r in recipes), default=1)
-    share = n_local / network.n_neurons
-
+    network = expectation.network
     given = sum(n_synapses(p) for p in network.projections if p.delay is None)
-    synapses, index, buffers = 0.0, 0.0, [0.0]
-    for form in {r.form for r in recipes}:
-        chosen = [r for r in recipes if r.form is form and r.weights.size]
-        if not chosen:
-            continue
-        per_block = share * np.array([_per_block(r.projection, blocks) for r in chosen])
-        expected = per_block.sum()
-        rows, runs = _rows_and_runs(chosen, per_block)
-        synapses += expected * _SYNAPSE[form]
-        own = (blocks.size - 1) * network.n_neurons * _SOURCE
-        own += rows * (_ROW if expected < 2**32 else 2 * _ROW) + runs * _RUN
-        index += own
-        indegrees = _INDEGREE * share * sum(r.projection.target.size for r in chosen)
-        keys = _KEY * per_block.sum(axis=0).max()
-        # The blocks of the index are joined when the keys are gone
-        buffers.append(_EDGE_DELAY * given + indegrees + max(keys, own))
-    return Estimate(
-        rank=_RANK,
-        neurons=n_local * _NEURON,
-        synapses=synapses,
-        index=index,
-        sorting=max(buffers),
-        ring=(max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0,
-    )
+    n_local = sum(neurons.size for neurons in shards)
+    ring = (expectation.max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0
+    synapses = index = sorting = 0.0
+    for neurons in shards:
+        buffers = [0.0]
+        for table in expectation.tables(neurons):
+            own = index_bytes(table, network.n_neurons)
+            synapses += _SYNAPSE[table.form] * float(table.synapses.sum())
+            index += own
+            # The blocks of the index are joined when the keys are gone
+            build = _INDEGREE * table.indegrees + max(_KEY * table.fullest, own)
+            buffers.append(_EDGE_DELAY * given + build)
+        sorting += max(buffers)
+    return Estimate(_RANK, n_local * _NEURON, synapses, index, sorting, ring)
 
 
-def _per_block(projection: Projection, blocks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the synapses that a projection would have in each block, were all neurons local."""
-    begin, end = projection.target.gid_range
-    inside = np.minimum(end, blocks[1:]) - np.maximum(begin, blocks[:-1])
-    return n_synapses(projection) / projection.target.size * np.maximum(inside, 0.0)
-
-
-def _rows_and_runs(recipes: list[Recipe], per_block: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the expected number of rows and of runs.
-
-    A row with m expected synapses is there with the probability 1 - exp(-m), and so is a run, as
-    if synapses were independent.
+def index_bytes(table: TableCounts, n_sources: int) -> float:
+    """Return what finds the synapses of a table [B].
 
     Parameters
     ----------
-    recipes : list of Recipe
-        Those of one table.
-    per_block : ndarray, shape (n_recipes, n_blocks)
-        Expected synapses of each.
+    table : TableCounts
+        What is expected of it.
+    n_sources : int
+        Neurons of the whole network.
     """
-    channels = {c: i for i, c in enumerate(all_channels(recipes))}
-    places, parts = _places_and_parts(recipes, channels)
-    ranges = np.array([r.projection.source.gid_range for r in recipes])
-
-    # Neighbouring sources with the same projections have equal rows
-    cuts = np.unique(ranges)
-    sizes, pieces = np.diff(cuts), np.searchsorted(cuts, ranges)
-    rows = runs = 0.0
-    for inside in per_block.T:
-        expected = np.zeros((sizes.size, len(channels)))
-        for k in np.flatnonzero(inside):
-            first, stop = pieces[k]
-            each = inside[k] / (ranges[k, 1] - ranges[k, 0])
-            found = each * parts[k]
-            if isinstance(recipes[k].projection.rule, (AllToAll, FixedOutdegree, OneToOne)):
-                # Sources have equal numbers of synapses: a row is there with the probability m
-                found = -np.log1p(-np.minimum(found, 0.999999))
-            expected[first:stop, places[k]] += found
-        rows += float(sizes @ -np.expm1(-expected.sum(axis=1)))
-        runs += float(sizes @ -np.expm1(-expected).sum(axis=1))
-    return rows, runs
-
-
-def _places_and_parts(
-    recipes: list[Recipe], channels: dict[Channel, int]
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
-    """Return the channels of each recipe, and the share of its synapses in each of them."""
-    known: dict[tuple[object, ...], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
-    found = []
-    for r in recipes:
-        key = (id(r.delays), id(r.weights), r.n_receptors)
-        if key not in known:
-            shares = r.shares()
-            places = np.array([channels[c] for c in shares], dtype=np.int64)
-            known[key] = places, np.array(list(shares.values()))
-        found.append(known[key])
-    return [places for places, _ in found], [parts for _, parts in found]
+    row = _ROW if table.synapses.sum() < 2**32 else 2 * _ROW
+    rows, runs = float(np.sum(table.rows)), float(np.sum(table.runs))
+    return table.n_blocks * n_sources * _SOURCE + rows * row + runs * _RUN

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.errors import ModelError, require
+from simcore.shard import Lids
 
 
 class Partition(ABC):
@@ -23,6 +24,89 @@ class Partition(ABC):
     @abstractmethod
     def gids(self, rank: int) -> NDArray[np.int64]:
         """Return the neurons of a rank, ascending."""
+
+    @abstractmethod
+    def owned(self, rank: int) -> Lids:
+        """Return the same without an array as long as their number."""
+
+    @abstractmethod
+    def counts(self, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many neurons every rank has between neighbouring bounds.
+
+        Parameters
+        ----------
+        bounds : ndarray of int64, shape (n + 1,)
+            Global ids, ascending from 0 to the number of neurons.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_ranks, n)
+        """
+
+    @abstractmethod
+    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
+        """Return how many neurons of a range have a partner on the same rank.
+
+        Parameters
+        ----------
+        one, other : int
+            First neuron of a range, and first partner; the next has the next, and so on.
+        n : int
+            Neurons in the range.
+        threads : int
+            Neighbouring parts that are one rank.
+        """
+
+
+class Ranges(Lids):
+    """The neurons of some ranges, in order.
+
+    Parameters
+    ----------
+    begins, ends : ndarray of int64, shape (n,)
+        The ranges, ascending.
+    """
+
+    def __init__(self, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        self._begins, self._ends = begins, ends
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int((self._ends - self._begins).sum())
+
+    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
+        """Return first lid, and the one after the last, of the global ids in a range."""
+        first, stop = (
+            int((np.clip(gid, self._begins, self._ends) - self._begins).sum()) for gid in gid_range
+        )
+        return first, stop
+
+
+class Cycle(Lids):
+    """Every n-th neuron.
+
+    Parameters
+    ----------
+    first, stride, end : int
+        The first, from one to the next, and the end.
+    """
+
+    def __init__(self, first: int, stride: int, end: int) -> None:
+        self._gids = range(first, end, stride)
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self._gids)
+
+    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
+        """Return first lid, and the one after the last, of the global ids in a range."""
+        first, stop = (
+            min(max(0, -(-(gid - self._gids.start) // self._gids.step)), self.size)
+            for gid in gid_range
+        )
+        return first, stop
 
 
 class RangePartition(Partition):
@@ -70,6 +154,28 @@ class RangePartition(Partition):
         ranges = [np.arange(self.bounds[i], self.bounds[i + 1], dtype=np.int64) for i in mine]
         return np.concatenate([np.zeros(0, dtype=np.int64), *ranges])
 
+    def owned(self, rank: int) -> Ranges:
+        """Return the same without an array as long as their number."""
+        mine = np.flatnonzero(self.owners == rank)
+        return Ranges(self.bounds[mine], self.bounds[mine + 1])
+
+    def counts(self, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many neurons every rank has between neighbouring bounds."""
+        edges = np.unique(np.concatenate([self.bounds, bounds]))
+        n = bounds.size - 1
+        place = np.searchsorted(bounds, edges[:-1], side="right") - 1
+        index = self.owner(edges[:-1]) * n + place
+        found = np.bincount(index, weights=np.diff(edges), minlength=self.n_ranks * n)
+        return found.astype(np.int64).reshape(self.n_ranks, n)
+
+    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
+        """Return how many neurons of a range have a partner on the same rank."""
+        cuts = np.concatenate([self.bounds - one, self.bounds - other, [0, n]])
+        edges = np.unique(np.clip(cuts, 0, n))
+        begin = edges[:-1]
+        same = self.owner(one + begin) // threads == self.owner(other + begin) // threads
+        return int(np.diff(edges)[same].sum())
+
 
 class CyclicPartition(Partition):
     """Neuron i belongs to rank i modulo the number of ranks.
@@ -91,3 +197,19 @@ class CyclicPartition(Partition):
     def gids(self, rank: int) -> NDArray[np.int64]:
         """Return the neurons of a rank, ascending."""
         return np.arange(rank, self.n_neurons, self.n_ranks, dtype=np.int64)
+
+    def owned(self, rank: int) -> Cycle:
+        """Return the same without an array as long as their number."""
+        return Cycle(rank, self.n_ranks, self.n_neurons)
+
+    def counts(self, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many neurons every rank has between neighbouring bounds."""
+        ranks = np.arange(self.n_ranks, dtype=np.int64)[:, None]
+        return np.diff(-((ranks - bounds) // self.n_ranks), axis=1)
+
+    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
+        """Return how many neurons of a range have a partner on the same rank."""
+        period = np.arange(min(n, self.n_ranks), dtype=np.int64)
+        same = self.owner(one + period) // threads == self.owner(other + period) // threads
+        times = (n - period - 1) // self.n_ranks + 1
+        return int(times[same].sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,17 @@ from simcore.network import Network
 
 MAX_BLOCK = 2**16
 SOURCES_PER_GROUP = 64
+
+
+class Lids(Protocol):
+    """Some neurons in ascending order of global id; a local id (lid) is a place in this order."""
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+
+    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
+        """Return first lid, and the one after the last, of the global ids in a range."""
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Simulation:
             make_threaded_backend,
             require_gpu_memory,
         )
-        from simcore.partition import SpikeExchange, build_shards, estimate, partition
+        from simcore.partition import Expectation, SpikeExchange, build_shards, estimate, partition
 
         check_backend(backend, precision, threads)
         backend, lack = choose_backend(backend, threads)
@@ -109,7 +109,8 @@ class Simulation:
                 parts = range(self.comm.rank * threads, (self.comm.rank + 1) * threads)
                 gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
                 self.neurons = LocalNeurons(gids)
-                needed = estimate(network, points, gids.size, dt, backend, threads)
+                own = [division.owned(part) for part in parts]
+                needed = estimate(Expectation(network, points, dt), own, backend)
                 if backend == "cuda":
                     require_gpu_memory(needed.synapses + needed.index)
             self.model_digest = digest_json(

