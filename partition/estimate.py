@@ -26,7 +26,7 @@ _INDEGREE = 8
 _EDGE_DELAY = 8
 
 # Words and exact weights of a synapse, see `simcore.shard.SynapseTable` [B]
-_SYNAPSE = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
+SYNAPSE_BYTES = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
 
 # A source in the index, a row, and a run, see `simcore.shard.SynapseTable` [B]
 _SOURCE, _ROW, _RUN = 0.25, 8, 4
@@ -96,7 +96,7 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
         buffers = [0.0]
         for table in expectation.tables(neurons):
             own = index_bytes(table, network.n_neurons)
-            synapses += _SYNAPSE[table.form] * float(table.synapses.sum())
+            synapses += SYNAPSE_BYTES[table.form] * float(table.synapses.sum())
             index += own
             # The blocks of the index are joined when the keys are gone
             build = _INDEGREE * table.indegrees + max(_KEY * table.fullest, own)

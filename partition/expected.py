@@ -89,6 +89,8 @@ class Expectation:
         self.segments = np.unique([*firsts, *(g for pair in ranges for g in pair), self._n])
         used = [r for r in self.recipes if r.weights.size]
         forms = sorted({r.form for r in used})
+        self._targets = sorted({r.projection.target.gid_range for r in self.recipes})
+        self._known: dict[tuple[object, ...], list[TableCounts]] = {}
         self._tables = [_Sources(f, [r for r in used if r.form is f], self.segments) for f in forms]
 
     @property
@@ -110,9 +112,13 @@ class Expectation:
         """
         if neurons.size == 0:
             return []
-        blocks = block_bounds(neurons.size, self.receptors)
-        counts = (table.counts(neurons, blocks) for table in self._tables)
-        return [found for found in counts if found.synapses.any()]
+        # Many ranks and threads own the same
+        key = neurons.size, *(neurons.lid_range(target) for target in self._targets)
+        if key not in self._known:
+            blocks = block_bounds(neurons.size, self.receptors)
+            counts = [table.counts(neurons, blocks) for table in self._tables]
+            self._known[key] = [found for found in counts if found.synapses.any()]
+        return self._known[key]
 
     def reached(self, neurons: Lids) -> NDArray[np.float64]:
         """Return the probability that a source has a target among the neurons.

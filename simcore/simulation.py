@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simcore.state import State
 
 # Longest epoch [steps], which bounds the buffers of a rank that never meets another
-_LONGEST_EPOCH = 1000
+LONGEST_EPOCH = 1000
 
 
 class Simulation:
@@ -136,7 +136,7 @@ class Simulation:
                 )
         self.exchange = SpikeExchange(self.comm)
         shortest = self.comm.allreduce_min(min(s.min_remote_delay for s in self.shards))
-        self.epoch_steps = min(shortest, _LONGEST_EPOCH)
+        self.epoch_steps = min(shortest, LONGEST_EPOCH)
         self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
 

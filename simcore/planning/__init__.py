@@ -1,6 +1,19 @@
 """What a run will cost, before it is started: memory, files, and time."""
 
 from simcore.planning.costs import CostModel, Prediction
+from simcore.planning.plan import Plan, Planner, Spread
+from simcore.planning.ranks import Setup
+from simcore.planning.rates import Rates, choose_rates
 from simcore.planning.workload import Workload
 
-__all__ = ["CostModel", "Prediction", "Workload"]
+__all__ = [
+    "CostModel",
+    "Plan",
+    "Planner",
+    "Prediction",
+    "Rates",
+    "Setup",
+    "Spread",
+    "Workload",
+    "choose_rates",
+]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
-from simcore.planning.workload import Workload
+from simcore.planning.workload import LOOK, Workload
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -54,9 +54,6 @@ _OWN = ("update", "deliver", "other")
 
 # How far beyond the counts of the fit a prediction may go before it is called extrapolated
 _MARGIN = 1.25
-
-# Shortest time between two flushes of the recorder [s of model time]
-_FLUSH = 0.02
 
 
 @dataclass(frozen=True)
@@ -198,7 +195,7 @@ def work(load: Workload) -> dict[str, NDArray[np.float64]]:
         "ranks": load.meetings * load.n_ranks,
         "thread_steps": load.steps if load.threads > 1 else 0.0,
         "recorded": load.recorded,
-        "flushes": min(load.epochs, 1.0 / _FLUSH) * max(1.0, doublings),
+        "flushes": min(load.epochs, 1.0 / LOOK) * max(1.0, doublings),
         "epochs": load.epochs,
     }
     shape = load.n_neurons.shape

@@ -9,10 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
-from simcore.work import COUNTS
+from simcore.neurons import LIF
+from simcore.partition import Expectation
+from simcore.planning.files import file_sizes
+from simcore.planning.ranks import Ranks
+from simcore.planning.rates import Rates, on_share, segment_rates
+from simcore.work import COUNTS, poisson_processes
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+
+
+# Model time between two looks at a run, which end an epoch [s]
+LOOK = 0.02
 
 
 @dataclass(frozen=True)
@@ -96,3 +105,57 @@ class Workload:
             recorded=float(counts.pop("recorded").sum()),
             **counts,
         )
+
+
+def expected_workload(
+    expectation: Expectation, ranks: Ranks, chosen: NDArray[np.int64], rates: Rates, epoch: int
+) -> Workload:
+    """Return what some ranks have to do in a second of model time.
+
+    Parameters
+    ----------
+    expectation : Expectation
+        What is expected of the network.
+    ranks : Ranks
+        What every rank owns.
+    chosen : ndarray of int64, shape (n,)
+        Which ranks.
+    rates : Rates
+        How often neurons spike.
+    epoch : int
+        Steps between two exchanges.
+    """
+    network, setup = expectation.network, ranks.setup
+    steps = 1e3 / setup.dt
+    emitted = segment_rates(expectation, rates)
+    spikes = float(emitted @ expectation.sizes)
+    delivery = np.zeros((chosen.size, 3))
+    for i, rank in enumerate(chosen):
+        for shard in ranks.shards(int(rank)):
+            for table in expectation.tables(shard):
+                n = emitted @ table.synapses, emitted @ table.runs, spikes * table.n_blocks
+                delivery[i] += n
+    neurons = np.array([float(isinstance(p.model, LIF)) for p in network.populations])
+    draws = np.zeros(chosen.size)
+    for view, process in poisson_processes(network):
+        share = on_share(process.start, process.stop, setup.duration)
+        draws += ranks.inside(view.gid_range)[chosen] * steps * share
+    sent = ranks.per_neuron(rates.values)[chosen]
+    files = file_sizes(network, rates, setup.dt)
+    return Workload(
+        n_ranks=setup.n_ranks,
+        threads=setup.threads,
+        n_neurons=ranks.n_neurons[chosen].astype(np.float64),
+        n_synapses=ranks.n_synapses[chosen],
+        steps=steps,
+        updates=ranks.per_neuron(neurons)[chosen] * steps,
+        draws=draws,
+        events=delivery[:, 0],
+        runs=delivery[:, 1],
+        lookups=delivery[:, 2],
+        sent=sent,
+        received=spikes - sent,
+        meetings=steps / epoch if setup.n_ranks > 1 else 0.0,
+        epochs=max(steps / epoch, 1.0 / LOOK),
+        recorded=files["spikes"] + files["potentials"],
+    )

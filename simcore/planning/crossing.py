@@ -1,0 +1,71 @@
+"""What crosses ranks: how often they must meet, and how many a spike must reach."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcore.connectivity import Edges, OneToOne
+from simcore.degrees import n_synapses
+from simcore.partition import Expectation
+from simcore.partition.recipe import Recipe
+from simcore.planning.ranks import Ranks
+from simcore.planning.rates import Rates, segment_rates
+from simcore.simulation import LONGEST_EPOCH
+
+
+def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
+    """Return the steps between two exchanges: the shortest delay that crosses ranks.
+
+    Where that is a matter of chance, it is the shortest of which half of all networks have one.
+    """
+    crossing: dict[int, float] = {}
+    for recipe in expectation.recipes:
+        for delay, n in _crossing(recipe, ranks):
+            crossing[delay] = crossing.get(delay, 0.0) + n
+    found = 0.0
+    for delay in sorted(crossing):
+        found += crossing[delay]
+        if found >= np.log(2.0):
+            return min(delay, LONGEST_EPOCH)
+    return LONGEST_EPOCH
+
+
+def _crossing(recipe: Recipe, ranks: Ranks) -> list[tuple[int, float]]:
+    """Return the expected number of synapses between ranks for each delay of a projection."""
+    projection, threads = recipe.projection, ranks.setup.threads
+    if isinstance(projection.rule, Edges):
+        pairs = zip(projection.rule.pairs(), (projection.source, projection.target), strict=True)
+        one, other = (
+            ranks.division.owner(view.gid_range[0] + ids) // threads for ids, view in pairs
+        )
+        apart = one != other
+        if recipe.edge_delays is not None:
+            delays, counts = np.unique(recipe.edge_delays[apart], return_counts=True)
+            return list(zip(delays.tolist(), counts.tolist(), strict=True))
+        n = float(apart.sum())
+    elif isinstance(projection.rule, OneToOne):
+        first, partner = projection.source.gid_range[0], projection.target.gid_range[0]
+        size = projection.target.size
+        n = size - float(ranks.division.n_together(first, partner, size, threads))
+    else:
+        sources, targets = (
+            ranks.inside(v.gid_range) / v.size for v in (projection.source, projection.target)
+        )
+        n = n_synapses(projection) * float(1.0 - sources @ targets)
+    table = recipe.delays
+    return [(table.first + i, n * float(p)) for i, p in enumerate(table.probabilities()) if n > 0]
+
+
+def ranks_reached(expectation: Expectation, ranks: Ranks, rates: Rates) -> float:
+    """Return how many ranks hold a target of a spike, its own counted."""
+    chosen, stands_for = ranks.kinds
+    reached = np.zeros(expectation.sizes.size)
+    for rank, n in zip(chosen, stands_for, strict=True):
+        missed = np.ones_like(reached)
+        for neurons in ranks.shards(int(rank)):
+            missed *= 1.0 - expectation.reached(neurons)
+        reached += n * (1.0 - missed)
+    weights = expectation.sizes.astype(np.float64)
+    if rates.known and (rates.values > 0.0).any():
+        weights *= segment_rates(expectation, rates)
+    return float(np.average(reached, weights=weights))

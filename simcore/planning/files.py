@@ -1,0 +1,25 @@
+"""How large the files of a run become."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simcore.clock import Clock
+from simcore.io.schema import SPIKE_TYPE, recorded_span, sample_interval
+from simcore.network import Network
+from simcore.planning.rates import Rates
+
+
+def file_sizes(network: Network, rates: Rates, dt: float) -> dict[str, float]:
+    """Return what a second of model time adds to the file, and the size of a checkpoint [B]."""
+    spikes = potentials = 0.0
+    for record in network.records:
+        n = len(range(*recorded_span(record)))
+        if record.variable == "spikes":
+            spikes += n * float(rates.values[record.target.population.id]) * SPIKE_TYPE.itemsize
+        else:
+            interval = sample_interval(record, Clock(dt)) * dt
+            potentials += n * 1e3 / interval * np.dtype(record.dtype).itemsize
+    receptors = max((p.n_receptors for p in network.populations), default=1)
+    state = network.n_neurons * (8.0 + 8.0 * receptors + 2.0)
+    return {"spikes": spikes, "potentials": potentials, "checkpoint": state}

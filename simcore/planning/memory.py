@@ -1,0 +1,156 @@
+"""How much memory the ranks of a run take, by what takes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simcore.fixed_point import largest_multiplicity
+from simcore.kernels.cuda import machine
+from simcore.partition import Expectation, estimate
+from simcore.partition.estimate import SYNAPSE_BYTES
+from simcore.planning.ranks import Setup
+from simcore.planning.rates import Rates, segment_rates
+from simcore.shard import Lids
+
+# A cursor of a row under way, once in the old and half in the new calendar when that grows [B]
+_CURSOR = 36.0
+
+# The exchange has room for so many times the spikes of an epoch
+_ROOM = 1.5
+_SMALLEST_ROOM = 62
+
+# What rank 0 has for each spike of a flush, and the parts that wait and are written [B]
+_FLUSHED, _WAITING = 40.0, 3 * 2**24
+
+# What a launch needs whatever the shard is, and the state of a neuron [B]
+_LAUNCH, _DEVICE_NEURON = 2**24, 64
+
+# Model time between two flushes [s]
+FLUSH = 0.02
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The spikes that take memory.
+
+    Parameters
+    ----------
+    rates : Rates
+        How often neurons spike; what depends on them is left out where they are unknown.
+    epoch : float
+        Time between two exchanges [s].
+    busiest, total : float
+        Spikes of the busiest rank, and of all [1/s].
+    """
+
+    rates: Rates
+    epoch: float
+    busiest: float
+    total: float
+
+
+def host_memory(
+    expectation: Expectation, shards: Sequence[Lids], setup: Setup, traffic: Traffic
+) -> dict[str, float]:
+    """Return the memory of a rank by what takes it [B].
+
+    Parameters
+    ----------
+    expectation : Expectation
+        What is expected of the network.
+    shards : sequence of Lids
+        Neurons of the rank, for each of its threads.
+    setup : Setup
+        How the model would be run.
+    traffic : Traffic
+        Spikes under way.
+
+    Returns
+    -------
+    dict of str to float
+        "sorting" lives during the build, and "spikes" during the run: the larger of them counts.
+    """
+    found = estimate(expectation, shards, setup.backend)
+    parts = {
+        "process": found.rank,
+        "neurons": found.neurons,
+        "synapses": found.synapses,
+        "index": found.index,
+        "sorting": found.sorting,
+    }
+    if setup.backend == "reference":
+        parts["ring"] = found.ring
+    parts["spikes"] = 0.0
+    if traffic.rates.known:
+        parts["spikes"] = _exchange(setup, traffic)
+        if setup.backend != "cuda":
+            parts["spikes"] += _calendar(expectation, shards, traffic.rates)
+    return parts
+
+
+def peak(parts: dict[str, float]) -> float:
+    """Return the peak of a rank's memory [B]."""
+    both = parts["sorting"], parts["spikes"]
+    return sum(parts.values()) - min(both)
+
+
+def recording_memory(network_rate: float, recorded: float) -> float:
+    """Return what rank 0 takes beside, to merge and write what all ranks record [B].
+
+    Parameters
+    ----------
+    network_rate : float
+        Spikes of the whole network that are recorded [1/s].
+    recorded : float
+        What is recorded [B/s].
+    """
+    return _FLUSHED * network_rate * FLUSH + min(_WAITING, 3.0 * 2.0 * recorded)
+
+
+def device_memory(
+    expectation: Expectation, neurons: Lids, setup: Setup, traffic: Traffic
+) -> dict[str, float]:
+    """Return the memory of a rank on its GPU by what takes it [B]; see `host_memory`."""
+    network, receptors = expectation.network, expectation.receptors
+    n_slots = 1 << int(expectation.max_delay).bit_length()
+    synapses = index = 0.0
+    for table in expectation.tables(neurons):
+        n = float(table.synapses.sum())
+        pieces = float(table.runs.sum()) + n / machine.PIECE_LENGTH
+        synapses += SYNAPSE_BYTES[table.form] * n
+        index += machine.PIECE.itemsize * pieces + 4.0 * float(table.rows.sum())
+        index += table.n_blocks * network.n_neurons / 4.0
+    most = sum(
+        (stop - first) * largest_multiplicity(p, setup.dt)
+        for p in network.populations
+        for first, stop in [neurons.lid_range(p.view().gid_range)]
+    )
+    arriving = float(most)
+    if traffic.rates.known:
+        arriving = max(arriving, 2.0 * traffic.total * traffic.epoch)
+    return {
+        "launch": float(_LAUNCH),
+        "neurons": neurons.size * (_DEVICE_NEURON + 8.0 * receptors),
+        "synapses": synapses,
+        "index": index,
+        "ring": neurons.size * 4.0 * n_slots * receptors,
+        "spikes": 8.0 * (2.0 * most + arriving * (1 + 2 * machine.SPIKE_WORDS)),
+    }
+
+
+def _exchange(setup: Setup, traffic: Traffic) -> float:
+    """Return the buffers of the exchange, for the busiest rank as all have the same [B]."""
+    if setup.n_ranks == 1:
+        return 0.0
+    mean = traffic.busiest * traffic.epoch
+    room = max(_SMALLEST_ROOM, _ROOM * (mean + 5.0 * math.sqrt(mean)))
+    return 8.0 * room * (2 * setup.n_ranks + 1)
+
+
+def _calendar(expectation: Expectation, shards: Sequence[Lids], rates: Rates) -> float:
+    """Return the cursors of the rows under way, each for the longest delay at most [B]."""
+    emitted = segment_rates(expectation, rates) * 1e-3 * expectation.dt * expectation.max_delay
+    tables = [table for shard in shards for table in expectation.tables(shard)]
+    return _CURSOR * sum(float(emitted @ table.rows) for table in tables)

@@ -1,0 +1,243 @@
+"""The plan of a run: what it takes on any number of ranks, from the description alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import ConfigError, require
+from simcore.fixed_point import fixed_point
+from simcore.io.schema import SPIKE_TYPE
+from simcore.network import Network
+from simcore.partition import Expectation, partition
+from simcore.planning.costs import CostModel, Prediction
+from simcore.planning.crossing import epoch_steps, ranks_reached
+from simcore.planning.files import file_sizes
+from simcore.planning.memory import Traffic, device_memory, host_memory, peak, recording_memory
+from simcore.planning.ranks import Ranks, Setup
+from simcore.planning.rates import Rates
+from simcore.planning.workload import Workload, expected_workload
+from simcore.shard import Lids
+
+# Most ranks that are looked at for a number that fits
+_MOST_RANKS = 2**20
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number that differs between ranks.
+
+    Parameters
+    ----------
+    min, mean, max : float
+        Over ranks.
+    """
+
+    min: float
+    mean: float
+    max: float
+
+    @classmethod
+    def of(cls, values: NDArray[np.number], counts: NDArray[np.integer] | None = None) -> Spread:
+        """Return the spread of values, of which each stands for `counts` ranks."""
+        mean = np.average(values, weights=counts)
+        return cls(float(values.min()), float(mean), float(values.max()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run takes. Everything here is expected or predicted.
+
+    Parameters
+    ----------
+    setup : Setup
+        How it would be run.
+    rates : Rates
+        The rates it is planned with.
+    neurons, synapses, spikes : Spread
+        Of a rank; spikes of its neurons in a second of model time.
+    memory : dict of str to Spread
+        Of a rank on its host, by what takes it; "total" is the peak [B].
+    recording : float
+        What rank 0 takes beside [B].
+    gpu_memory : dict of str to Spread
+        Of a rank on its GPU; empty without one [B].
+    files : dict of str to float
+        Bytes that a second of model time adds by "spikes" and "potentials", and the size of a
+        "checkpoint" [B].
+    epoch_steps : int
+        Steps between two exchanges.
+    reached : float
+        Ranks that hold a target of a spike, in the mean over spikes, or over neurons where rates
+        are unknown.
+    workload : Workload
+        What the ranks have to do; one entry for each kind of them.
+    stands_for : ndarray of int64, shape (n_kinds,)
+        For how many ranks each entry stands.
+    time : Prediction or None
+        How long it takes, where costs are known.
+    efficiency : float
+        Time of one rank over the sum of the times of all; NaN where costs are unknown.
+    """
+
+    setup: Setup
+    rates: Rates
+    neurons: Spread
+    synapses: Spread
+    spikes: Spread
+    memory: dict[str, Spread]
+    recording: float
+    gpu_memory: dict[str, Spread]
+    files: dict[str, float]
+    epoch_steps: int
+    reached: float
+    workload: Workload
+    stands_for: NDArray[np.int64]
+    time: Prediction | None = None
+    efficiency: float = float("nan")
+
+    @property
+    def peak(self) -> float:
+        """Memory of the rank that takes most, as if it were rank 0 [B]."""
+        return self.memory["total"].max + self.recording
+
+
+class Planner:
+    """Makes the plans of a model for any number of ranks.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    rates : Rates
+        How often its neurons spike.
+    dt : float
+        Time step [ms].
+    costs : CostModel, optional
+        What each piece of work costs.
+    cores : float, optional
+        Cores that a rank has; as many as threads if left out.
+
+    Raises
+    ------
+    ModelError, CapacityError
+        When the description cannot be built.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        rates: Rates,
+        dt: float = 0.1,
+        costs: CostModel | None = None,
+        cores: float | None = None,
+    ) -> None:
+        self.network, self.rates, self.dt = network, rates, dt
+        self.costs, self.cores = costs, cores
+        self.expectation = Expectation(network, fixed_point(network, dt), dt)
+
+    def __call__(self, setup: Setup) -> Plan:
+        """Return the plan for a number of ranks."""
+        valid = "a whole number of at least 1"
+        require(setup.n_ranks >= 1, "ranks", setup.n_ranks, valid, error=ConfigError)
+        ranks = Ranks(self.network, setup)
+        epoch = epoch_steps(self.expectation, ranks)
+        chosen, stands_for = ranks.kinds
+        load = expected_workload(self.expectation, ranks, chosen, self.rates, epoch)
+        spikes = ranks.per_neuron(self.rates.values)
+        traffic = Traffic(self.rates, 1e-3 * self.dt * epoch, float(spikes.max()), spikes.sum())
+        shards = [ranks.shards(int(rank)) for rank in chosen]
+        host = [host_memory(self.expectation, own, setup, traffic) for own in shards]
+        device = []
+        if setup.backend == "cuda":
+            device = [device_memory(self.expectation, own[0], setup, traffic) for own in shards]
+        time = self.costs.predict(load, self.cores) if self.costs and self.rates.known else None
+        files = file_sizes(self.network, self.rates, self.dt)
+        return Plan(
+            setup=setup,
+            rates=self.rates,
+            neurons=Spread.of(ranks.n_neurons),
+            synapses=Spread.of(ranks.n_synapses),
+            spikes=Spread.of(spikes),
+            memory=_spreads(host, stands_for, peak),
+            recording=recording_memory(files["spikes"] / SPIKE_TYPE.itemsize, load.recorded),
+            gpu_memory=_spreads(device, stands_for, lambda parts: sum(parts.values())),
+            files=files,
+            epoch_steps=epoch,
+            reached=ranks_reached(self.expectation, ranks, self.rates),
+            workload=load,
+            stands_for=stands_for,
+            time=time,
+            efficiency=self._efficiency(setup, time),
+        )
+
+    def fewest_ranks(
+        self, plan: Plan, memory: float = math.inf, gpu_memory: float = math.inf
+    ) -> int | None:
+        """Return how many ranks would do, each with so much memory; None where none would.
+
+        The first rank is taken for all, and epochs are those of the plan.
+
+        Parameters
+        ----------
+        plan : Plan
+            For any number of ranks.
+        memory, gpu_memory : float
+            Of each rank on its host, and on its GPU [B].
+        """
+        setup, emitted = plan.setup, plan.spikes.mean * plan.setup.n_ranks
+        epoch = 1e-3 * self.dt * plan.epoch_steps
+
+        def fits(n: int) -> bool:
+            division = partition(self.network, n * setup.threads, setup.partitioner)
+            own: list[Lids] = [division.owned(part) for part in range(setup.threads)]
+            traffic = Traffic(self.rates, epoch, emitted / n, emitted)
+            some = replace(setup, n_ranks=n)
+            needed = peak(host_memory(self.expectation, own, some, traffic)) + plan.recording
+            if setup.backend == "cuda":
+                device = device_memory(self.expectation, own[0], some, traffic)
+                if sum(device.values()) > gpu_memory:
+                    return False
+            return needed <= memory
+
+        return _first(fits, min(self.network.n_neurons, _MOST_RANKS))
+
+    def _efficiency(self, setup: Setup, time: Prediction | None) -> float:
+        if time is None or self.costs is None:
+            return math.nan
+        ranks = Ranks(self.network, replace(setup, n_ranks=1, threads=1))
+        epoch = epoch_steps(self.expectation, ranks)
+        load = expected_workload(self.expectation, ranks, ranks.kinds[0], self.rates, epoch)
+        one = self.costs.predict(load).real_time_factor
+        return one / time.real_time_factor / (setup.n_ranks * setup.threads)
+
+
+def _first(fits: Callable[[int], bool], most: int) -> int | None:
+    """Return the smallest number from 1 to `most` that fits, where those above it fit too."""
+    n = 1
+    while not fits(n):
+        if n == most:
+            return None
+        n = min(2 * n, most)
+    low, high = n // 2, n
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _spreads(
+    ranks: list[dict[str, float]],
+    stands_for: NDArray[np.int64],
+    total_of: Callable[[dict[str, float]], float],
+) -> dict[str, Spread]:
+    """Return the spread of each part over ranks, and that of the total."""
+    if not ranks:
+        return {}
+    columns = {name: np.array([parts[name] for parts in ranks]) for name in ranks[0]}
+    columns["total"] = np.array([total_of(parts) for parts in ranks])
+    return {name: Spread.of(values, stands_for) for name, values in columns.items()}
