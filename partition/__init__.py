@@ -1,7 +1,7 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
 from simcore.partition.build import build_shard, build_shards
-from simcore.partition.estimate import Estimate, estimate
+from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
@@ -21,4 +21,5 @@ __all__ = [
     "check_partitioner",
     "estimate",
     "partition",
+    "table_bytes",
 ]

@@ -105,6 +105,11 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     return Estimate(_RANK, n_local * _NEURON, synapses, index, sorting, ring)
 
 
+def table_bytes(table: TableCounts, n_sources: int) -> float:
+    """Return the memory of a table [B], see `index_bytes`."""
+    return SYNAPSE_BYTES[table.form] * float(table.synapses.sum()) + index_bytes(table, n_sources)
+
+
 def index_bytes(table: TableCounts, n_sources: int) -> float:
     """Return what finds the synapses of a table [B].
 

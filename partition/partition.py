@@ -161,18 +161,22 @@ class RangePartition(Partition):
 
     def counts(self, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many neurons every rank has between neighbouring bounds."""
-        edges = np.unique(np.concatenate([self.bounds, bounds]))
         n = bounds.size - 1
-        place = np.searchsorted(bounds, edges[:-1], side="right") - 1
-        index = self.owner(edges[:-1]) * n + place
-        found = np.bincount(index, weights=np.diff(edges), minlength=self.n_ranks * n)
+
+        # Both are sorted; ranges without neurons do no harm
+        edges = np.sort(np.concatenate([self.bounds, bounds]), kind="stable")[:-1]
+        place = np.searchsorted(bounds, edges, side="right") - 1
+        place = np.minimum(place, n - 1)
+        index = self.owner(np.minimum(edges, self.n_neurons - 1)) * n + place
+        sizes = np.diff(edges, append=self.n_neurons)
+        found = np.bincount(index, weights=sizes, minlength=self.n_ranks * n)
         return found.astype(np.int64).reshape(self.n_ranks, n)
 
     def n_together(self, one: int, other: int, n: int, threads: int) -> int:
         """Return how many neurons of a range have a partner on the same rank."""
         cuts = np.concatenate([self.bounds - one, self.bounds - other, [0, n]])
-        edges = np.unique(np.clip(cuts, 0, n))
-        begin = edges[:-1]
+        edges = np.sort(np.clip(cuts, 0, n))
+        begin = np.minimum(edges[:-1], n - 1)
         same = self.owner(one + begin) // threads == self.owner(other + begin) // threads
         return int(np.diff(edges)[same].sum())
 

@@ -14,6 +14,7 @@ from simcore.cli.importing import add_import
 from simcore.cli.info import add_info
 from simcore.cli.models import add_models
 from simcore.cli.parser import STYLE, Parser
+from simcore.cli.plan import add_plan
 from simcore.cli.resume import add_pack, add_resume
 from simcore.cli.run import add_run
 from simcore.cli.verify import add_verify
@@ -28,6 +29,7 @@ FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 _EXAMPLES = """\
 examples:
   simcore models                          which models are built in
+  simcore plan microcircuit --ranks 4     what a run will take
   simcore run brunel                      one second of a small network, on one core
   mpiexec -n 4 simcore run microcircuit   a large one, on four ranks
   simcore resume microcircuit.h5          go on after a kill, a stop or a full disk
@@ -49,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 after an error or when `verify` found a difference, 2 after a
-        mistake in the command or the run file, 75 when the run was asked to stop.
+        0 when all went well, 1 after an error, when `verify` found a difference or when what
+        was planned does not fit, 2 after a mistake in the command or the run file, 75 when the
+        run was asked to stop.
     """
     arguments = make_parser().parse_args(argv)
     if not arguments.parallel and launched().rank != 0:
@@ -81,6 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
+        add_plan,
         add_run,
         add_resume,
         add_info,

@@ -175,6 +175,31 @@ def check_call(
     }
 
 
+def parse_size(subject: str, text: str) -> float:
+    """Return a size in bytes that was given as a text such as "80GB" or "16 GiB".
+
+    Parameters
+    ----------
+    subject : str
+        What the size is for, for the message.
+    text : str
+        The size.
+
+    Raises
+    ------
+    ConfigError
+        When it is no size.
+    """
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([kKMGT]?)(i?)B\s*", text)
+    try:
+        number = float(found[1]) if found else 0.0
+    except ValueError:
+        number = 0.0
+    if found is None or not number > 0.0:
+        raise ConfigError(f"{subject} is {text!r}, must be a size such as 80GB or 16GiB")
+    return number * (1024.0 if found[3] else 1e3) ** " KMGT".index(found[2].upper() or " ")
+
+
 def parse_time(subject: str, value: float | str, unit: str) -> float:
     """Return a time that was given as a number, or as a text such as "10s" or "1.5 h".
 

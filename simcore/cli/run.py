@@ -147,14 +147,14 @@ def read_job(arguments: argparse.Namespace) -> RunCommand:
     parameters = {**file.parameters, **{name: value for name, value, _ in settings}}
     texts = {name: text for name, _, text in settings}
     names = [field.name for field in dataclasses.fields(RunOptions)]
-    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n) is not None}
+    given = {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
     options = dataclasses.replace(file.options, **given)
-    if "seed" in texts and arguments.seed is None:
+    if "seed" in texts and "seed" not in given:
         options = dataclasses.replace(options, seed=None)
     options.care()
     _check_raster(options.raster)
     checked = file.model.arguments(parameters, texts)
-    return RunCommand(file, checked, options, not arguments.no_progress)
+    return RunCommand(file, checked, options, not getattr(arguments, "no_progress", True))
 
 
 def summary_of(result: Run, reference: Mapping[str, float] | None) -> str:

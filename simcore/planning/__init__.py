@@ -4,6 +4,7 @@ from simcore.planning.costs import CostModel, Prediction
 from simcore.planning.plan import Plan, Planner, Spread
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, choose_rates
+from simcore.planning.rehearsal import Rehearsal, rehearse
 from simcore.planning.workload import Workload
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "Planner",
     "Prediction",
     "Rates",
+    "Rehearsal",
     "Setup",
     "Spread",
     "Workload",
     "choose_rates",
+    "rehearse",
 ]

@@ -13,7 +13,7 @@ from simcore.errors import ConfigError, require
 from simcore.fixed_point import fixed_point
 from simcore.io.schema import SPIKE_TYPE
 from simcore.network import Network
-from simcore.partition import Expectation, partition
+from simcore.partition import Expectation, partition, table_bytes
 from simcore.planning.costs import CostModel, Prediction
 from simcore.planning.crossing import epoch_steps, ranks_reached
 from simcore.planning.files import file_sizes
@@ -61,9 +61,9 @@ class Plan:
     neurons, synapses, spikes : Spread
         Of a rank; spikes of its neurons in a second of model time.
     memory : dict of str to Spread
-        Of a rank on its host, by what takes it; "total" is the peak [B].
+        Of a rank on its host, by what takes it; "peak" is the largest at a time [B].
     recording : float
-        What rank 0 takes beside [B].
+        What rank 0 takes beside; 0 where rates are unknown [B].
     gpu_memory : dict of str to Spread
         Of a rank on its GPU; empty without one [B].
     files : dict of str to float
@@ -103,7 +103,34 @@ class Plan:
     @property
     def peak(self) -> float:
         """Memory of the rank that takes most, as if it were rank 0 [B]."""
-        return self.memory["total"].max + self.recording
+        return self.memory["peak"].max + self.recording
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """What is expected of a single rank.
+
+    Parameters
+    ----------
+    memory : dict of str to float
+        By what takes it, see `simcore.planning.memory.host_memory` [B].
+    table_bytes : float
+        Memory of its synapses [B].
+    workload : Workload
+        What it has to do; one entry.
+    time : Prediction or None
+        How long it takes, where costs are known.
+    """
+
+    memory: dict[str, float]
+    table_bytes: float
+    workload: Workload
+    time: Prediction | None
+
+    @property
+    def peak(self) -> float:
+        """Largest memory of the rank [B]."""
+        return peak(self.memory)
 
 
 class Planner:
@@ -148,8 +175,7 @@ class Planner:
         epoch = epoch_steps(self.expectation, ranks)
         chosen, stands_for = ranks.kinds
         load = expected_workload(self.expectation, ranks, chosen, self.rates, epoch)
-        spikes = ranks.per_neuron(self.rates.values)
-        traffic = Traffic(self.rates, 1e-3 * self.dt * epoch, float(spikes.max()), spikes.sum())
+        traffic = self._traffic(ranks, epoch)
         shards = [ranks.shards(int(rank)) for rank in chosen]
         host = [host_memory(self.expectation, own, setup, traffic) for own in shards]
         device = []
@@ -162,9 +188,11 @@ class Planner:
             rates=self.rates,
             neurons=Spread.of(ranks.n_neurons),
             synapses=Spread.of(ranks.n_synapses),
-            spikes=Spread.of(spikes),
+            spikes=Spread.of(ranks.per_neuron(self.rates.values)),
             memory=_spreads(host, stands_for, peak),
-            recording=recording_memory(files["spikes"] / SPIKE_TYPE.itemsize, load.recorded),
+            recording=recording_memory(files["spikes"] / SPIKE_TYPE.itemsize, load.recorded)
+            if self.rates.known
+            else 0.0,
             gpu_memory=_spreads(device, stands_for, lambda parts: sum(parts.values())),
             files=files,
             epoch_steps=epoch,
@@ -173,6 +201,29 @@ class Planner:
             stands_for=stands_for,
             time=time,
             efficiency=self._efficiency(setup, time),
+        )
+
+    def of_rank(self, setup: Setup, rank: int) -> RankPlan:
+        """Return what is expected of a single rank.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such rank.
+        """
+        valid = f"in [0, {setup.n_ranks})"
+        require(0 <= rank < setup.n_ranks, "rank", rank, valid, error=ConfigError)
+        ranks = Ranks(self.network, setup)
+        epoch = epoch_steps(self.expectation, ranks)
+        load = expected_workload(self.expectation, ranks, np.array([rank]), self.rates, epoch)
+        traffic = self._traffic(ranks, epoch)
+        own = ranks.shards(rank)
+        tables = [table for shard in own for table in self.expectation.tables(shard)]
+        return RankPlan(
+            memory=host_memory(self.expectation, own, setup, traffic),
+            table_bytes=sum(table_bytes(table, self.network.n_neurons) for table in tables),
+            workload=load,
+            time=self.costs.predict(load, self.cores) if self.costs and self.rates.known else None,
         )
 
     def fewest_ranks(
@@ -205,6 +256,11 @@ class Planner:
             return needed <= memory
 
         return _first(fits, min(self.network.n_neurons, _MOST_RANKS))
+
+    def _traffic(self, ranks: Ranks, epoch: int) -> Traffic:
+        spikes = ranks.per_neuron(self.rates.values)
+        seconds = 1e-3 * self.dt * epoch
+        return Traffic(self.rates, seconds, float(spikes.max()), float(spikes.sum()))
 
     def _efficiency(self, setup: Setup, time: Prediction | None) -> float:
         if time is None or self.costs is None:
@@ -239,5 +295,5 @@ def _spreads(
     if not ranks:
         return {}
     columns = {name: np.array([parts[name] for parts in ranks]) for name in ranks[0]}
-    columns["total"] = np.array([total_of(parts) for parts in ranks])
+    columns["peak"] = np.array([total_of(parts) for parts in ranks])
     return {name: Spread.of(values, stands_for) for name, values in columns.items()}
