@@ -120,13 +120,13 @@ class Expectation:
             self._known[key] = [found for found in counts if found.synapses.any()]
         return self._known[key]
 
-    def reached(self, neurons: Lids) -> NDArray[np.float64]:
-        """Return the probability that a source has a target among the neurons.
+    def reached(self, shards: Sequence[Lids]) -> NDArray[np.float64]:
+        """Return the probability that a source has a target on a rank.
 
         Parameters
         ----------
-        neurons : Lids
-            Those of a rank.
+        shards : sequence of Lids
+            Neurons of the rank, for each of its threads.
 
         Returns
         -------
@@ -134,8 +134,8 @@ class Expectation:
         """
         missed = np.ones(self.sizes.size)
         for table in self._tables:
-            inside = table.inside(neurons, np.array([0, neurons.size]))
-            missed *= 1.0 - table.presence(inside[:, 0])[0]
+            inside = [table.inside(own, np.array([0, own.size]))[:, 0] for own in shards]
+            missed *= 1.0 - table.presence(np.sum(inside, axis=0))[0]
         return 1.0 - missed
 
 
@@ -197,16 +197,22 @@ class _Sources:
         targets : ndarray of float64, shape (n_projections,)
             Targets of each projection in the block.
         """
-        expected = np.zeros((self._sizes.size, self._n_channels))
+        rows = np.zeros(self._sizes.size)
+        runs = np.zeros((self._sizes.size, self._n_channels))
         for k in np.flatnonzero(targets):
-            projection = self.recipes[k].projection
+            projection, span = self.recipes[k].projection, slice(*self._spans[k])
             each = mean_indegree(projection) * targets[k] / self._n_sources[k]
-            found = each * self._parts[k]
             chances = _chances(projection.rule, targets[k])
-            if math.isfinite(chances):
-                found = -chances * np.log1p(-np.minimum(found / chances, 0.999999))
-            expected[slice(*self._spans[k]), self._places[k]] += found
-        return -np.expm1(-expected.sum(axis=1)), -np.expm1(-expected).sum(axis=1)
+            rows[span] += _exponent(each, chances)
+            runs[span, self._places[k]] += _exponent(each * self._parts[k], chances)
+        return -np.expm1(-rows), -np.expm1(-runs).sum(axis=1)
+
+
+def _exponent(expected: NDArray[np.float64] | float, chances: float) -> NDArray[np.float64]:
+    """Return the x for which exp(-x) is the probability of no synapse."""
+    if math.isinf(chances):
+        return np.asarray(expected)
+    return -chances * np.log1p(-np.minimum(np.asarray(expected) / chances, 0.999999))
 
 
 def _chances(rule: object, targets: float) -> float:

@@ -61,10 +61,7 @@ def ranks_reached(expectation: Expectation, ranks: Ranks, rates: Rates) -> float
     chosen, stands_for = ranks.kinds
     reached = np.zeros(expectation.sizes.size)
     for rank, n in zip(chosen, stands_for, strict=True):
-        missed = np.ones_like(reached)
-        for neurons in ranks.shards(int(rank)):
-            missed *= 1.0 - expectation.reached(neurons)
-        reached += n * (1.0 - missed)
+        reached += n * expectation.reached(ranks.shards(int(rank)))
     weights = expectation.sizes.astype(np.float64)
     if rates.known and (rates.values > 0.0).any():
         weights *= segment_rates(expectation, rates)

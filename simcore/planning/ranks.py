@@ -65,7 +65,8 @@ class Ranks:
             network, setup.n_ranks * setup.threads, setup.partitioner
         )
         views = [p.view() for p in network.populations]
-        views += [p.target for p in network.projections] + [d.target for d in network.drives]
+        views += [view for p in network.projections for view in (p.source, p.target)]
+        views += [drive.target for drive in network.drives]
         self.bounds = np.unique([0, network.n_neurons, *(g for v in views for g in v.gid_range)])
         parts = self.division.counts(self.bounds)
         shape = setup.n_ranks, setup.threads, self.bounds.size - 1

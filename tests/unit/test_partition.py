@@ -9,6 +9,7 @@ import simcore as sc
 from simcore.degrees import mean_indegree
 from simcore.errors import ConfigError, ModelError
 from simcore.partition import PARTITIONERS, CyclicPartition, RangePartition, partition
+from simcore.shard import LocalNeurons
 from tests.networks import build, every_feature
 
 
@@ -111,3 +112,36 @@ def test_balanced_ranks_own_neighbours_of_every_population():
 def test_bad_partitions(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# Of every class, with empty parts and uneven ranges
+DIVISIONS = [
+    *(partition(every_feature(), n, name) for n in (1, 3, 8, 200) for name in PARTITIONERS),
+    RangePartition([0, 4, 4, 9, 30, 31, 107], [2, 0, 1, 2, 0, 2], 4),
+]
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_owned_is_what_the_gids_say_without_them(division):
+    rng = np.random.default_rng(1)
+    ranges = [(0, division.n_neurons), *np.sort(rng.integers(0, division.n_neurons + 1, (20, 2)))]
+    for rank in range(division.n_ranks):
+        true, owned = LocalNeurons(division.gids(rank)), division.owned(rank)
+        assert owned.size == true.size
+        assert all(owned.lid_range(r) == true.lid_range(r) for r in ranges)
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_counts_are_those_of_the_gids(division):
+    bounds = np.array([0, 3, 3, 40, 41, 95, division.n_neurons])
+    found = division.counts(bounds)
+    for rank in range(division.n_ranks):
+        assert found[rank].tolist() == np.histogram(division.gids(rank), bounds)[0].tolist()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("division", DIVISIONS)
+def test_partners_on_the_same_rank(division, threads):
+    for one, other, n in ((0, 0, 50), (3, 40, 31), (60, 7, 40), (5, 6, 1)):
+        owners = [division.owner(np.arange(g, g + n)) // threads for g in (one, other)]
+        assert division.n_together(one, other, n, threads) == (owners[0] == owners[1]).sum()
