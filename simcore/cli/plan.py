@@ -207,7 +207,7 @@ def _verdict(arguments: argparse.Namespace, planner: Planner, made: Plan) -> Ver
 
     # Without limits all ranks are on this machine, and more of them would not help
     here = available_bytes()
-    needed = made.memory["peak"].mean * made.setup.n_ranks + made.recording
+    needed = made.memory["peak"].mean * (made.setup.n_ranks - 1) + made.peak
     return Verdict(needed <= here, memory, gpu_memory, (needed, here), None)
 
 

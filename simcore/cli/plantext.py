@@ -208,7 +208,10 @@ def _memory(title: str, parts: Mapping[str, Spread]) -> str:
 
 def _notes(network: Network, plan: Plan, verdict: Verdict) -> str:
     n, dt = plan.setup.n_ranks, plan.setup.dt
-    lines = [f"rank 0   {size(plan.recording)} more, for what all ranks record"]
+    lines = [
+        f"rank 0   {size(plan.recording)} more in the run, for what all ranks record; "
+        f"{size(plan.peak)} in all"
+    ]
     if not plan.rates.known:
         lines = []
     if n > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcore.fixed_point import largest_multiplicity
@@ -21,8 +21,12 @@ _CURSOR = 36.0
 _ROOM = 1.5
 _SMALLEST_ROOM = 62
 
-# What rank 0 has for each spike of a flush, and the parts that wait and are written [B]
-_FLUSHED, _WAITING = 40.0, 3 * 2**24
+# What rank 0 has for each spike of a flush; the largest part of a file that waits, of which there
+# are so many copies while it is written; and what writing takes at all [B]
+_FLUSHED, _WAITING, _COPIES, _WRITER = 40.0, 2**24, 3, 12e6
+
+# What MPI takes [B]
+_MPI = 16e6
 
 # What a launch needs whatever the shard is, and the state of a neuron [B]
 _LAUNCH, _DEVICE_NEURON = 2**24, 64
@@ -74,7 +78,7 @@ def host_memory(
     """
     found = estimate(expectation, shards, setup.backend)
     parts = {
-        "process": found.rank,
+        "process": found.rank - (0.0 if setup.n_ranks > 1 else _MPI),
         "neurons": found.neurons,
         "synapses": found.synapses,
         "index": found.index,
@@ -90,23 +94,34 @@ def host_memory(
     return parts
 
 
-def peak(parts: dict[str, float]) -> float:
-    """Return the peak of a rank's memory [B]."""
-    both = parts["sorting"], parts["spikes"]
-    return sum(parts.values()) - min(both)
-
-
-def recording_memory(network_rate: float, recorded: float) -> float:
-    """Return what rank 0 takes beside, to merge and write what all ranks record [B].
+def peak(parts: Mapping[str, float], more: float = 0.0) -> float:
+    """Return the largest memory of a rank at a time [B].
 
     Parameters
     ----------
-    network_rate : float
-        Spikes of the whole network that are recorded [1/s].
+    parts : mapping of str to float
+        What `host_memory` returned.
+    more : float
+        What it takes in the run beside [B].
+    """
+    in_turn = parts["sorting"], parts["spikes"] + more
+    return sum(parts.values()) - parts["sorting"] - parts["spikes"] + max(in_turn)
+
+
+def recording_memory(setup: Setup, spikes: float, recorded: float) -> float:
+    """Return what rank 0 takes in the run to merge and write what all ranks record [B].
+
+    Parameters
+    ----------
+    setup : Setup
+        How the model would be run.
+    spikes : float
+        Spikes of all ranks that are recorded [1/s].
     recorded : float
         What is recorded [B/s].
     """
-    return _FLUSHED * network_rate * FLUSH + min(_WAITING, 3.0 * 2.0 * recorded)
+    waiting = min(float(_WAITING), recorded * 1e-3 * setup.duration)
+    return _WRITER + _FLUSHED * spikes * FLUSH + _COPIES * waiting
 
 
 def device_memory(

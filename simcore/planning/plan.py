@@ -63,7 +63,7 @@ class Plan:
     memory : dict of str to Spread
         Of a rank on its host, by what takes it; "peak" is the largest at a time [B].
     recording : float
-        What rank 0 takes beside; 0 where rates are unknown [B].
+        What rank 0 takes in the run beside; 0 where rates are unknown [B].
     gpu_memory : dict of str to Spread
         Of a rank on its GPU; empty without one [B].
     files : dict of str to float
@@ -103,7 +103,8 @@ class Plan:
     @property
     def peak(self) -> float:
         """Memory of the rank that takes most, as if it were rank 0 [B]."""
-        return self.memory["peak"].max + self.recording
+        parts = {k: spread.max for k, spread in self.memory.items() if k != "peak"}
+        return peak(parts, self.recording)
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ class RankPlan:
     ----------
     memory : dict of str to float
         By what takes it, see `simcore.planning.memory.host_memory` [B].
+    recording : float
+        What it takes to merge and write what all ranks record [B].
     table_bytes : float
         Memory of its synapses [B].
     workload : Workload
@@ -123,6 +126,7 @@ class RankPlan:
     """
 
     memory: dict[str, float]
+    recording: float
     table_bytes: float
     workload: Workload
     time: Prediction | None
@@ -130,7 +134,7 @@ class RankPlan:
     @property
     def peak(self) -> float:
         """Largest memory of the rank [B]."""
-        return peak(self.memory)
+        return peak(self.memory, self.recording)
 
 
 class Planner:
@@ -190,9 +194,7 @@ class Planner:
             synapses=Spread.of(ranks.n_synapses),
             spikes=Spread.of(ranks.per_neuron(self.rates.values)),
             memory=_spreads(host, stands_for, peak),
-            recording=recording_memory(files["spikes"] / SPIKE_TYPE.itemsize, load.recorded)
-            if self.rates.known
-            else 0.0,
+            recording=self._recording(setup),
             gpu_memory=_spreads(device, stands_for, lambda parts: sum(parts.values())),
             files=files,
             epoch_steps=epoch,
@@ -221,6 +223,7 @@ class Planner:
         tables = [table for shard in own for table in self.expectation.tables(shard)]
         return RankPlan(
             memory=host_memory(self.expectation, own, setup, traffic),
+            recording=self._recording(setup) if rank == 0 else 0.0,
             table_bytes=sum(table_bytes(table, self.network.n_neurons) for table in tables),
             workload=load,
             time=self.costs.predict(load, self.cores) if self.costs and self.rates.known else None,
@@ -248,7 +251,7 @@ class Planner:
             own: list[Lids] = [division.owned(part) for part in range(setup.threads)]
             traffic = Traffic(self.rates, epoch, emitted / n, emitted)
             some = replace(setup, n_ranks=n)
-            needed = peak(host_memory(self.expectation, own, some, traffic)) + plan.recording
+            needed = peak(host_memory(self.expectation, own, some, traffic), plan.recording)
             if setup.backend == "cuda":
                 device = device_memory(self.expectation, own[0], some, traffic)
                 if sum(device.values()) > gpu_memory:
@@ -261,6 +264,13 @@ class Planner:
         spikes = ranks.per_neuron(self.rates.values)
         seconds = 1e-3 * self.dt * epoch
         return Traffic(self.rates, seconds, float(spikes.max()), float(spikes.sum()))
+
+    def _recording(self, setup: Setup) -> float:
+        if not self.rates.known:
+            return 0.0
+        files = file_sizes(self.network, self.rates, self.dt)
+        spikes = files["spikes"] / SPIKE_TYPE.itemsize
+        return recording_memory(setup, spikes, files["spikes"] + files["potentials"])
 
     def _efficiency(self, setup: Setup, time: Prediction | None) -> float:
         if time is None or self.costs is None:
