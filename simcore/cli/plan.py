@@ -89,13 +89,15 @@ def plan(arguments: argparse.Namespace, comm: Comm) -> int:
     rates = _rates(arguments, job, network, runs)
     planner = _planner(arguments, network, rates, setup, runs)
     made = planner(setup)
+    expected = None
+    if arguments.rehearse is not None:
+        expected = planner.of_rank(setup, arguments.rehearse)
     verdict = _verdict(arguments, planner, made)
     values = plan_values(network, made, verdict, planner.costs)
     if not arguments.json:
         print(plan_text(job.file.model.name, network, made, verdict, planner.costs), flush=True)
-    if arguments.rehearse is not None:
-        expected = planner.of_rank(setup, arguments.rehearse)
-        found = _rehearse(arguments, job, network, setup, rates)
+    if expected is not None:
+        found = _rehearse(arguments, job, network, made)
         values["rehearsal"] = dataclasses.asdict(found)
         if not arguments.json:
             print("\n" + rehearsal_text(found, expected))
@@ -212,9 +214,10 @@ def _verdict(arguments: argparse.Namespace, planner: Planner, made: Plan) -> Ver
 
 
 def _rehearse(
-    arguments: argparse.Namespace, job: RunCommand, network: Network, setup: Setup, rates: Rates
+    arguments: argparse.Namespace, job: RunCommand, network: Network, made: Plan
 ) -> Rehearsal:
     from simcore.planning import rehearse
 
     progress = Progress(0.0, enabled=not arguments.json)
-    return rehearse(network, setup, arguments.rehearse, rates, job.options.precision, progress)
+    rank, precision = arguments.rehearse, job.options.precision
+    return rehearse(network, made.setup, rank, made.rates, made.epoch_steps, precision, progress)

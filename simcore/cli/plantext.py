@@ -251,7 +251,7 @@ def _fit(plan: Plan, verdict: Verdict) -> Iterable[str]:
     yield f"fits     {word}: a rank needs {', '.join(reasons)}"
     what = "GPUs" if plan.gpu_memory else "ranks"
     enough = (
-        f"{verdict.fewest:,} {what} would do" if verdict.fewest else f"no number of {what} does"
+        f"{verdict.fewest:,} {what} would do" if verdict.fewest else f"no number of {what} would do"
     )
     yield f"         {enough}"
 

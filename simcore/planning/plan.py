@@ -234,7 +234,7 @@ class Planner:
     ) -> int | None:
         """Return how many ranks would do, each with so much memory; None where none would.
 
-        The first rank is taken for all, and epochs are those of the plan.
+        The first rank is taken for all, and epochs are those of the plan, or of two ranks.
 
         Parameters
         ----------
@@ -244,7 +244,11 @@ class Planner:
             Of each rank on its host, and on its GPU [B].
         """
         setup, emitted = plan.setup, plan.spikes.mean * plan.setup.n_ranks
-        epoch = 1e-3 * self.dt * plan.epoch_steps
+        steps = plan.epoch_steps
+        if setup.n_ranks == 1:
+            # A rank alone need not meet
+            steps = epoch_steps(self.expectation, Ranks(self.network, replace(setup, n_ranks=2)))
+        epoch = 1e-3 * self.dt * steps
 
         def fits(n: int) -> bool:
             division = partition(self.network, n * setup.threads, setup.partitioner)

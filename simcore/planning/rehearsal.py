@@ -64,6 +64,7 @@ def rehearse(
     setup: Setup,
     rank: int,
     rates: Rates,
+    epoch: int,
     precision: str = "float64",
     progress: Progress | None = None,
 ) -> Rehearsal:
@@ -82,6 +83,8 @@ def rehearse(
         Which rank.
     rates : Rates
         How often neurons spike; the rank is not advanced where these are unknown.
+    epoch : int
+        Steps between two exchanges; fewer where a synapse of the rank is faster.
     precision : {"float64", "float32"}
         Type of the state.
     progress : Progress, optional
@@ -98,7 +101,8 @@ def rehearse(
     )  # fmt: skip
     built = peak_bytes()
     simulation.warm_up()
-    others = SyntheticSpikes(network, simulation.neurons, rates, simulation.epoch_steps, setup.dt)
+    epoch = simulation.epoch_steps = min(simulation.epoch_steps, epoch)
+    others = SyntheticSpikes(network, simulation.neurons, rates, epoch, setup.dt)
     seconds: dict[str, float] = {}
     if rates.known:
         simulation.exchange = others
