@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -260,3 +261,19 @@ def test_help_shows_examples(capsys):
     out = capsys.readouterr().out
     for text in ("examples:", "--rehearse", "--gpu-memory", "exit code is 0 if the run fits"):
         assert text in out
+
+
+def test_a_rehearsal_holds_two_bits_of_every_neuron_elsewhere():
+    network = brunel.build(order=8_000_000, epsilon=1e-6)
+    setup = Setup(10_000, backend="cpu")
+    rates = Rates(np.full(2, 0.01), "a test")
+    tracemalloc.start()
+    found = rehearse(network, setup, 9_999, rates, 15)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.n_neurons == 4000
+    assert found.received == pytest.approx(4e5, rel=0.1)
+
+    # A byte for each would be 40 MB; the exchange has 1 kB for a rank
+    bits = network.n_neurons / 4
+    assert most < 2 * bits + 4e7
