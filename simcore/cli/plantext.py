@@ -102,7 +102,8 @@ def plan_values(
             "phases": {name: float(plan.time.phases[name].max()) for name in plan.time.phases},
             "extrapolated": list(plan.time.extrapolated),
             "fitted_to": list(costs.sources),
-            "largest_error_of_fit": dict(costs.residuals),
+            "error_of_fit": costs.error,
+            "errors_of_phases": dict(costs.residuals),
             "costs": {phase: dict(prices) for phase, prices in costs.costs.items()},
         }
     return _known(values)
@@ -217,13 +218,14 @@ def _notes(network: Network, plan: Plan, verdict: Verdict) -> str:
     if n > 1:
         epoch = plan.epoch_steps * dt
         lines += [
-            f"epoch    {epoch:g} ms: {1e3 / epoch:,.4g} exchanges in a second of model time",
+            f"epoch    {epoch:g} ms: {count(1e3 / epoch)} exchanges in a second of model time",
             f"a spike  has targets on {plan.reached:.4g} ranks in the mean; all {n:,} receive it",
         ]
     files = plan.files
     lines += [
         f"file     {size(files['spikes'])} of spikes and {size(files['potentials'])} of potentials "
-        "in a second of model time; twice that at the end, for a moment",
+        "in a second of model time,",
+        "         for a moment twice that at the end",
         f"         {size(files['checkpoint'])} for a checkpoint, of which two are kept",
         *_fit(plan, verdict),
     ]
@@ -249,11 +251,9 @@ def _fit(plan: Plan, verdict: Verdict) -> Iterable[str]:
         gpu = plan.gpu_memory["peak"].max
         reasons.append(f"{size(gpu)} of {size(verdict.gpu_memory)} on the GPU")
     yield f"fits     {word}: a rank needs {', '.join(reasons)}"
-    what = "GPUs" if plan.gpu_memory else "ranks"
-    enough = (
-        f"{verdict.fewest:,} {what} would do" if verdict.fewest else f"no number of {what} would do"
-    )
-    yield f"         {enough}"
+    what = "GPU" if plan.gpu_memory else "rank"
+    enough = "no number of" if verdict.fewest is None else f"{verdict.fewest:,}"
+    yield f"         {enough} {what}{'' if verdict.fewest == 1 else 's'} would do"
 
 
 def _time(plan: Plan, costs: CostModel | None) -> str:
@@ -278,8 +278,8 @@ def _time(plan: Plan, costs: CostModel | None) -> str:
         f"  {'all':<9} {factor:>8.3g}",
         f"predicted: build {build}, run {run} for {plan.setup.duration:g} ms, real-time factor "
         f"{factor:.3g}, efficiency {plan.efficiency:.0%} of one core",
-        f"fitted to {len(costs.sources)} run(s), whose phases it reproduces within "
-        f"{max(costs.residuals.values()):.0%}",
+        f"fitted to {len(costs.sources)} run(s), whose times it reproduces within "
+        f"{costs.error:.0%}",
     ]
     if time.extrapolated:
         lines += ["extrapolated, so take it with care:", *(f"  {x}" for x in time.extrapolated)]

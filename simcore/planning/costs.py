@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,9 @@ class CostModel:
     seen : mapping of str to (float, float)
         Smallest and largest count of each work among the runs of the fit.
     residuals : mapping of str to float
-        Largest relative error of each phase in the fit.
+        Largest relative error of each phase in the fit, on any rank.
+    error : float
+        Largest relative error of the time of a whole run in the fit.
     sources : tuple of str
         Files of these runs.
     """
@@ -103,6 +105,7 @@ class CostModel:
     costs: Mapping[str, Mapping[str, float]]
     seen: Mapping[str, tuple[float, float]]
     residuals: Mapping[str, float]
+    error: float
     sources: tuple[str, ...]
 
     @classmethod
@@ -138,7 +141,11 @@ class CostModel:
             )
             for name in sorted(names)
         }
-        return cls(known[0], costs, seen, residuals, tuple(used))
+        model = cls(known[0], costs, seen, residuals, 0.0, tuple(used))
+        found = [model.predict(load).real_time_factor for load in loads]
+        walls = [1e3 * float(run.timers["run"].max()) / run.timed for run in chosen]
+        error = float(np.abs(np.array(found) / walls - 1.0).max())
+        return replace(model, error=error)
 
     def predict(self, load: Workload, cores: float | None = None) -> Prediction:
         """Return how long ranks would take.

@@ -46,9 +46,9 @@ def test_a_plan_as_text(plan):
         "network  100 neurons in 2 populations, 1,000 synapses",
         "ranks    3, backend cpu, partitioner balanced, steps of 0.1 ms",
         "rates    10 /s in the mean, from given",
-        "epoch    1.5 ms: 666.7 exchanges in a second of model time",
+        "epoch    1.5 ms: 667 exchanges in a second of model time",
         "fits     yes: a rank needs",
-        "1 ranks would do",
+        "1 rank would do",
         "not predicted: give runs that were timed with --from",
     ):
         assert text in out
@@ -92,7 +92,7 @@ def test_a_plan_for_gpus_needs_none(plan):
     code, out, _ = plan("microcircuit", "--gpu-memory", "80GB", "--ranks", "2")
     assert code == 0
     assert "memory of its GPU" in out
-    assert "1 GPUs would do" in out
+    assert "1 GPU would do" in out
 
 
 def test_rates_of_the_model_and_of_a_run(plan, run):

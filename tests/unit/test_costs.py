@@ -88,6 +88,7 @@ def test_costs_that_made_the_times_are_found():
 def test_a_prediction_is_the_time_of_a_run_that_was_not_in_the_fit():
     costs = scaled(2.0)
     model = CostModel.fit([FakeRun(load, costs) for load in LOADS])
+    assert model.error < 0.02
     load = workload(5)
     found, true = model.predict(load), FakeRun(load, costs)
     assert found.real_time_factor == pytest.approx(true.timers["run"].max() / 2.0, rel=0.05)
