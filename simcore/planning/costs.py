@@ -259,12 +259,15 @@ def _fit(
     used = (rows > 0.0).any(axis=1) & (seconds > 0.0)
     if not used.any():
         return dict.fromkeys(typical, 0.0), 0.0
-    scaled = rows[used] * unit / seconds[used, None] / math.sqrt(used.sum())
+    rows, seconds = rows[used], seconds[used]
+    unit = unit * np.median(seconds / (rows @ unit))
+    weight = 1.0 / math.sqrt(len(rows))
+    scaled = weight * rows * unit / seconds[:, None]
     n = unit.size
     ties = _TIE * np.hstack([np.eye(n), np.full((n, 1), -1.0)])
     system = np.vstack([np.hstack([scaled, np.zeros((len(scaled), 1))]), ties])
-    aim = np.concatenate([np.full(len(scaled), 1.0 / math.sqrt(used.sum())), np.zeros(n)])
+    aim = np.concatenate([np.full(len(scaled), weight), np.zeros(n)])
     factors = nnls(system, aim)[0][:n]
-    found = rows[used] @ (factors * unit)
-    error = float(np.abs(found / seconds[used] - 1.0).max())
+    found = rows @ (factors * unit)
+    error = float(np.abs(found / seconds - 1.0).max())
     return dict(zip(typical, (factors * unit).tolist(), strict=True)), error
