@@ -35,7 +35,7 @@ ranks; what the prediction goes beyond is named.
 
 --rehearse builds one of the ranks here, alone, and shows what was measured beside the plan.
 
-The exit code is 0 if the run fits the memory, 1 if not.
+The exit code is 1 if the run does not fit --memory or --gpu-memory, else 0.
 """
 
 _EXAMPLES = """\
@@ -80,7 +80,7 @@ def add_plan(commands: Commands) -> None:
 
 
 def plan(arguments: argparse.Namespace, comm: Comm) -> int:
-    """Print the plan of a run, and a rehearsal if asked for; return whether it does not fit."""
+    """Print the plan of a run, and a rehearsal if asked for; return 1 where it does not fit."""
     job = read_job(arguments)
     network = job.network()
     require(bool(network.populations), "Network: populations", 0, "at least one")
@@ -103,7 +103,7 @@ def plan(arguments: argparse.Namespace, comm: Comm) -> int:
             print("\n" + rehearsal_text(found, expected))
     if arguments.json:
         print_json(values)
-    return 0 if verdict.fits else 1
+    return 0 if verdict.fits or verdict.here is not None else 1
 
 
 def _setup(arguments: argparse.Namespace, job: RunCommand) -> Setup:

@@ -84,6 +84,9 @@ def test_a_run_that_does_not_fit_has_an_exit_code(plan):
     ranks = int(re.search(r"([\d,]+) ranks would do", out)[1].replace(",", ""))
     assert plan(*big, "--memory", "2GB", "--ranks", str(ranks))[0] == 0
     assert plan(*big, "--memory", "2GB", "--ranks", str(ranks - 1))[0] == 1
+    code, out, _ = plan(*big, "--ranks", "1000000")
+    assert code == 0
+    assert "fits     no, all ranks on this machine" in out
     code, out, _ = plan(*big, "--memory", "100MB")
     assert "no number of ranks would do" in out
 
@@ -259,7 +262,12 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         main(["plan", "--help"])
     out = capsys.readouterr().out
-    for text in ("examples:", "--rehearse", "--gpu-memory", "exit code is 0 if the run fits"):
+    for text in (
+        "examples:",
+        "--rehearse",
+        "--gpu-memory",
+        "exit code is 1 if the run does not fit",
+    ):
         assert text in out
 
 
