@@ -100,7 +100,7 @@ def put_each(form, targets, rows, channels, weights, buckets, arrays):
 
 
 @njit
-def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys):
+def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys, rows):
     """Sort the synapses of every bucket of a block by run; return where the runs are.
 
     Parameters
@@ -115,12 +115,14 @@ def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys
         The synapses; sorted in place.
     keys : ndarray of uint16
         Run of each synapse within its bucket.
+    rows : ndarray, shape (0, 2)
+        Of the type that rows shall have.
 
     Returns
     -------
     index : ndarray of uint64, shape (n_groups, 2)
         See `SynapseTable`, for this block.
-    rows : ndarray of int64, shape (n_rows, 2)
+    rows : ndarray, shape (n_rows, 2)
         First run, counted within the block, and first synapse of each row.
     runs : ndarray of uint32
         Channel and number of synapses of each run.
@@ -133,9 +135,9 @@ def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys
     counts = np.empty(n_channels << bits, dtype=np.int64)
     index = np.zeros(((n_sources + 63) // 64, 2), dtype=np.uint64)
 
-    # Room for the most that there can be; what is not used takes no memory
+    # Room for the most that there can be; what is not used takes no memory, so nothing is copied
     n_synapses = bounds[-1] - offset
-    rows = np.empty((min(n_sources, n_synapses), 2), dtype=np.int64)
+    rows = np.empty((min(n_sources, n_synapses), 2), dtype=rows.dtype)
     most = min(n_sources * n_channels, n_synapses) + n_synapses // LONGEST_RUN
     runs = np.empty(most, dtype=np.uint32)
     n_rows = n_runs = 0
@@ -180,7 +182,7 @@ def sort_buckets(bounds, offset, n_sources, bits, n_channels, words, exact, keys
             if exact.size > 0:
                 exact[place] = old_exact[i - begin]
     _count_rows_before(index)
-    return index, rows[:n_rows].copy(), runs[:n_runs].copy()
+    return index, rows[:n_rows], runs[:n_runs]
 
 
 @njit

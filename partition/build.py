@@ -208,6 +208,7 @@ def _table(
     keys = np.empty(counts.sum(axis=1).max(), dtype=np.uint16)
     found = []
     row_type = np.uint32 if words.size < 2**32 else np.int64
+    no_rows = np.zeros((0, 2), row_type)
     n_rows = n_runs = 0
     for b in range(n_blocks):
         own = bounds[b * n_buckets : (b + 1) * n_buckets + 1]
@@ -216,10 +217,12 @@ def _table(
         for projection in draws:
             projection.visit(int(form), blocks[b : b + 2], arrays)
             step(1.0 / n_blocks)
-        at, rows, runs = sort_buckets(own, offset, n_sources, bits, n_channels, words, exact, keys)
+        at, rows, runs = sort_buckets(
+            own, offset, n_sources, bits, n_channels, words, exact, keys, no_rows
+        )
         at[:, 1] += np.uint64(n_rows)
-        rows[:, 0] += n_runs
-        found.append((at, rows.astype(row_type), runs))
+        rows[:, 0] += row_type(n_runs)
+        found.append((at, rows, runs))
         n_rows, n_runs = n_rows + len(rows), n_runs + runs.size
     del keys
     last = np.array([[n_runs, words.size]], dtype=row_type)
