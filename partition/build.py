@@ -224,7 +224,7 @@ def _table(
         rows[:, 0] += row_type(n_runs)
         found.append((at, rows, runs))
         n_rows, n_runs = n_rows + len(rows), n_runs + runs.size
-    del keys
+    del keys, arrays
     last = np.array([[n_runs, words.size]], dtype=row_type)
     return SynapseTable(
         form=form,
