@@ -17,6 +17,7 @@ from simcore.cli.parser import STYLE, Parser
 from simcore.cli.plan import add_plan
 from simcore.cli.resume import add_pack, add_resume
 from simcore.cli.run import add_run
+from simcore.cli.scale import add_scale
 from simcore.cli.verify import add_verify
 from simcore.comm import Comm, SerialComm, world
 from simcore.errors import ConfigError, SimcoreError, StoppedError
@@ -87,6 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_plan,
         add_run,
         add_resume,
+        add_scale,
         add_info,
         add_analyze,
         add_pack,

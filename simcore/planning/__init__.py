@@ -5,6 +5,8 @@ from simcore.planning.plan import Plan, Planner, Spread
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, choose_rates
 from simcore.planning.rehearsal import Rehearsal, rehearse
+from simcore.planning.scaling import Scaling
+from simcore.planning.study import Study
 from simcore.planning.workload import Workload
 
 __all__ = [
@@ -14,8 +16,10 @@ __all__ = [
     "Prediction",
     "Rates",
     "Rehearsal",
+    "Scaling",
     "Setup",
     "Spread",
+    "Study",
     "Workload",
     "choose_rates",
     "rehearse",

@@ -80,13 +80,13 @@ def test_long_run_is_checkpointed_requeued_and_resumed(cluster, tmp_path):
 
 def test_time_limit_asks_for_a_checkpoint_and_requeues(cluster, tmp_path):
     endless = ("brunel", "--set", "order=100", "--duration", "10000000", "--no-progress")
-    job = cluster.submit("--time=1", "--signal=B:USR1@60", "--ntasks=1", "requeue.sbatch", "job.h5",
+    job = cluster.submit("--time=2", "--signal=B:USR1@60", "--ntasks=1", "requeue.sbatch", "job.h5",
                          *endless, folder=tmp_path)  # fmt: skip
 
     # Slurm looks at time limits every half a minute
     wait_for(
         lambda: cluster.job(job).get("Restarts") == "1",
-        100,
+        150,
         "the requeue",
         lambda: cluster.log(job),
     )
