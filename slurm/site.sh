@@ -9,7 +9,8 @@ gpu_partition=""
 # Modules: Python, the MPI that mpi4py was built against, CUDA; leave empty where there are none
 modules=()
 
-# The virtual environment with simcore; this one is what `make env` makes
+# The virtual environment with simcore; this one is what `make env` makes. Leave it empty where a
+# module or a container brings simcore
 environment="$(dirname "${BASH_SOURCE[0]}")/../.venv"
 
 # How srun starts the ranks of the MPI: pmi2 for the mpich of `make env`, pmix for Open MPI;
@@ -31,7 +32,6 @@ netmod="ofi"
 
 # Find simcore, here and in the jobs
 ((${#modules[@]} == 0)) || module load "${modules[@]}"
-# shellcheck source=/dev/null
-source "$environment/bin/activate"
+[[ -z $environment ]] || source "$environment/bin/activate"
 SIMCORE_SITE="$(realpath "${BASH_SOURCE[0]}")"
 export SIMCORE_SITE
