@@ -52,6 +52,7 @@ faults: env ## Kill runs at every operation on files, and 200 times at random (a
 lint: env ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/shellcheck .ci/run slurm/*.sh slurm/*.sbatch
 	@rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
 	@rm -rf build/lib build/bdist.*
