@@ -17,10 +17,6 @@ environment="$(dirname "${BASH_SOURCE[0]}")/../.venv"
 # `srun --mpi=list` tells what there is
 mpi="pmi2"
 
-# The network layer of the mpich of `make env`: Slurm's pmi2 may cut the long addresses of the other
-# one, ucx; leave it empty for an MPI of the site
-netmod="ofi"
-
 # --- nothing to fill in below
 
 # Tell sbatch and srun
@@ -28,7 +24,6 @@ netmod="ofi"
 [[ -z $partition ]] || export SBATCH_PARTITION="$partition"
 [[ -z $gpu_partition ]] || export SIMCORE_GPU_PARTITION="$gpu_partition"
 [[ -z $mpi ]] || export SLURM_MPI_TYPE="$mpi"
-[[ -z $netmod ]] || export MPIR_CVAR_CH4_NETMOD="$netmod"
 
 # Find simcore, here and in the jobs
 ((${#modules[@]} == 0)) || module load "${modules[@]}"

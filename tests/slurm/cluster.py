@@ -64,6 +64,7 @@ AccountingStorageType=accounting_storage/none
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
+FirstJobId={first_job}
 SlurmdTimeout=300
 SlurmdParameters=config_overrides
 MailProg=/bin/true
@@ -215,8 +216,15 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o600)
+        # MPICH names shared memory after the job: the numbers must not be those of killed jobs of
+        # another cluster on this machine, whose memory may still be there
+        first_job = 1000 + secrets.randbelow(10_000_000)
         text = _CONFIGURATION.format(
-            user=user, folder=self.folder, ports=_free_ports(3), resources=_RESOURCES
+            first_job=first_job,
+            user=user,
+            folder=self.folder,
+            ports=_free_ports(3),
+            resources=_RESOURCES,
         )
         (self.folder / "slurm.conf").write_text(text)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import simcore as sc
+from simcore.models import brunel
 from tests.slurm.cluster import REPOSITORY, Cluster, lack_of_slurm
 
 
@@ -18,6 +20,8 @@ def cluster(tmp_path_factory):
         pytest.skip(lack)
     if not Path(sys.prefix, "bin/activate").exists():
         pytest.skip("needs a virtual environment, as `make env` makes it")
+    # Compile once, in one process, so that no job spends its time on it
+    sc.simulate(brunel.build(order=50), 10.0)
     site = tmp_path_factory.mktemp("site") / "site.sh"
     site.write_text(filled_in())
     with Cluster(site) as running:
