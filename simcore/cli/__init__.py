@@ -88,13 +88,13 @@ def make_parser() -> argparse.ArgumentParser:
         add_plan,
         add_run,
         add_resume,
-        add_scale,
         add_info,
         add_analyze,
-        add_pack,
         add_verify,
         add_export,
         add_import,
+        add_pack,
+        add_scale,
         add_models,
     ):
         add(commands)
