@@ -298,7 +298,7 @@ def test_potentials(tmp_path):
     net.drive(group, sc.Current(400.0))
     net.record(group, "spikes")
     net.record(group[:3], "V_m", interval=1.0)
-    sc.simulate(net, 100.0, output=str(tmp_path / "run.h5"))
+    sc.simulate(net, 100.0, output=str(tmp_path / "run.h5"), backend="reference")
     found = check_page(analysis.report(tmp_path / "run.h5", tmp_path / "report"))
     assert "Membrane potentials of single neurons" in found.titles
     numbers = json.loads((tmp_path / "report/numbers.json").read_text())
