@@ -61,7 +61,23 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page."""
+    """A part of the page.
+
+    Parameters
+    ----------
+    key, title : str
+        Its name in links, and in its head.
+    notes : sequence of str
+        What the reader must not miss.
+    lead : str
+        What it begins with.
+    tables : sequence of Table
+        Below the pictures.
+    pictures : sequence of Picture
+        Some may have nothing to draw.
+    facts : mapping of str to str
+        Texts by what they are about.
+    """
 
     key: str
     title: str
