@@ -58,6 +58,9 @@ class Backend(ABC):
 
     name: str
 
+    runs_beside_host = False
+    """Whether `start` returns before the epoch is over."""
+
     def __init__(
         self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:
@@ -82,6 +85,19 @@ class Backend(ABC):
         Spikes
             What the neurons of the shard emitted, with ``origin = epoch.begin``.
         """
+
+    def start(self, epoch: Epoch, remote: Spikes) -> None:
+        """Begin to advance the shard by an epoch, see `advance`; `finish` returns what it emitted.
+
+        A backend with a device of its own returns at once, and the host is free until `finish`;
+        it has taken what it needs of `remote`. Others do everything in `finish`. In between only
+        `samples` is called, which returns those of the epochs before.
+        """
+        self._begun = epoch, remote
+
+    def finish(self) -> Spikes:
+        """Return what the neurons emitted in the epoch that was started."""
+        return self.advance(*self._begun)
 
     @abstractmethod
     def samples(self) -> list[NDArray[np.floating]]:
@@ -121,5 +137,5 @@ class Backend(ABC):
         """Do once what would otherwise delay the first epoch, such as compiling."""
 
     def phase_seconds(self) -> dict[str, float]:
-        """Return the time spent so far in the phases "deliver", "update" and "waiting" [s]."""
+        """Return the time spent so far in phases, as "deliver", "update", "waiting", "copy" [s]."""
         return {"deliver": 0.0, "update": 0.0}

@@ -1,6 +1,7 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
 from simcore.partition.build import build_shard, build_shards
+from simcore.partition.device import DeviceEstimate, estimate_device
 from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
@@ -10,6 +11,7 @@ from simcore.partition.partitioners import PARTITIONERS, check_partitioner, part
 __all__ = [
     "PARTITIONERS",
     "CyclicPartition",
+    "DeviceEstimate",
     "Estimate",
     "Expectation",
     "Partition",
@@ -20,6 +22,7 @@ __all__ = [
     "build_shards",
     "check_partitioner",
     "estimate",
+    "estimate_device",
     "partition",
     "table_bytes",
 ]

@@ -33,6 +33,8 @@ class TableCounts:
     ----------
     form : Form
         How its weights are kept.
+    n_channels : int
+        Delays and receptors together.
     n_blocks : int
         Blocks of targets.
     synapses, rows, runs : ndarray of float64, shape (n_segments,)
@@ -44,6 +46,7 @@ class TableCounts:
     """
 
     form: Form
+    n_channels: int
     n_blocks: int
     synapses: NDArray[np.float64]
     rows: NDArray[np.float64]
@@ -102,20 +105,28 @@ class Expectation:
         """Number of sources in each segment."""
         return np.diff(self.segments)
 
-    def tables(self, neurons: Lids) -> list[TableCounts]:
+    def blocks(self, neurons: Lids) -> NDArray[np.int64]:
+        """Return the bounds of the blocks of targets of a shard, shape (n_blocks + 1,)."""
+        return block_bounds(neurons.size, self.receptors)
+
+    def tables(self, neurons: Lids, together: int = 1) -> list[TableCounts]:
         """Return what is expected of the tables of a shard.
 
         Parameters
         ----------
         neurons : Lids
             Those of the shard.
+        together : int
+            How many neighbouring blocks are taken for one.
         """
         if neurons.size == 0:
             return []
         # Many ranks and threads own the same
-        key = neurons.size, *(neurons.lid_range(target) for target in self._targets)
+        owned = (neurons.lid_range(target) for target in self._targets)
+        key = neurons.size, together, *owned
         if key not in self._known:
-            blocks = block_bounds(neurons.size, self.receptors)
+            bounds = self.blocks(neurons)
+            blocks = np.append(bounds[:-1:together], bounds[-1])
             counts = [table.counts(neurons, blocks) for table in self._tables]
             self._known[key] = [found for found in counts if found.synapses.any()]
         return self._known[key]
@@ -176,6 +187,7 @@ class _Sources:
             runs += n * run
         return TableCounts(
             form=self.form,
+            n_channels=self._n_channels,
             n_blocks=blocks.size - 1,
             synapses=self._sizes * synapses,
             rows=self._sizes * rows,

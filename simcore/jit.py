@@ -23,7 +23,11 @@ _HERE = Path(__file__).parent
 def _sources() -> list[Path]:
     """Return all files with compiled functions, in the checkout or in an installed package."""
     roots = (_HERE, _HERE.parent)
-    folders = [root / name for root in roots for name in ("partition", "kernels", "kernels/cpu")]
+    folders = [
+        root / name
+        for root in roots
+        for name in ("partition", "kernels", "kernels/cpu", "kernels/cuda")
+    ]
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     used = [_HERE / f"{name}.py" for name in ("fixed_point", "philox", "shard", "spikes")]
     used.append(_HERE / "analysis" / "streams.py")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.clock import Clock, epochs
+from simcore.clock import Clock, Epoch, epochs
 from simcore.comm import Comm, world
 from simcore.digest import digest_json
 from simcore.errors import require
@@ -62,7 +62,8 @@ class Simulation:
     backend : Backend
         The state of the shards.
     epoch_steps : int
-        Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks.
+        Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks,
+        or half of it where spikes travel while a device works.
     step : int
         The next step.
     n_epochs : int
@@ -91,7 +92,14 @@ class Simulation:
             make_threaded_backend,
             require_gpu_memory,
         )
-        from simcore.partition import Expectation, SpikeExchange, build_shards, estimate, partition
+        from simcore.partition import (
+            Expectation,
+            SpikeExchange,
+            build_shards,
+            estimate,
+            estimate_device,
+            partition,
+        )
 
         check_backend(backend, precision, threads)
         backend, lack = choose_backend(backend, threads)
@@ -110,9 +118,10 @@ class Simulation:
                 gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
                 self.neurons = LocalNeurons(gids)
                 own = [division.owned(part) for part in parts]
-                needed = estimate(Expectation(network, points, dt), own, backend)
+                expectation = Expectation(network, points, dt)
+                needed = estimate(expectation, own, backend)
                 if backend == "cuda":
-                    require_gpu_memory(needed.synapses + needed.index)
+                    require_gpu_memory(estimate_device(expectation, own[0]).total)
             self.model_digest = digest_json(
                 {"network": network.describe(), "dt": dt, "weights": points.digest()}
             )
@@ -136,7 +145,10 @@ class Simulation:
                 )
         self.exchange = SpikeExchange(self.comm)
         shortest = self.comm.allreduce_min(min(s.min_remote_delay for s in self.shards))
-        self.epoch_steps = min(shortest, LONGEST_EPOCH)
+        beside = self.backend.runs_beside_host and shortest >= 2
+        self._beside = bool(self.comm.allreduce_min(int(beside)))
+        self.epoch_steps = min(shortest // 2 if self._beside else shortest, LONGEST_EPOCH)
+        self._arrived = NO_SPIKES
         self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
 
@@ -146,25 +158,35 @@ class Simulation:
         The order within an epoch is
 
         1. ``exchange.wait``   the spikes that other ranks emitted in the last epoch are here,
-        2. ``backend.advance`` they and the shard's own are delivered when they are due; the
+        2. ``backend.start``   they and the shard's own are delivered when they are due; the
            neurons take all steps of the epoch,
-        3. ``exchange.start``  the spikes of this epoch are handed over, to be sent by the next
-           ``wait``,
-        4. ``recorder.record`` they are kept.
+        3. ``recorder.record`` the spikes of the last epoch are kept, beside 2 on a device,
+        4. ``backend.finish``  the epoch is over,
+        5. ``exchange.start``  its spikes are handed over, to be sent by the next ``wait``.
 
         No synapse that crosses ranks is faster than an epoch, so what arrives in 1 is never late.
+        Where a device works beside the host, 1 comes after 2: spikes travel meanwhile, and are
+        delivered an epoch later. No synapse that crosses ranks is then faster than two epochs.
         """
         exchange, backend = self.exchange, self.backend
         end = self.step + self.clock.steps(duration, "duration")
+        last: tuple[Epoch, Spikes] | None = None
         for epoch in epochs(self.step, end, self.epoch_steps):
-            remote = exchange.wait()
-            spikes = backend.advance(epoch, remote)
+            if not self._beside:
+                self._arrived = exchange.wait()
+            backend.start(epoch, self._arrived)
+            if self._beside:
+                self._arrived = exchange.wait()
+            if recorder is not None and last is not None:
+                recorder.record(*last)
+            spikes = backend.finish()
             exchange.start(spikes)
             self._remember(spikes, epoch.end)
-            if recorder is not None:
-                recorder.record(epoch, spikes)
             self.step = epoch.end
             self.n_epochs += 1
+            last = epoch, spikes
+        if recorder is not None and last is not None:
+            recorder.record(*last)
 
     @property
     def max_delay(self) -> int:

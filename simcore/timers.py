@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simcore.comm import Comm
 
 # The parts of "run", in the order of a table
-PARTS = ("update", "deliver", "exchange", "waiting", "record", "checkpoint")
+PARTS = ("update", "deliver", "copy", "exchange", "waiting", "record", "checkpoint")
 
 
 class Timers:

@@ -1,19 +1,18 @@
-// The loop over the steps of an epoch, in one launch
+// The loop over the steps of a launch
 
 #include "deliver.cuh"
 #include "update.cuh"
 
 // Entering and delivering, in rounds that share their counters in turn
 struct Rounds {
-    Machine m;
-    uint64 expected;
+    const Machine &m;
     int turn;
 
     __device__ Round &now() { return m.control->rounds[turn]; }
 
     __device__ Spike *left() { return m.left + turn * m.n_left; }
 
-    __device__ void barrier() { grid_barrier(m.control, expected); }
+    __device__ void barrier() { grid_barrier(&m.control->barrier); }
 
     __device__ void enter_spike(int64 gid, int64 emitted) {
         enter(m, now(), left(), gid, emitted);
@@ -38,16 +37,26 @@ struct Rounds {
     }
 };
 
+// Where the spikes of a launch go
+struct Outbox {
+    Report *report;
+    int64 origin;          // the step of spikes with offset 0
+
+    __device__ void put(int64 step, int64 gid) {
+        int64 *words = (int64 *)(report + 1);
+        words[atomicAdd(&report->n_spikes, (uint64)1)] = (step - origin) << GID_BITS | gid;
+    }
+};
+
 // Let a neuron spike: keep the spike, and enter it; a warp together
-__device__ inline void emit(Rounds &rounds, int64 begin, int64 step, int64 gid) {
-    Machine &m = rounds.m;
+__device__ inline void emit(Rounds &rounds, Outbox &outbox, int64 step, int64 gid) {
     if (lane_number() == 0)
-        m.words[atomicAdd(&m.control->n_spikes, (uint64)1)] = (step - begin) << GID_BITS | gid;
+        outbox.put(step, gid);
     rounds.enter_spike(gid, step);
 }
 
 // Advance all neurons by a step, and let those that reach the threshold spike
-__device__ inline void update_all(Rounds &rounds, int64 begin, int64 step) {
+__device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
     const int lane = lane_number();
     for (int64 first = thread_number() - lane; first < m.n_neurons; first += n_threads()) {
@@ -57,22 +66,22 @@ __device__ inline void update_all(Rounds &rounds, int64 begin, int64 step) {
         uint32 spiking;
         while ((spiking = __ballot_sync(0xFFFFFFFFu, n > 0))) {
             const int speaker = __ffs(spiking) - 1;
-            emit(rounds, begin, step, __shfl_sync(0xFFFFFFFFu, gid, speaker));
+            emit(rounds, outbox, step, __shfl_sync(0xFFFFFFFFu, gid, speaker));
             n -= lane == speaker;
         }
     }
 }
 
 // Let sources emit the given spikes of a step
-__device__ inline void emit_trains(Rounds &rounds, int64 begin, int64 step) {
+__device__ inline void emit_trains(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
     const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
     for (int64 k = m.control->train + warp; k < m.control->trains; k += n_warps)
-        emit(rounds, begin, step, m.gids[m.train_lids[k]]);
+        emit(rounds, outbox, step, m.gids[m.train_lids[k]]);
 }
 
 // Make ready what a step needs; one thread does it
-__device__ inline void prepare(const Machine &m, int64 step) {
+__device__ inline void prepare(const Machine &m, const Report &report, int64 step) {
     Control &c = *m.control;
     for (; c.change < m.n_changes && m.change_steps[c.change] <= step; ++c.change)
         m.segments[m.change_segments[c.change]].constant = m.change_values[c.change];
@@ -81,17 +90,17 @@ __device__ inline void prepare(const Machine &m, int64 step) {
     c.trains = c.train;
     while (c.trains < m.n_trains && m.train_steps[c.trains] == step)
         ++c.trains;
-    c.stopped = m.n_words - (int64)c.n_spikes < m.most_spikes;
+    c.stopped = m.n_words - (int64)report.n_spikes < m.most_spikes;
 }
 
 // Read the potentials of the probes that are due at the end of a step
-__device__ inline void sample(const Machine &m, int64 begin, int64 step) {
+__device__ inline void sample(const Machine &m, int64 origin, int64 step) {
     for (int64 p = 0; p < m.n_probes; ++p) {
         const int64 interval = m.probe_intervals[p];
         if ((step + 1) % interval)
             continue;
         const int64 first = m.probe_bounds[p], size = m.probe_bounds[p + 1] - first;
-        const int64 row = (step + 1) / interval - 1 - begin / interval;
+        const int64 row = (step + 1) / interval - 1 - origin / interval;
         real *out = m.samples + m.probe_places[p] + row * size;
         for (int64 k = thread_number(); k < size; k += n_threads()) {
             const int64 lid = m.probe_lids[first + k];
@@ -110,33 +119,44 @@ __device__ inline void enter_remote(
     rounds.finish(step);
 }
 
-// Advance from step `begin` to `end`, or until there is no room for the spikes of another step.
-// Before, the host sets the control to zero, but for what the trains and currents have reached
-extern "C" __global__ void __launch_bounds__(512, 1) advance_epoch(
-    const Machine *machine, int64 begin, int64 end, int64 origin, const int64 *remote,
-    int64 n_remote) {
-    Rounds rounds{*machine, 0, 0};
+// Advance from where the last launch ended to a step, or until there is no room for the spikes of
+// another one. Spikes are counted from the step `origin`, those from elsewhere from `remote_origin`
+extern "C" __global__ void __launch_bounds__(512, 1) advance_shard(
+    const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
+    const int64 *remote, int64 n_remote) {
+    Rounds rounds{machine, 0};
+    Outbox outbox{report, origin};
     const Machine &m = rounds.m;
-    if (thread_number() == 0) {
+    const bool first = thread_number() == 0;
+    int64 step = m.control->step, updating = 0, delivering = 0, met = clock64();
+    if (first) {
+        report->n_spikes = 0;
         clear_round(m.control->rounds[0]);
-        prepare(m, begin);
+        prepare(m, *report, step);
     }
     rounds.barrier();
     if (n_remote > 0)
-        enter_remote(rounds, begin, origin, remote, n_remote);
-    int64 step = begin;
+        enter_remote(rounds, step, remote_origin, remote, n_remote);
     while (step < end) {
-        update_all(rounds, begin, step);
-        emit_trains(rounds, begin, step);
+        const int64 begun = clock64();
+        delivering += begun - met;
+        update_all(rounds, outbox, step);
+        emit_trains(rounds, outbox, step);
         rounds.barrier();
-        sample(m, begin, step);
-        if (thread_number() == 0)
-            prepare(m, step + 1);
+        met = clock64();
+        updating += met - begun;
+        sample(m, origin, step);
+        if (first)
+            prepare(m, *report, step + 1);
         rounds.finish(step + 1);
         ++step;
         if (m.control->stopped)
             break;
     }
-    if (thread_number() == 0)
-        m.control->step = step;
+    if (first) {
+        delivering += clock64() - met;
+        m.control->step = report->step = step;
+        report->update_cycles = updating;
+        report->deliver_cycles = delivering;
+    }
 }

@@ -1,14 +1,18 @@
-"""Memory and launches on a device; what the CUDA backend knows of CuPy."""
+"""Memory, streams and launches on a GPU; all that the CUDA backend knows of CuPy.
+
+What is queued in a stream happens in its order. Everything that the kernels read or change is
+queued in one stream, what they report comes back in another, see `Launches`.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.errors import CapacityError, ConfigError
 from simcore.launch import local_rank
 
 SOURCE = Path(__file__).parent / "advance.cu"
@@ -25,106 +29,194 @@ def options(precision: str) -> tuple[str, ...]:
     return (*OPTIONS, f"-DREAL={'double' if precision == 'float64' else 'float'}")
 
 
-class Buffer(ABC):
-    """An array on a device.
+def compile_kernels(precision: str, capability: int) -> bytes:
+    """Return the kernels for devices of a compute capability.
 
-    Attributes
-    ----------
-    address : int
-        Where it is.
-    size : int
-        Number of items.
-    """
-
-    address: int
-    size: int
-
-    @abstractmethod
-    def read(self, n: int | None = None) -> NDArray[Any]:
-        """Return a copy of the first `n` items, or of all."""
-
-    @abstractmethod
-    def write(self, array: NDArray[Any]) -> None:
-        """Copy an array to the first items."""
-
-
-class Device(ABC):
-    """Memory, and the kernels compiled for a type of the state."""
-
-    @abstractmethod
-    def upload(self, array: NDArray[Any]) -> Buffer:
-        """Return a buffer with a copy of an array."""
-
-    @abstractmethod
-    def zeros(self, n: int, dtype: Any) -> Buffer:
-        """Return a buffer of zeros."""
-
-    @abstractmethod
-    def free_bytes(self) -> int:
-        """Return the memory that is free [B]."""
-
-    @abstractmethod
-    def advance(self, *arguments: int) -> None:
-        """Launch the kernel `advance_epoch`, and wait for its end."""
-
-
-class CupyBuffer(Buffer):
-    """See `Buffer`."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self.address, self.size = int(array.data.ptr), int(array.size)
-
-    def read(self, n: int | None = None) -> NDArray[Any]:
-        """Return a copy of the first `n` items, or of all."""
-        return self._array[:n].get()
-
-    def write(self, array: NDArray[Any]) -> None:
-        """Copy an array to the first items."""
-        self._array[: array.size].set(array)
-
-
-class CupyDevice(Device):
-    """The GPU of this rank: ranks on one machine take its devices in turn.
+    NVRTC is called here because CuPy's own compilation flushes small numbers of type float32 to
+    zero (-ftz=true), which the CPU does not, and keeps what it compiled when an included file has
+    changed.
 
     Parameters
     ----------
     precision : {"float64", "float32"}
         Type of the state.
+    capability : int
+        Compute capability, 90 for 9.0.
+    """
+    from cupy.cuda import nvrtc
+
+    # A device newer than the compiler gets code that its driver translates
+    known = max(c for c in nvrtc.getSupportedArchs() if c <= capability)
+    kind = "sm" if known == capability else "compute"
+    program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
+    try:
+        nvrtc.compileProgram(program, (*options(precision), f"-arch={kind}_{known}"))
+        return nvrtc.getCUBIN(program) if kind == "sm" else nvrtc.getPTX(program)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise ConfigError(f"backend 'cuda': NVRTC does not compile the kernels: {log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+class Device:
+    """The GPU of this rank, with the kernels: ranks on one machine take its devices in turn.
+
+    Parameters
+    ----------
+    precision : {"float64", "float32"}
+        Type of the state.
+
+    Attributes
+    ----------
+    n_blocks : int
+        Blocks of a launch: as many as run at the same time, so that they can wait for each other.
+
+    Raises
+    ------
+    ConfigError
+        When the kernels do not compile, or the device cannot run a block of them.
     """
 
     def __init__(self, precision: str) -> None:
         import cupy
 
-        self._cupy = cupy
-        cupy.cuda.Device(local_rank() % cupy.cuda.runtime.getDeviceCount()).use()
-        module = cupy.RawModule(
-            code=SOURCE.read_text(encoding="utf-8"),
-            options=options(precision),
-            backend="nvrtc",
-            enable_cooperative_groups=True,
+        self._cuda = cuda = cupy.cuda
+        own = cuda.Device(local_rank() % cuda.runtime.getDeviceCount()).use()
+        self._module = cuda.function.Module()
+        self._module.load(compile_kernels(precision, int(own.compute_capability)))
+        self._kernel = self._module.get_function("advance_shard")
+        per_unit = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+            self._kernel.ptr, BLOCK_THREADS, 0
         )
-        self._kernel = module.get_function("advance_epoch")
-        per_unit = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
-            self._kernel.kernel.ptr, BLOCK_THREADS, 0
-        )
-        units = cupy.cuda.Device().attributes["MultiProcessorCount"]
-        self._n_blocks = units * max(1, per_unit)
+        if per_unit < 1:
+            raise ConfigError(
+                f"backend 'cuda': the device cannot run a block of {BLOCK_THREADS} threads. "
+                "Choose another device, or the backend cpu."
+            )
+        self.n_blocks = per_unit * own.attributes["MultiProcessorCount"]
+        self.stream = cuda.Stream(non_blocking=True)
+        self.copies = cuda.Stream(non_blocking=True)
 
     def upload(self, array: NDArray[Any]) -> Buffer:
-        """Return a buffer with a copy of an array."""
-        return CupyBuffer(self._cupy.asarray(np.ascontiguousarray(array).reshape(-1)))
+        """Return a buffer with a copy of an array, of one item at least."""
+        buffer = Buffer(self, max(array.size, 1), array.dtype)
+        buffer.write(array)
+        return buffer
 
     def zeros(self, n: int, dtype: Any) -> Buffer:
-        """Return a buffer of zeros."""
-        return CupyBuffer(self._cupy.zeros(n, dtype=dtype))
+        """Return a buffer of `n` zeros, of one at least."""
+        buffer = Buffer(self, max(n, 1), dtype)
+        buffer.pointer.memset_async(0, buffer.nbytes, self.stream)
+        return buffer
+
+    def allocate(self, n_bytes: int) -> Any:
+        """Return a pointer to memory of the device.
+
+        Raises
+        ------
+        CapacityError
+            When there is none left.
+        """
+        try:
+            return self._cuda.alloc(n_bytes)
+        except self._cuda.memory.OutOfMemoryError as error:
+            raise CapacityError(
+                f"backend 'cuda': there was room on the GPU, but no longer is for {n_bytes:,} "
+                "bytes. Something else takes memory of the same GPU: use fewer ranks on it."
+            ) from error
+
+    def pinned(self, n: int, dtype: Any) -> NDArray[Any]:
+        """Return an array of the host that the device copies from and to beside other work."""
+        nbytes = n * np.dtype(dtype).itemsize
+        return np.frombuffer(self._cuda.alloc_pinned_memory(nbytes), dtype, n)
 
     def free_bytes(self) -> int:
         """Return the memory that is free [B]."""
-        return int(self._cupy.cuda.runtime.memGetInfo()[0])
+        return int(self._cuda.runtime.memGetInfo()[0])
 
-    def advance(self, *arguments: int) -> None:
-        """Launch the kernel `advance_epoch`, and wait for its end."""
-        numbers = tuple(np.int64(a) for a in arguments)
-        self._kernel((self._n_blocks,), (BLOCK_THREADS,), numbers)
-        self._cupy.cuda.get_current_stream().synchronize()
+    def event(self) -> Any:
+        """Return a mark that can be recorded in a stream."""
+        return self._cuda.Event()
+
+    def seconds(self, begin: Any, end: Any) -> float:
+        """Return the time between two events that have happened [s]."""
+        return float(self._cuda.get_elapsed_time(begin, end)) * 1e-3
+
+    def launch(self, machine: NDArray[np.int64], *arguments: int) -> None:
+        """Queue the kernel `advance_shard`.
+
+        Parameters
+        ----------
+        machine : ndarray of int64
+            The struct `Machine`, handed over by value.
+        *arguments : int
+            The others, all of 8 bytes.
+
+        Raises
+        ------
+        ConfigError
+            When the device does not run so many blocks at the same time.
+        """
+        struct = machine.view(np.dtype((np.void, machine.nbytes)))
+        given = (struct, *(np.int64(a) for a in arguments))
+        grid, block = (self.n_blocks,), (BLOCK_THREADS,)
+        try:
+            self._kernel(grid, block, given, stream=self.stream, enable_cooperative_groups=True)
+        except self._cuda.driver.CUDADriverError as error:
+            raise ConfigError(
+                f"backend 'cuda': the GPU refuses a launch of {self.n_blocks} blocks that run at "
+                f"the same time ({error}). Under MPS let this process use all of the GPU "
+                "(CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=100)."
+            ) from error
+
+
+class Buffer:
+    """An array on the device.
+
+    Parameters
+    ----------
+    device : Device
+        Where.
+    n : int
+        Number of items.
+    dtype : dtype
+        Type of the items.
+
+    Attributes
+    ----------
+    address : int
+        Where it is.
+    """
+
+    def __init__(self, device: Device, n: int, dtype: Any) -> None:
+        self._device, self.size, self.dtype = device, n, np.dtype(dtype)
+        self.nbytes = n * self.dtype.itemsize
+        self.pointer = device.allocate(self.nbytes)
+        self.address = int(self.pointer.ptr)
+
+    def write(self, array: NDArray[Any], at: int = 0) -> None:
+        """Queue a copy of an array to the items from `at` on.
+
+        A pinned array must not change before the copy is done; any other may, because CUDA has
+        taken what it needs when this returns.
+        """
+        array = np.ascontiguousarray(array, dtype=self.dtype)
+        if array.size == 0:
+            return
+        place = self.pointer + at * self.dtype.itemsize
+        place.copy_from_host_async(array.ctypes.data, array.nbytes, self._device.stream)
+
+    def read(self, n: int | None = None) -> NDArray[Any]:
+        """Return a copy of the first `n` items, or of all, when all that was queued is done."""
+        array = np.empty(self.size if n is None else n, dtype=self.dtype)
+        stream = self._device.stream
+        self.pointer.copy_to_host_async(array.ctypes.data, array.nbytes, stream)
+        stream.synchronize()
+        return array
+
+    def fetch(self, array: NDArray[Any], first: int, n: int) -> None:
+        """Queue, among the copies, that of items `first` to ``first + n`` to a pinned array."""
+        place = self.pointer + first * self.dtype.itemsize
+        target = array[first : first + n]
+        place.copy_to_host_async(target.ctypes.data, target.nbytes, self._device.copies)

@@ -12,14 +12,18 @@ __device__ inline uint64 load_acquire(const uint64 *place) {
     return value;
 }
 
-// Wait for all threads of the launch. All blocks are resident, and come here equally often
-__device__ inline void grid_barrier(Control *control, uint64 &expected) {
+// Wait for all threads of the launch; all blocks are resident
+//
+// The blocks together add half the range of the counter, so that its highest bit changes when the
+// last one comes, and the counter is ready for the next time, also in another launch.
+__device__ inline void grid_barrier(uint64 *counter) {
+    const uint64 half = (uint64)1 << 63;
     __syncthreads();
-    expected += gridDim.x;
     if (threadIdx.x == 0) {
+        const uint64 own = blockIdx.x == 0 ? half - (gridDim.x - 1) : 1;
         __threadfence();
-        atomicAdd(&control->arrived, 1ull);
-        while (load_acquire(&control->arrived) < expected) {
+        const uint64 before = atomicAdd(counter, own);
+        while (((load_acquire(counter) ^ before) & half) == 0) {
         }
         __threadfence();
     }
@@ -35,6 +39,9 @@ __device__ inline int64 thread_number() {
 __device__ inline int64 n_threads() { return (int64)gridDim.x * blockDim.x; }
 
 __device__ inline int lane_number() { return threadIdx.x % WARP; }
+
+// Read what other threads change at the same time
+__device__ inline uint64 load(const uint64 *place) { return *(const volatile uint64 *)place; }
 
 // Sum over the lanes before this one; all lanes of the warp call it. Total receives that of all
 __device__ inline uint64 sum_before(uint64 value, uint64 &total) {

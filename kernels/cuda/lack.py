@@ -19,7 +19,7 @@ OLDEST = 75
 
 @functools.cache
 def lack_of_gpu() -> str:
-    """Return what is missing to run on a GPU; empty if nothing is."""
+    """Return what is missing to run on the GPU of this rank; empty if nothing is."""
     if importlib.util.find_spec("cupy") is None:
         return "CuPy is not installed (pip install 'simcore[cuda13]' or 'simcore[cuda12]')"
     try:
@@ -29,14 +29,22 @@ def lack_of_gpu() -> str:
         return f"there is no CUDA driver here ({DRIVER})"
     try:
         import cupy
+        from cupy.cuda import nvrtc
 
         if not cupy.cuda.is_available():
             return "CuPy finds no CUDA device"
-        capability = int(cupy.cuda.Device().compute_capability)
+        nvrtc.getVersion()
+        device = cupy.cuda.Device(local_rank() % cupy.cuda.runtime.getDeviceCount())
+        capability = int(device.compute_capability)
+        cooperative = device.attributes["CooperativeLaunch"]
     except Exception as error:
         return f"CuPy does not work: {error}"
     if capability < OLDEST:
         return f"the device has compute capability {capability / 10}, must be {OLDEST / 10} or more"
+    if not cooperative:
+        # All devices of this capability have it on Linux, also under MPS and in MIG instances;
+        # CUDA C++ Programming Guide, "Grid Synchronization"
+        return "the device has no cooperative launches (cudaDevAttrCooperativeLaunch is 0)"
     return ""
 
 

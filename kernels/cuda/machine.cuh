@@ -42,25 +42,28 @@ struct Group {
     int64 stream, emits, weight, receptor, start, stop, smallest, first_threshold, n_thresholds;
 };
 
-// Synapses of one form, see SynapseTable; runs are cut into pieces of which each knows its begin
-struct Piece {
-    uint64 begin;
-    uint32 channel, length;
+// What a synapse does, apart from its target
+struct Channel {
+    int32 delay, receptor;
+    int32 weight;          // in quanta, where all synapses of the channel have the same
+    int32 unused;
 };
 
+// Synapses of one form at neighbouring neurons; see kernels/cuda/synapses.py. The place of a
+// synapse, channel << target_bits | target, lies in a half of 16 bits and one of 8, or 16 if wide
 struct Table {
-    int64 form, shift;
-    const int32 *delays, *receptors, *weights;
-    const uint64 *sources;
-    const uint32 *rows;    // the first piece of each row, and one after the last row
-    const Piece *pieces;
-    const void *words;
-    const int32 *exact;
+    int64 form, shift, origin, target_bits, wide;
+    const Channel *channels;
+    const uint64 *sources; // of 64 sources: which have rows, rows before, synapses before
+    const uint32 *rows;    // low half of the number of the first synapse
+    const uint16 *low;
+    const void *high;
+    const void *weights;   // int16 (DRAWN), or int32 (EXACT)
 };
 
-// What a spike has in one block and one table: pieces, of which some came before
+// What a spike has in one table: a row of synapses, with those of other entries before it
 struct Entry {
-    int64 before, first, where, emitted;
+    int64 before, first, table, emitted;
 };
 
 // A spike that is still to be entered
@@ -70,27 +73,33 @@ struct Spike {
 
 // What one round of entering and delivering has; see deliver.cuh
 struct Round {
-    uint64 reserved;       // entries << 40 | pieces, asked for so far
-    uint64 pieces;         // those of entries for which there was room
+    uint64 reserved;       // entries << 40 | synapses, asked for so far
+    uint64 synapses;       // those of entries for which there was room
     uint64 entries;
     uint64 left;           // spikes for which there was none
 };
 
-// What all threads of a launch share
+// What all threads share, from launch to launch
 struct Control {
-    uint64 arrived;        // at the barrier, since the launch began
-    uint64 n_spikes;       // in words
-    uint64 stopped;        // whether there is no room for the spikes of another step
-    int64 step;            // where the launch ended
+    uint64 barrier;
+    int64 step;            // the next one
+    int64 stopped;         // whether there is no room for the spikes of another step
     int64 train, trains;   // the trains' spikes of this step, and the one after them
     int64 change;          // the first change of a current that is not done
     Round rounds[2];
 };
 
+// What a launch tells the host; the spikes follow
+struct Report {
+    int64 step;            // where it ended
+    uint64 n_spikes;
+    int64 update_cycles, deliver_cycles;
+};
+
 struct Machine {
-    int64 n_neurons, n_blocks, n_receptors, n_slots, n_source_groups, n_tables, seed;
+    int64 n_neurons, n_receptors, n_slots, n_tables, seed;
     int64 n_changes, n_trains, n_probes, n_entries, n_left, n_words, most_spikes;
-    const int64 *gids, *blocks;
+    const int64 *gids;
     const int32 *span_of;
     const Span *spans;
     Segment *segments;
@@ -103,7 +112,6 @@ struct Machine {
     const Table *tables;
     Entry *entries;
     Spike *left;
-    int64 *words;
     const int64 *change_steps, *change_segments;
     const double *change_values;
     const int64 *train_steps, *train_lids;

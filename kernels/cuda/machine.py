@@ -10,14 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import CapacityError, require
 from simcore.kernels.plan import Plan
-from simcore.shard import SynapseTable
-
-# Synapses that one warp delivers at most before it looks for other work
-PIECE_LENGTH = 512
-
-PIECE = np.dtype([("begin", np.uint64), ("channel", np.uint32), ("length", np.uint32)])
 
 SEGMENT = np.dtype(
     [("kind", np.int64), ("refractory", np.int64)]
@@ -36,22 +29,22 @@ GROUP_FIELDS = (
 )  # fmt: skip
 
 TABLE_FIELDS = (
-    "form", "shift", "delays", "receptors", "weights", "sources", "rows", "pieces", "words",
-    "exact",
+    "form", "shift", "origin", "target_bits", "wide", "channels", "sources", "rows", "low", "high",
+    "weights",
 )  # fmt: skip
 
 MACHINE_FIELDS = (
-    "n_neurons", "n_blocks", "n_receptors", "n_slots", "n_source_groups", "n_tables", "seed",
-    "n_changes", "n_trains", "n_probes", "n_entries", "n_left", "n_words", "most_spikes", "gids",
-    "blocks", "span_of", "spans", "segments", "groups", "thresholds", "resting", "V", "currents",
-    "waiting", "ring", "tables", "entries", "left", "words", "change_steps", "change_segments",
-    "change_values", "train_steps", "train_lids", "probe_lids", "probe_bounds", "probe_intervals",
-    "probe_places", "samples", "control",
+    "n_neurons", "n_receptors", "n_slots", "n_tables", "seed", "n_changes", "n_trains", "n_probes",
+    "n_entries", "n_left", "n_words", "most_spikes", "gids", "span_of", "spans", "segments",
+    "groups", "thresholds", "resting", "V", "currents", "waiting", "ring", "tables", "entries",
+    "left", "change_steps", "change_segments", "change_values", "train_steps", "train_lids",
+    "probe_lids", "probe_bounds", "probe_intervals", "probe_places", "samples", "control",
 )  # fmt: skip
 
-CONTROL_FIELDS = ("arrived", "n_spikes", "stopped", "step", "train", "trains", "change")
+CONTROL_FIELDS = ("barrier", "step", "stopped", "train", "trains", "change")
 CONTROL_SIZE = len(CONTROL_FIELDS) + 8
-KEPT = ("train", "trains", "change")
+
+REPORT_FIELDS = ("step", "n_spikes", "update_cycles", "deliver_cycles")
 
 ENTRY_WORDS, SPIKE_WORDS = 4, 2
 
@@ -106,33 +99,3 @@ def make_segments(plan: Plan) -> NDArray[np.void]:
     for name in SEGMENT.names or ():
         segments[name] = plan.segments[name]
     return segments
-
-
-def count_pieces(table: SynapseTable) -> int:
-    """Return the number of pieces of a table, see `make_pieces`."""
-    return int((-(-(table.runs & 0xFFFF).astype(np.int64) // PIECE_LENGTH)).sum())
-
-
-def make_pieces(table: SynapseTable) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
-    """Cut the runs of a table into pieces.
-
-    Returns
-    -------
-    pieces : structured ndarray
-        See `PIECE`.
-    rows : ndarray of uint32, shape (n_rows + 1,)
-        The first piece of each row, and the number of pieces.
-    """
-    lengths = (table.runs & 0xFFFF).astype(np.int64)
-    numbers = -(-lengths // PIECE_LENGTH)
-    first = np.concatenate([[0], np.cumsum(numbers)])
-    valid = "below 2**32"
-    require(first[-1] < 2**32, "pieces of synapses", int(first[-1]), valid, error=CapacityError)
-    within = np.arange(first[-1]) - np.repeat(first[:-1], numbers)
-    begins = np.cumsum(lengths) - lengths
-    pieces = np.empty(int(first[-1]), dtype=PIECE)
-    pieces["begin"] = np.repeat(begins, numbers) + PIECE_LENGTH * within
-    pieces["channel"] = np.repeat(table.runs >> 16, numbers)
-    left = np.repeat(lengths, numbers) - PIECE_LENGTH * within
-    pieces["length"] = np.minimum(left, PIECE_LENGTH)
-    return pieces, first[table.rows[:, 0].astype(np.int64)].astype(np.uint32)

@@ -6,10 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simcore.fixed_point import largest_multiplicity
-from simcore.kernels.cuda import machine
-from simcore.partition import Expectation, estimate
-from simcore.partition.estimate import SYNAPSE_BYTES
+from simcore.partition import Expectation, estimate, estimate_device
+from simcore.partition.device import WAITING
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, segment_rates
 from simcore.shard import Lids
@@ -28,8 +26,8 @@ _FLUSHED, _WAITING, _COPIES, _WRITER = 40.0, 2**24, 3, 12e6
 # What MPI takes [B]
 _MPI = 16e6
 
-# What a launch needs whatever the shard is, and the state of a neuron [B]
-_LAUNCH, _DEVICE_NEURON = 2**24, 64
+# What a launch needs whatever the shard is [B]
+_LAUNCH = 2**24
 
 # Model time between two flushes [s]
 FLUSH = 0.02
@@ -128,30 +126,17 @@ def device_memory(
     expectation: Expectation, neurons: Lids, setup: Setup, traffic: Traffic
 ) -> dict[str, float]:
     """Return the memory of a rank on its GPU by what takes it [B]; see `host_memory`."""
-    network, receptors = expectation.network, expectation.receptors
-    n_slots = 1 << int(expectation.max_delay).bit_length()
-    synapses = index = 0.0
-    for table in expectation.tables(neurons):
-        n = float(table.synapses.sum())
-        pieces = float(table.runs.sum()) + n / machine.PIECE_LENGTH
-        synapses += SYNAPSE_BYTES[table.form] * n
-        index += machine.PIECE.itemsize * pieces + 4.0 * float(table.rows.sum())
-        index += table.n_blocks * network.n_neurons / 4.0
-    most = sum(
-        (stop - first) * largest_multiplicity(p, setup.dt)
-        for p in network.populations
-        for first, stop in [neurons.lid_range(p.view().gid_range)]
-    )
-    arriving = float(most)
-    if traffic.rates.known:
-        arriving = max(arriving, 2.0 * traffic.total * traffic.epoch)
+    shard = estimate_device(expectation, neurons)
+    # What arrives from other ranks, and waits beside the spikes of the shard
+    arriving = 2.0 * traffic.total * traffic.epoch if traffic.rates.known else 0.0
+    waiting = WAITING * max(0.0, arriving - shard.most_spikes)
     return {
         "launch": float(_LAUNCH),
-        "neurons": neurons.size * (_DEVICE_NEURON + 8.0 * receptors),
-        "synapses": synapses,
-        "index": index,
-        "ring": neurons.size * 4.0 * n_slots * receptors,
-        "spikes": 8.0 * (2.0 * most + arriving * (1 + 2 * machine.SPIKE_WORDS)),
+        "neurons": shard.neurons,
+        "synapses": shard.synapses,
+        "index": shard.index,
+        "ring": shard.ring,
+        "spikes": shard.spikes + 8.0 * arriving + waiting,
     }
 
 

@@ -4,10 +4,12 @@
 
 #include "advance.cu"
 
+extern "C" int64 machine_bytes() { return sizeof(Machine); }
+
 extern "C" void launch_advance(
-    int64 n_blocks, int64 n_threads, const Machine *machine, int64 begin, int64 end,
-    int64 origin, const int64 *remote, int64 n_remote) {
+    int64 n_blocks, int64 n_threads, const Machine *machine, Report *report, int64 origin,
+    int64 end, int64 remote_origin, const int64 *remote, int64 n_remote) {
     emulation::launch((unsigned)n_blocks, (unsigned)n_threads, [&] {
-        advance_epoch(machine, begin, end, origin, remote, n_remote);
+        advance_shard(*machine, report, origin, end, remote_origin, remote, n_remote);
     });
 }

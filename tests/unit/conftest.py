@@ -5,15 +5,20 @@ from __future__ import annotations
 import pytest
 
 from simcore import kernels
-from simcore.kernels.cuda import backend, lack
-from tests.emulation.device import EmulatedDevice
+from tests.emulation.gpu import Gpu
 
 
 @pytest.fixture(scope="module")
-def emulated_gpu():
-    """Let the backend "cuda" run on the CPU."""
+def module_patch():
+    """Return a patch that lasts as long as the tests of a file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "CupyDevice", EmulatedDevice)
-        patch.setattr(kernels, "lack_of_gpu", lambda: "")
-        patch.setattr(lack, "free_gpu_bytes", lambda: EmulatedDevice.memory)
-        yield
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def emulated_gpu(module_patch):
+    """Let the backend "cuda" run on the CPU."""
+    gpu = Gpu()
+    gpu.install(module_patch)
+    module_patch.setattr(kernels, "lack_of_gpu", lambda: "")
+    return gpu

@@ -278,7 +278,7 @@ def test_warming_up_changes_nothing(backend):
     words = [run.advance(Epoch(0, 50), NO_SPIKES).words for run in (cold, warm)]
     assert same_bits(*words)
     assert same_bits(cold.potentials(), warm.potentials())
-    assert set(warm.phase_seconds()) == {"deliver", "update"}
+    assert {"deliver", "update"} <= set(warm.phase_seconds())
 
 
 def test_auto_is_the_fastest():

@@ -1,12 +1,12 @@
 """The CUDA backend: its kernels on the CPU give the reference's results, and all compile."""
 
 import ctypes
-import importlib.util
 import os
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,21 +14,21 @@ import pytest
 import simcore as sc
 from simcore.clock import Clock, Epoch
 from simcore.comm import SerialComm
-from simcore.errors import CapacityError, ConfigError
 from simcore.io.compare import compare
 from simcore.io.recorder import probes
-from simcore.kernels import Probe, check_backend, choose_backend
+from simcore.kernels import Probe
 from simcore.kernels.cuda import backend as module
-from simcore.kernels.cuda import lack, machine
+from simcore.kernels.cuda import launches, residence
 from simcore.kernels.cuda.backend import CudaBackend
-from simcore.kernels.cuda.device import SOURCE, options
-from simcore.launch import local_rank
+from simcore.kernels.cuda.device import SOURCE
 from simcore.partition import partition
 from simcore.spikes import NO_SPIKES, Spikes
-from tests.emulation.device import EmulatedDevice, compile_kernels
+from tests.emulation.gpu import compile_kernels
 from tests.networks import Result, advance, build, differences, every_feature, make_run, same_bits
-from tests.side_by_side import Ranks
+from tests.side_by_side import Ranks, on_ranks
 from tests.unit.test_state import recent_of
+
+pytestmark = pytest.mark.usefixtures("emulated_gpu")
 
 NETWORK = every_feature()
 STEPS = 400
@@ -39,10 +39,10 @@ def expected():
     return advance(NETWORK, STEPS, "reference")
 
 
-def make(network=NETWORK, precision="float64", shape=(2, 64)):
+def make(network=NETWORK, precision="float64"):
     shard = build(network)
     sampled = tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(0.1)))
-    return CudaBackend(shard, sampled, precision, EmulatedDevice(precision, *shape))
+    return CudaBackend(shard, sampled, precision)
 
 
 def result_of(run, bounds):
@@ -60,9 +60,10 @@ def result_of(run, bounds):
 
 @pytest.mark.parametrize("shape", [(1, 32), (2, 64), (3, 96)])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_equal_to_the_reference(shape, precision):
+def test_equal_to_the_reference(shape, precision, emulated_gpu, monkeypatch):
+    monkeypatch.setattr(emulated_gpu, "shape", shape)
     wanted = advance(NETWORK, STEPS, "reference", precision)
-    found = result_of(make(precision=precision, shape=shape), [0, 123, 124, STEPS])
+    found = result_of(make(precision=precision), [0, 123, 124, STEPS])
 
     assert found.steps.size > 1000
     assert differences(found, wanted) == []
@@ -70,21 +71,43 @@ def test_equal_to_the_reference(shape, precision):
 
 @pytest.mark.parametrize("entries", [1, 4, 20])
 def test_spikes_that_find_no_room_take_another_round(expected, monkeypatch, entries):
-    monkeypatch.setattr(module, "_ENTRIES", entries)
+    monkeypatch.setattr(residence, "ENTRIES", entries)
     assert differences(result_of(make(), [0, STEPS]), expected) == []
 
 
-@pytest.mark.parametrize("length", [1, 3])
-def test_runs_cut_into_pieces(expected, monkeypatch, length):
-    monkeypatch.setattr(machine, "PIECE_LENGTH", length)
-    assert differences(result_of(make(), [0, STEPS]), expected) == []
+@pytest.mark.parametrize("steps", [1, 7, 250])
+def test_launches_of_any_length(expected, monkeypatch, steps):
+    monkeypatch.setattr(module, "LAUNCH_STEPS", steps)
+    assert differences(result_of(make(), [0, 123, STEPS]), expected) == []
 
 
-def test_launch_ends_where_there_is_no_room_for_spikes(expected):
-    run = make()
-    found = result_of(run, [0, STEPS])
+def test_launch_ends_where_there_is_no_room_for_spikes(expected, emulated_gpu):
+    before = emulated_gpu.launches
+    found = result_of(make(), [0, STEPS])
     assert differences(found, expected) == []
-    assert run._device.launches > 5
+    assert emulated_gpu.launches > before + 5
+
+
+@pytest.mark.parametrize("fewest", [0, 1, 1000])
+def test_more_spikes_than_usual_are_fetched_afterwards(expected, monkeypatch, fewest):
+    monkeypatch.setattr(launches, "_FEWEST", fewest)
+    assert differences(result_of(make(), [0, 3, 50, STEPS]), expected) == []
+
+
+def test_phases_are_told_apart():
+    run = make()
+    result_of(run, [0, 100])
+    seconds = run.phase_seconds()
+    assert list(seconds) == ["update", "deliver", "copy"]
+    assert min(seconds.values()) > 0.0
+
+
+def test_results_come_back_while_the_device_works():
+    run = make()
+    run.start(Epoch(0, STEPS), NO_SPIKES)
+    assert run._launches.under_way == launches.DEPTH
+    assert run.finish().size > 1000
+    assert run._launches.under_way == 0
 
 
 @pytest.mark.parametrize("n_ranks", [2, 3, 7])
@@ -161,24 +184,24 @@ def test_spikes_from_elsewhere_beyond_the_room(emulated_gpu):
     assert found[0][3] > 0.05
 
 
-def test_kernels_that_differ_are_found_out(expected, monkeypatch):
+def test_kernels_that_differ_are_found_out(expected, emulated_gpu, monkeypatch):
     """Fused multiply-add, which rounds once less, changes potentials."""
     fused = ("-O2", "-ffp-contract=fast", "-mfma")
     if " fma " not in Path("/proc/cpuinfo").read_text():
         pytest.skip("needs a processor with fused multiply-add")
-    device = EmulatedDevice("float64")
-    device._library = ctypes.CDLL(str(compile_kernels("float64", *fused)))
-    shard = build(NETWORK)
-    sampled = tuple(Probe(*p) for p in probes(NETWORK, shard.neurons, Clock(0.1)))
-    found = result_of(CudaBackend(shard, sampled, "float64", device), [0, STEPS])
-    assert "V_m" in differences(found, expected)
+    library = ctypes.CDLL(str(compile_kernels("float64", *fused)))
+    monkeypatch.setattr(emulated_gpu, "library", lambda precision: library)
+    assert "V_m" in differences(result_of(make(), [0, STEPS]), expected)
 
 
 SANITIZED = """
-import ctypes, sys
-from tests.emulation import device
+import ctypes
+import pytest
+from tests.emulation.gpu import Gpu
 from tests.unit import test_cuda
-device.library = lambda precision: ctypes.CDLL({path!r})
+gpu = Gpu()
+gpu.install(pytest.MonkeyPatch())
+gpu.library = lambda precision: ctypes.CDLL({path!r})
 found = test_cuda.result_of(test_cuda.make(), [0, 57, 200])
 print(found.steps.size)
 """
@@ -207,110 +230,74 @@ def test_sanitizers_find_nothing():
     assert int(done.stdout) > 500
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("architecture", [75, 80, 90, 100])
-def test_kernels_compile_without_spills(architecture, precision):
-    pytest.importorskip("cupy", reason="needs CuPy, which is not installed")
-    from cupy.cuda import nvrtc
+def on_threads(n_ranks, network, backend, partitioner="round_robin"):
+    """Run a network on ranks that are threads; return the spikes and what the simulations say."""
 
-    try:
-        nvrtc.getVersion()
-    except RuntimeError as error:
-        pytest.skip(f"needs NVRTC: {error}")
-    program = nvrtc.createProgram(SOURCE.read_text(), SOURCE.name, [], [])
-    wanted = (*options(precision), f"-arch=sm_{architecture}", "--ptxas-options=-v")
-    nvrtc.compileProgram(program, wanted)
-    log = nvrtc.getProgramLog(program)
-    assert len(nvrtc.getCUBIN(program)) > 10_000
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in log
+    def work(comm):
+        simulation = sc.Simulation(network(), comm=comm, backend=backend, partitioner=partitioner)
+        taken, met, exchange = [], [], simulation.exchange
+        wait = exchange.wait
 
+        def watched():
+            launches = getattr(simulation.backend, "_launches", None)
+            met.append(launches is not None and launches.under_way)
+            return wait()
 
-def test_choice_of_a_backend(monkeypatch):
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
-    assert choose_backend("auto") == ("cuda", "")
-    assert choose_backend("auto", threads=2) == ("cpu", "there are 2 threads")
-    assert choose_backend("reference") == ("reference", "")
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "there is none")
-    assert choose_backend("auto") == ("cpu", "there is none")
-    with pytest.raises(ConfigError, match=r"backend is 'cuda', must be .* but there is none"):
-        check_backend("cuda", "float64")
-    with pytest.raises(ConfigError, match="threads is 2, must be 1 with the backend 'cuda'"):
-        check_backend("cuda", "float64", 2)
+        exchange.wait = watched
+        recorder = SimpleNamespace(record=lambda epoch, spikes: taken.append((epoch, spikes)))
+        for duration in (10.0, 0.3, 29.7):
+            simulation.run(duration, recorder)
+        spikes = np.concatenate([(s.origin << 48) + s.words for _, s in taken])
+        return spikes, [epoch for epoch, _ in taken], simulation.epoch_steps, met
+
+    found = on_ranks(n_ranks, work)
+    spikes = np.sort(np.concatenate([spikes for spikes, *_ in found]))
+    return spikes, found[0][1], found[0][2], found[0][3]
 
 
-def test_lack_of_a_gpu_is_told(monkeypatch):
-    look = lack.lack_of_gpu.__wrapped__
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert "CuPy is not installed" in look()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(lack, "DRIVER", "no-such-library.so")
-    assert look() == "there is no CUDA driver here (no-such-library.so)"
-
-
-def test_device_that_cannot_be_used_is_told(monkeypatch):
-    cupy = pytest.importorskip("cupy", reason="needs CuPy, which is not installed")
-    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
-    monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
-    assert lack.lack_of_gpu.__wrapped__() == "CuPy finds no CUDA device"
-
-
-def test_shard_that_does_not_fit(monkeypatch):
-    monkeypatch.setattr(EmulatedDevice, "memory", 7_000_000)
-    with pytest.raises(CapacityError, match=r"needs .* GB on the GPU.*Use 3 times as many GPUs"):
-        make()
-
-
-def test_network_that_does_not_fit_is_refused_before_it_is_built(emulated_gpu, monkeypatch):
-    monkeypatch.setattr(lack, "free_gpu_bytes", lambda: 10**9)
-    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
-    net = sc.Network()
-    group = net.population("a", 100_000, sc.LIF())
-    net.connect(group, group, sc.FixedIndegree(10_000), weight=0.1, delay=1.0)
-    with pytest.raises(CapacityError, match=r"must be at most 1 GB. Use 3 times as many GPUs"):
-        sc.Simulation(net, backend="cuda", comm=SerialComm())
+def slow_network():
+    """Describe a network whose synapses take 1.1 ms at least."""
+    net = sc.Network(seed=4)
+    one = net.population("one", 30, sc.LIF(tau_syn=2.0, I_e=700.0), V_m=sc.Uniform(0.0, 15.0))
+    net.connect(one, one, sc.FixedIndegree(9), weight=60.0, delay=sc.Uniform(1.1, 3.0))
+    return net
 
 
 @pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, 0),
-        ({"MPI_LOCALRANKID": "3"}, 3),
-        ({"OMPI_COMM_WORLD_LOCAL_RANK": "2", "SLURM_LOCALID": "0"}, 2),
-        ({"SLURM_LOCALID": "1"}, 1),
-        ({"SLURM_LOCALID": ""}, 0),
-    ],
+    ("network", "shortest"), [(slow_network, 11), (every_feature, 2)], ids=["slow", "features"]
 )
-def test_rank_on_its_machine(environ, expected):
-    assert local_rank(environ) == expected
+@pytest.mark.parametrize("n_ranks", [1, 2, 3])
+def test_spikes_travel_while_the_device_works(network, shortest, n_ranks):
+    wanted, bounds, steps, _ = on_threads(n_ranks, network, "cpu")
+    assert steps == (shortest if n_ranks > 1 else 1000)
+    found, epochs, steps, met = on_threads(n_ranks, network, "cuda")
+    assert steps == (shortest // 2 if n_ranks > 1 else 1000)
+    assert wanted.size > 80
+    assert same_bits(found, wanted)
+    assert min(met) > 0
+    assert [e.begin for e in epochs[1:]] == [e.end for e in epochs[:-1]]
+    assert (epochs[0].begin, epochs[-1].end) == (0, 400) == (bounds[0].begin, bounds[-1].end)
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-def test_on_a_gpu(precision):
-    wanted = advance(NETWORK, STEPS, "reference", precision)
-    assert differences(advance(NETWORK, STEPS, "cuda", precision), wanted) == []
+def test_spikes_do_not_travel_where_they_are_due_at_once():
+    def network():
+        net = sc.Network(seed=4)
+        one = net.population("one", 30, sc.LIF(tau_syn=2.0, I_e=700.0), V_m=sc.Uniform(0.0, 15.0))
+        net.connect(one, one, sc.FixedIndegree(9), weight=60.0, delay=sc.Uniform(0.1, 3.0))
+        return net
+
+    wanted, *_ = on_threads(2, network, "cpu")
+    found, _, steps, met = on_threads(2, network, "cuda")
+    assert steps == 1
+    assert same_bits(found, wanted)
+    assert max(met) == 0
 
 
-def test_pieces():
-    (table, *_) = build(NETWORK).tables
-    for length in (1, 7, 512):
-        machine_pieces(table, length)
-
-
-def machine_pieces(table, length):
-    """Check that pieces cover the runs of a table, in order."""
-    before, machine.PIECE_LENGTH = machine.PIECE_LENGTH, length
-    try:
-        pieces, rows = machine.make_pieces(table)
-    finally:
-        machine.PIECE_LENGTH = before
-    ends = pieces["begin"] + pieces["length"]
-    assert pieces["begin"][0] == 0
-    assert (ends[:-1] == pieces["begin"][1:]).all()
-    assert ends[-1] == table.n_synapses
-    assert pieces["length"].max() <= length
-    assert rows[0] == 0
-    assert rows[-1] == pieces.size
-    for row, (run, word) in enumerate(table.rows[:-1].tolist()):
-        assert pieces["begin"][rows[row]] == word
-        assert pieces["channel"][rows[row]] == table.runs[run] >> 16
+def test_ranks_of_both_kinds_agree(monkeypatch):
+    """A rank without a GPU meets the others as often as they do."""
+    wanted, *_ = on_threads(2, slow_network, "cpu")
+    owns_first = property(lambda self: 0 in self.shard.neurons.gids)
+    monkeypatch.setattr(CudaBackend, "runs_beside_host", owns_first)
+    found, _, steps, _ = on_threads(2, slow_network, "cuda")
+    assert steps == 11
+    assert same_bits(found, wanted)

@@ -1,0 +1,218 @@
+"""The synapses of a shard as the device keeps them, packed part by part on their way there.
+
+The blocks of a table are joined to sections, and runs are given up: see `simcore.places`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.errors import CapacityError, require
+from simcore.fixed_point import Form
+from simcore.kernels.cuda.pack import pack_rows
+from simcore.places import HIGH_BYTES, WEIGHT_BYTES, blocks_together, index_bytes, synapse_bytes
+from simcore.shard import Shard, SynapseTable
+
+# Synapses that are packed at a time: 40 MB of host memory beside the shard
+CHUNK = 2**22
+
+HIGH_TYPES = {1: np.uint8, 2: np.uint16}
+WEIGHT_TYPES = {Form.CONSTANT: np.int8, Form.DRAWN: np.int16, Form.EXACT: np.int32}
+
+CHANNEL = np.dtype([(name, np.int32) for name in ("delay", "receptor", "weight", "unused")])
+"""What a synapse does, apart from its target; as in machine.cuh."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Some neighbouring blocks of a `SynapseTable`, which become a table of the device.
+
+    Parameters
+    ----------
+    table : SynapseTable
+        The synapses.
+    bounds : ndarray of int64, shape (n_blocks + 1,)
+        Bounds of the blocks, in lids.
+    first_block : int
+        Number of the first of them in the table.
+    high_bytes : {1, 2}
+        Bytes of a place beside the low ones.
+    n_rows, n_synapses : int
+        Number of rows and of synapses.
+    """
+
+    table: SynapseTable
+    bounds: NDArray[np.int64]
+    first_block: int
+    high_bytes: int
+    n_rows: int
+    n_synapses: int
+
+    @property
+    def origin(self) -> int:
+        """Lid of the first target."""
+        return int(self.bounds[0])
+
+    @property
+    def target_bits(self) -> int:
+        """Low bits of a place, which hold the target."""
+        return int(self.bounds[-1] - self.bounds[0] - 1).bit_length()
+
+    @property
+    def nbytes(self) -> int:
+        """Size on the device [B]."""
+        each = synapse_bytes(self.table.form, self.high_bytes)
+        index = index_bytes(64 * self._sources().shape[1], self.n_rows)
+        return self.n_synapses * each + int(index) + CHANNEL.itemsize * self.table.n_channels
+
+    def channels(self) -> NDArray[np.void]:
+        """Return what the channels of the table do, see `CHANNEL`."""
+        channels = np.zeros(self.table.n_channels, dtype=CHANNEL)
+        channels["delay"], channels["receptor"] = self.table.delays, self.table.receptors
+        channels["weight"] = self.table.weights
+        return channels
+
+    def groups(self) -> NDArray[np.uint64]:
+        """Return where the rows of each group of 64 neighbouring sources are.
+
+        Returns
+        -------
+        ndarray of uint64, shape (n_groups, 3)
+            A bit for each source that has a row, rows before, synapses before.
+        """
+        sources, rows = self._sources(), self.table.rows
+        groups = np.zeros((sources.shape[1], 3), dtype=np.uint64)
+        groups[:, 0] = _together(sources)
+        groups[1:, 1] = np.cumsum(np.bitwise_count(groups[:-1, 0]), dtype=np.uint64)
+        for block in sources:
+            before = rows[block[:, 1].astype(np.int64), 1].astype(np.uint64)
+            groups[:, 2] += before - before[0]
+        return groups
+
+    def chunks(self, groups: NDArray[np.uint64]) -> Iterator[Chunk]:
+        """Yield the rows and synapses in the order of sources, about `CHUNK` at a time.
+
+        Parameters
+        ----------
+        groups : ndarray of uint64
+            What `groups` returned.
+        """
+        end = np.array([[0, self.n_rows, self.n_synapses]], dtype=np.uint64)
+        bounds = np.concatenate([groups, end]).astype(np.int64)[:, 1:]
+        first = 0
+        while first < len(groups):
+            last = int(np.searchsorted(bounds[:, 1], bounds[first, 1] + CHUNK, side="right")) - 1
+            last = min(max(last, first + 1), len(groups))
+            yield self._pack(groups[first:last], first, bounds[first], bounds[last])
+            first = last
+
+    def _pack(
+        self,
+        groups: NDArray[np.uint64],
+        first: int,
+        begin: NDArray[np.int64],
+        end: NDArray[np.int64],
+    ) -> Chunk:
+        """Pack some groups of sources, of which the first and the next ones' rows are given."""
+        table, form = self.table, self.table.form
+        n_rows, n_synapses = end - begin
+        require(
+            n_synapses < 2**32, "synapses of 64 sources", n_synapses, "< 2**32",
+            error=CapacityError,
+        )  # fmt: skip
+        chunk = Chunk(
+            first_row=int(begin[0]),
+            first_synapse=int(begin[1]),
+            rows=np.empty(n_rows, dtype=np.uint32),
+            low=np.empty(n_synapses, dtype=np.uint16),
+            high=np.empty(n_synapses, dtype=HIGH_TYPES[self.high_bytes]),
+            weights=np.empty(n_synapses if WEIGHT_BYTES[form] else 0, dtype=WEIGHT_TYPES[form]),
+        )
+        pack_rows(
+            int(form), self._sources()[:, first : first + len(groups)], groups, table.rows,
+            table.runs, table.words, table.exact, self.bounds - self.origin, self.target_bits,
+            chunk.first_synapse, chunk.rows, chunk.low, chunk.high, chunk.weights,
+        )  # fmt: skip
+        return chunk
+
+    def _sources(self) -> NDArray[np.uint64]:
+        return self.table.sources[self.first_block : self.first_block + self.bounds.size - 1]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a section, ready for the device.
+
+    Parameters
+    ----------
+    first_row, first_synapse : int
+        Where they belong in the section.
+    rows : ndarray of uint32
+        Low half of the number of each row's first synapse.
+    low, high : ndarray
+        Places of the synapses.
+    weights : ndarray
+        Weights of the synapses, divided by ``2**shift`` (form DRAWN); none (CONSTANT).
+    """
+
+    first_row: int
+    first_synapse: int
+    rows: NDArray[np.uint32]
+    low: NDArray[np.uint16]
+    high: NDArray[np.uint8] | NDArray[np.uint16]
+    weights: NDArray[np.signedinteger]
+
+
+def make_sections(shard: Shard) -> list[Section]:
+    """Return the synapses of a shard in as few bytes as they take on a device.
+
+    Parameters
+    ----------
+    shard : Shard
+        What the rank owns.
+    """
+    return [
+        section
+        for table in shard.tables
+        for section in min((_cut(shard, table, high) for high in HIGH_BYTES), key=_size)
+    ]
+
+
+def _size(sections: list[Section]) -> float:
+    return sum(section.nbytes for section in sections) if sections else np.inf
+
+
+def _cut(shard: Shard, table: SynapseTable, high_bytes: int) -> list[Section]:
+    """Return the blocks of a table in as few sections as places allow; none if they do not."""
+    together = blocks_together(int(np.diff(shard.blocks).max()), table.n_channels, high_bytes)
+    if together == 0:
+        return []
+    n_blocks = shard.blocks.size - 1
+    return [
+        _section(table, shard.blocks[first : first + together + 1], first, high_bytes)
+        for first in range(0, n_blocks, together)
+    ]
+
+
+def _section(
+    table: SynapseTable, bounds: NDArray[np.int64], first: int, high_bytes: int
+) -> Section:
+    last = first + bounds.size - 1
+    n_rows = int(np.bitwise_count(_together(table.sources[first:last])).sum(dtype=np.int64))
+    begin, end = (_first_synapse(table, block) for block in (first, last))
+    return Section(table, bounds, first, high_bytes, n_rows, end - begin)
+
+
+def _together(sources: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a bit for each source that has a row in any of some blocks."""
+    return np.bitwise_or.reduce(sources[:, :, 0], axis=0)
+
+
+def _first_synapse(table: SynapseTable, block: int) -> int:
+    """Return the number of the first synapse in a block, or that of all beyond the last."""
+    row = -1 if block == len(table.sources) else int(table.sources[block, 0, 1])
+    return int(table.rows[row, 1])

@@ -1,0 +1,318 @@
+"""A GPU made of the few parts of CuPy that simcore uses; its kernels run on the CPU.
+
+What is queued in a stream is done as late as CUDA allows: when somebody waits for it. So a host
+that reads what has not arrived, or overwrites what has not left, gets wrong results in the tests.
+Memory that nobody wrote holds rubbish. Every name here exists in CuPy; `tests/unit/test_device.py`
+holds them against the installed one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from simcore.kernels.cuda.device import BLOCK_THREADS, SOURCE
+
+HERE = Path(__file__).parent
+
+# Results equal those of a device to the last bit only without fused multiply-add
+OPTIONS = ("-std=c++17", "-O1", "-g", "-ffp-contract=off", "-shared", "-fPIC", f"-I{SOURCE.parent}")
+
+RUBBISH = 0xA5
+
+# Ranks that are threads take turns: the emulation has one launch at a time
+EMULATION = threading.Lock()
+
+
+class Token:
+    """One recording of an event; `time` is set when the stream gets there."""
+
+    def __init__(self, stream):
+        self.stream, self.time = stream, None
+
+    def reach(self):
+        while self.time is None:
+            self.stream.step()
+
+    def pass_by(self):
+        self.time = perf_counter()
+
+
+class Event:
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.token = None
+
+    def synchronize(self):
+        if self.token is not None:
+            self.token.reach()
+
+
+class Stream:
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+        assert non_blocking, "a stream that waits for the default one would hide mistakes"
+        self.queue = deque()
+
+    def step(self):
+        self.queue.popleft()()
+
+    def synchronize(self):
+        while self.queue:
+            self.step()
+
+    def record(self, event=None):
+        event.token = Token(self)
+        self.queue.append(event.token.pass_by)
+        return event
+
+    def wait_event(self, event):
+        if event.token is not None:
+            self.queue.append(event.token.reach)
+
+
+class MemoryPointer:
+    def __init__(self, gpu, memory, offset=0):
+        self.gpu, self.memory, self.offset = gpu, memory, offset
+        self.ptr = memory.ctypes.data + offset
+
+    def __add__(self, offset):
+        return MemoryPointer(self.gpu, self.memory, self.offset + offset)
+
+    def part(self, size):
+        assert 0 <= self.offset <= self.offset + size <= self.memory.size
+        return self.memory[self.offset : self.offset + size]
+
+    def memset_async(self, value, size, stream=None):
+        part = self.part(size)
+        stream.queue.append(lambda: part.fill(value))
+
+    def copy_from_host_async(self, mem, size, stream=None):
+        part, source = self.part(size), host_bytes(mem, size)
+        if not self.gpu.is_pinned(mem, size):
+            source = source.copy()
+        stream.queue.append(lambda: np.copyto(part, source))
+
+    def copy_to_host_async(self, mem, size, stream=None):
+        part, target = self.part(size), host_bytes(mem, size)
+        stream.queue.append(lambda: np.copyto(target, part))
+        if not self.gpu.is_pinned(mem, size):
+            stream.synchronize()
+
+
+def host_bytes(address, size):
+    assert isinstance(address, int)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
+class Function:
+    """The kernel `advance_shard`."""
+
+    ptr = 77
+
+    def __init__(self, gpu, library):
+        self.gpu, self.library = gpu, library
+
+    def __call__(
+        self, grid, block, args, shared_mem=0, stream=None, enable_cooperative_groups=False
+    ):
+        gpu = self.gpu
+        assert enable_cooperative_groups
+        if gpu.refuses:
+            raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
+        assert (grid, block) == ((gpu.units * gpu.blocks_per_unit,), (BLOCK_THREADS,))
+        struct, *numbers = args
+        assert struct.size == 1
+        assert struct.nbytes == self.library.machine_bytes()
+        assert [type(n) for n in numbers] == [np.int64] * 6
+        machine, values = struct.copy(), [ctypes.c_int64(int(n)) for n in numbers]
+        shape = [ctypes.c_int64(n) for n in gpu.shape]
+
+        def run():
+            gpu.launches += 1
+            with EMULATION:
+                self.library.launch_advance(*shape, ctypes.c_void_p(machine.ctypes.data), *values)
+
+        stream.queue.append(run)
+
+
+class Gpu:
+    """The state of some equal devices, and the module that stands in for CuPy.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Blocks, and threads of each, that are emulated.
+    memory : int
+        What the device tells to be free [B].
+    n_devices : int
+        Number of devices.
+    """
+
+    def __init__(self, shape=(2, 64), memory=2**40, n_devices=1):
+        self.shape, self.memory, self.n_devices = shape, memory, n_devices
+        self.units, self.blocks_per_unit, self.capability = 3, 2, "90"
+        self.cooperative, self.refuses = 1, False
+        self.free = None
+        self.current = 0
+        self.launches = 0
+        self.options = ()
+        self.pinned = []
+        self.library = library
+        self.module = self.make_module()
+
+    def is_pinned(self, address, size):
+        return any(
+            a.ctypes.data <= address and address + size <= a.ctypes.data + a.size
+            for a in self.pinned
+        )
+
+    def alloc_pinned_memory(self, size):
+        memory = np.full(size, RUBBISH, dtype=np.uint8)
+        self.pinned.append(memory)
+        return memory.data
+
+    def alloc(self, size):
+        if self.free is not None:
+            self.free -= size
+            if self.free < 0:
+                raise self.module.cuda.memory.OutOfMemoryError(size, 0)
+        return MemoryPointer(self, np.full(size, RUBBISH, dtype=np.uint8))
+
+    def make_module(self):
+        gpu = self
+
+        class Device:
+            def __init__(self, device=None):
+                self.id = gpu.current if device is None else device
+                assert 0 <= self.id < gpu.n_devices
+
+            def use(self):
+                gpu.current = self.id
+                return self
+
+            def __enter__(self):
+                self.before, gpu.current = gpu.current, self.id
+
+            def __exit__(self, *error):
+                gpu.current = self.before
+
+            @property
+            def compute_capability(self):
+                return gpu.capability
+
+            @property
+            def attributes(self):
+                return {
+                    "MultiProcessorCount": gpu.units, "CooperativeLaunch": gpu.cooperative,
+                }  # fmt: skip
+
+        class Module:
+            def load(self, cubin):
+                assert isinstance(cubin, bytes)
+                self.precision = cubin.decode()
+
+            def get_function(self, name):
+                assert name == "advance_shard"
+                return Function(gpu, gpu.library(self.precision))
+
+        cuda = namespace(
+            "cupy.cuda",
+            Device=Device,
+            Stream=Stream,
+            Event=Event,
+            alloc=self.alloc,
+            alloc_pinned_memory=self.alloc_pinned_memory,
+            get_elapsed_time=elapsed,
+            is_available=lambda: gpu.n_devices > 0,
+            memory=namespace("cupy.cuda.memory", OutOfMemoryError=OutOfMemoryError),
+            function=namespace("cupy.cuda.function", Module=Module),
+            runtime=namespace(
+                "cupy.cuda.runtime",
+                getDeviceCount=lambda: gpu.n_devices,
+                memGetInfo=lambda: (gpu.memory, 2 * gpu.memory),
+            ),
+            driver=namespace(
+                "cupy.cuda.driver",
+                occupancyMaxActiveBlocksPerMultiprocessor=self.occupancy,
+                CUDADriverError=CUDADriverError,
+            ),
+            nvrtc=self.make_nvrtc(),
+        )
+        return namespace("cupy", cuda=cuda)
+
+    def occupancy(self, func, block_size, shared):
+        assert (func, block_size, shared) == (Function.ptr, BLOCK_THREADS, 0)
+        return self.blocks_per_unit
+
+    def make_nvrtc(self):
+        def compile_program(program, options):
+            self.options = options
+
+        def code(program):
+            return b"float64" if "-DREAL=double" in self.options else b"float32"
+
+        return namespace(
+            "cupy.cuda.nvrtc",
+            NVRTCError=type("NVRTCError", (RuntimeError,), {}),
+            createProgram=lambda src, name, headers, include_names: src,
+            compileProgram=compile_program,
+            destroyProgram=lambda program: None,
+            getCUBIN=code,
+            getPTX=code,
+            getProgramLog=lambda program: "",
+            getVersion=lambda: (13, 0),
+            getSupportedArchs=lambda: (75, 80, 90, 100),
+        )
+
+    def install(self, patch):
+        """Let `import cupy` find this."""
+        patch.setitem(sys.modules, "cupy", self.module)
+        patch.setitem(sys.modules, "cupy.cuda", self.module.cuda)
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class OutOfMemoryError(MemoryError):
+    def __init__(self, size, total, limit=0):
+        super().__init__(f"Out of memory allocating {size:,} bytes")
+
+
+def elapsed(start_event, end_event):
+    return 1e3 * (end_event.token.time - start_event.token.time)
+
+
+def namespace(name, **members):
+    module = ModuleType(name)
+    module.__dict__.update(members)
+    return module
+
+
+@functools.cache
+def library(precision, *options):
+    """Compile the kernels for the CPU; skip the test where there is no compiler."""
+    return ctypes.CDLL(str(compile_kernels(precision, *options)))
+
+
+def compile_kernels(precision, *options):
+    """Return the library of the kernels for the CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++, which is not installed")
+    real = "double" if precision == "float64" else "float"
+    path = Path(tempfile.mkdtemp(prefix="simcore-emulation-")) / f"{real}.so"
+    source = str(HERE / "kernels.cpp")
+    command = ["g++", *OPTIONS, f"-DREAL={real}", *options, "-o", str(path), source]
+    subprocess.run(command, check=True)
+    return path

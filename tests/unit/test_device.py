@@ -1,0 +1,266 @@
+"""What the CUDA backend asks of CuPy, on a stand-in; and what it asks of a machine."""
+
+import importlib.util
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import simcore as sc
+from simcore.comm import SerialComm
+from simcore.errors import CapacityError, ConfigError
+from simcore.kernels import check_backend, choose_backend
+from simcore.kernels.cuda import device, lack
+from simcore.kernels.cuda.backend import CudaBackend
+from simcore.kernels.cuda.device import Device, compile_kernels
+from simcore.launch import local_rank
+from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
+from tests.networks import build, every_feature
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Return a stand-in for CuPy that `import cupy` finds."""
+    gpu = Gpu()
+    gpu.install(monkeypatch)
+    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
+    return gpu
+
+
+@pytest.fixture
+def cupy():
+    """Return the installed CuPy; skip the test where there is none."""
+    return pytest.importorskip("cupy", reason="needs CuPy, which is not installed")
+
+
+@pytest.fixture
+def nvrtc(cupy):
+    """Return CuPy's view of the compiler; skip the test where there is none."""
+    from cupy.cuda import nvrtc
+
+    try:
+        nvrtc.getVersion()
+    except RuntimeError as error:
+        pytest.skip(f"needs NVRTC: {error}")
+    return nvrtc
+
+
+def names(module, prefix=""):
+    """Yield the names of everything in a stand-in, with those of its modules."""
+    for name, value in vars(module).items():
+        if name.startswith("__"):
+            continue
+        yield prefix + name
+        if isinstance(value, ModuleType):
+            yield from names(value, f"{prefix}{name}.")
+        elif isinstance(value, type):
+            yield from (f"{prefix}{name}.{m}" for m in vars(value) if not m.startswith("_"))
+
+
+def found(module, path):
+    for name in path.split("."):
+        if not hasattr(module, name):
+            return False
+        module = getattr(module, name)
+    return True
+
+
+# Members of the stand-ins that are their own, not CuPy's
+OWN = {"cuda.Stream.step"}
+
+
+def test_all_that_is_used_exists_in_cupy(cupy):
+    wanted = set(names(Gpu().module)) - OWN
+    assert {"cuda.alloc_pinned_memory", "cuda.Stream.wait_event"} < wanted
+    assert [path for path in sorted(wanted) if not found(cupy, path)] == []
+    pointers = {"copy_from_host_async", "copy_to_host_async", "memset_async", "ptr"}
+    assert [n for n in pointers if not hasattr(cupy.cuda.memory.MemoryPointer, n)] == []
+    assert not found(cupy, "cuda.Stream.no_such_thing")
+
+
+@pytest.mark.parametrize("name", ["Stream", "Event"])
+def test_arguments_are_those_of_cupy(cupy, name):
+    from inspect import signature
+
+    own = {"Stream": Stream, "Event": Event}[name]
+    assert list(signature(own).parameters) == list(signature(getattr(cupy.cuda, name)).parameters)
+
+
+def test_arguments_of_copies_are_those_of_cupy(cupy):
+    """CuPy's compiled methods tell their arguments in the first line of their documentation."""
+    for name in ("copy_from_host_async", "copy_to_host_async"):
+        text = getattr(cupy.cuda.memory.MemoryPointer, name).__doc__
+        assert text.splitlines()[0].endswith(f"{name}(self, mem, size_t size, stream=None)")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("architecture", [75, 80, 90, 100])
+def test_kernels_compile_without_spills(nvrtc, architecture, precision, monkeypatch):
+    monkeypatch.setattr(device, "OPTIONS", (*device.OPTIONS, "--ptxas-options=-v"))
+    logs = []
+    destroy = nvrtc.destroyProgram
+
+    def keep(program):
+        logs.append(nvrtc.getProgramLog(program))
+        destroy(program)
+
+    monkeypatch.setattr(nvrtc, "destroyProgram", keep)
+    assert len(compile_kernels(precision, architecture)) > 10_000
+    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in logs[0]
+    assert "warning" not in logs[0]
+
+
+def test_small_numbers_are_not_flushed_to_zero(nvrtc):
+    """PTX names the rounding of each operation: none flushes (ftz), none is fused (fma)."""
+    text = compile_kernels("float32", 999).decode()
+    assert "add.rn.f32" in text
+    assert "mul.rn.f32" in text
+    assert ".ftz" not in text
+    assert "fma.rn.f32" not in text
+
+
+def test_device_newer_than_the_compiler_gets_ptx(gpu):
+    compile_kernels("float64", 103)
+    assert "-arch=compute_100" in gpu.options
+    compile_kernels("float64", 90)
+    assert "-arch=sm_90" in gpu.options
+
+
+def test_kernels_that_do_not_compile_are_told(nvrtc, monkeypatch):
+    monkeypatch.setattr(device, "OPTIONS", ("--no-such-option",))
+    with pytest.raises(ConfigError, match=r"does not compile the kernels: .*no-such-option"):
+        compile_kernels("float64", 90)
+
+
+@pytest.mark.parametrize(("rank", "expected"), [("0", 0), ("1", 1), ("5", 1)])
+def test_ranks_take_devices_in_turn(monkeypatch, rank, expected):
+    gpu = Gpu(n_devices=2)
+    gpu.install(monkeypatch)
+    monkeypatch.setenv("MPI_LOCALRANKID", rank)
+    Device("float64")
+    assert gpu.current == expected
+    gpu.current = 0
+    assert lack.free_gpu_bytes() == gpu.memory
+    assert gpu.current == 0
+
+
+def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
+    assert Device("float64").n_blocks == 6
+    gpu.blocks_per_unit = 0
+    with pytest.raises(ConfigError, match="cannot run a block of 512 threads"):
+        Device("float64")
+
+
+def test_launch_that_is_refused_is_told(gpu):
+    run = CudaBackend(build(every_feature()))
+    gpu.refuses = True
+    with pytest.raises(ConfigError, match=r"refuses a launch of 6 blocks .*LAUNCH_TOO_LARGE"):
+        run.warm_up()
+
+
+def test_buffers(gpu):
+    own = Device("float32")
+    buffer = own.upload(np.arange(5, dtype=np.int32))
+    buffer.write(np.array([7, 8], dtype=np.int32), at=3)
+    assert buffer.read().tolist() == [0, 1, 2, 7, 8]
+    assert buffer.read(2).tolist() == [0, 1]
+    assert own.zeros(3, np.int16).read().tolist() == [0, 0, 0]
+    assert own.upload(np.zeros(0, dtype=np.int64)).size == 1
+    pinned = own.pinned(4, np.int32)
+    buffer.fetch(pinned, 1, 3)
+    assert pinned.view(np.uint8)[0] == RUBBISH
+    own.copies.synchronize()
+    assert pinned[1:].tolist() == [1, 2, 7]
+
+
+def test_what_is_pinned_is_copied_later_and_all_else_at_once(gpu):
+    own = Device("float64")
+    for array, expected in ((np.ones(1), 1.0), (own.pinned(1, np.float64), 2.0)):
+        array[0] = 1.0
+        buffer = own.upload(array)
+        array[0] = 2.0
+        assert buffer.read()[0] == expected
+
+
+def test_memory_that_others_took_meanwhile_is_told(gpu):
+    gpu.free = 50_000
+    with pytest.raises(CapacityError, match="there was room on the GPU, but no longer is for"):
+        CudaBackend(build(every_feature()))
+
+
+def test_shard_that_does_not_fit(gpu):
+    gpu.memory, gpu.free = 8_000_000, 0
+    with pytest.raises(CapacityError, match=r"needs .* GB on the GPU.*Use 3 times as many GPUs"):
+        CudaBackend(build(every_feature()))
+
+
+def test_choice_of_a_backend(monkeypatch):
+    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
+    assert choose_backend("auto") == ("cuda", "")
+    assert choose_backend("auto", threads=2) == ("cpu", "there are 2 threads")
+    assert choose_backend("reference") == ("reference", "")
+    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "there is none")
+    assert choose_backend("auto") == ("cpu", "there is none")
+    with pytest.raises(ConfigError, match=r"backend is 'cuda', must be .* but there is none"):
+        check_backend("cuda", "float64")
+    with pytest.raises(ConfigError, match="threads is 2, must be 1 with the backend 'cuda'"):
+        check_backend("cuda", "float64", 2)
+
+
+def test_lack_of_a_gpu_is_told(monkeypatch):
+    look = lack.lack_of_gpu.__wrapped__
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "CuPy is not installed" in look()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(lack, "DRIVER", "no-such-library.so")
+    assert look() == "there is no CUDA driver here (no-such-library.so)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ""),
+        ({"n_devices": 0}, "CuPy finds no CUDA device"),
+        ({"capability": "70"}, "the device has compute capability 7.0, must be 7.5 or more"),
+        ({"cooperative": 0}, "no cooperative launches (cudaDevAttrCooperativeLaunch is 0)"),
+    ],
+)
+def test_device_that_cannot_be_used_is_told(gpu, monkeypatch, changes, expected):
+    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    for name, value in changes.items():
+        monkeypatch.setattr(gpu, name, value)
+    found = lack.lack_of_gpu.__wrapped__()
+    assert expected in found
+    assert bool(expected) == bool(found)
+
+
+def test_cupy_that_does_not_work_is_told(gpu, monkeypatch):
+    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.delattr(gpu.module.cuda.nvrtc, "getVersion")
+    assert lack.lack_of_gpu.__wrapped__().startswith("CuPy does not work: ")
+
+
+def test_network_that_does_not_fit_is_refused_before_it_is_built(gpu, monkeypatch):
+    gpu.memory = 10**9
+    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
+    net = sc.Network()
+    group = net.population("a", 100_000, sc.LIF())
+    net.connect(group, group, sc.FixedIndegree(10_000), weight=0.1, delay=1.0)
+    with pytest.raises(CapacityError, match=r"must be at most 1 GB. Use 4 times as many GPUs"):
+        sc.Simulation(net, backend="cuda", comm=SerialComm())
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, 0),
+        ({"MPI_LOCALRANKID": "3"}, 3),
+        ({"OMPI_COMM_WORLD_LOCAL_RANK": "2", "SLURM_LOCALID": "0"}, 2),
+        ({"SLURM_LOCALID": "1"}, 1),
+        ({"SLURM_LOCALID": ""}, 0),
+    ],
+)
+def test_rank_on_its_machine(environ, expected):
+    assert local_rank(environ) == expected
