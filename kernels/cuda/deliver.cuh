@@ -17,6 +17,9 @@ const uint64 SYNAPSE_MASK = ((uint64)1 << SYNAPSE_BITS) - 1;
 // Synapses that a warp takes at a time, at most
 const int64 LARGEST_SHARE = 1024;
 
+// Synapses that a lane asks for at a time
+const int AT_ONCE = 4;
+
 struct Row {
     int64 first, size;
 };
@@ -91,24 +94,69 @@ __device__ inline int64 find_entry(const Entry *entries, int64 n_entries, int64 
     return low;
 }
 
-// Add a synapse to the input of the step in which it is due, unless that is past
-__device__ inline void deliver_synapse(
-    const Machine &m, const Table &table, int64 synapse, int64 emitted, int64 earliest) {
+// What a synapse adds, and where; to nowhere where it was due before a step
+struct Addition {
+    int32 *input;
+    int32 weight;
+};
+
+__device__ inline Addition find_addition(
+    const Machine &m, const Entry &entry, int64 number, int64 earliest) {
+    const Table &table = m.tables[entry.table];
+    const int64 synapse = entry.first + number - entry.before;
     const uint32 high = table.wide ? ((const uint16 *)table.high)[synapse]
                                    : ((const uint8 *)table.high)[synapse];
     const uint32 place = table.low[synapse] | high << 16;
     const Channel channel = table.channels[place >> table.target_bits];
-    const int64 due = emitted + channel.delay;
-    if (due < earliest)
-        return;
+    const int64 due = entry.emitted + channel.delay, slot = due & (m.n_slots - 1);
+    const int64 target = table.origin + (place & ((1u << table.target_bits) - 1));
+    int32 *input = m.ring + (slot * m.n_receptors + channel.receptor) * m.n_neurons + target;
     int32 weight = channel.weight;
     if (table.form == DRAWN)
         weight = ((const int16 *)table.weights)[synapse] * (1 << table.shift);
     else if (table.form == EXACT)
         weight = ((const int32 *)table.weights)[synapse];
-    const int64 target = table.origin + (place & ((1u << table.target_bits) - 1));
-    const int64 slot = due & (m.n_slots - 1);
-    atomicAdd(m.ring + (slot * m.n_receptors + channel.receptor) * m.n_neurons + target, weight);
+    return Addition{due < earliest ? nullptr : input, weight};
+}
+
+__device__ inline void add(const Addition &addition) {
+    if (addition.input)
+        atomicAdd(addition.input, addition.weight);
+}
+
+// Deliver synapses of one entry; each lane asks for several before it adds the first
+__device__ inline void deliver_long(
+    const Machine &m, const Entry &entry, int64 begin, int64 end, int64 earliest) {
+    for (int64 k = begin + lane_number(); k < end; k += AT_ONCE * WARP) {
+        Addition additions[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            additions[i].input = nullptr;
+            if (k + i * WARP < end)
+                additions[i] = find_addition(m, entry, k + i * WARP, earliest);
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i)
+            add(additions[i]);
+    }
+}
+
+// Deliver as many synapses as there are lanes, of several entries from one on that has the first of
+// them; return the entry that has the last
+__device__ inline int64 deliver_short(
+    const Machine &m, int64 first, int64 n_entries, int64 begin, int64 end, int64 earliest) {
+    const int lane = lane_number();
+    const int64 synapse = begin + lane;
+    const int64 before = first + lane < n_entries ? m.entries[first + lane].before : end;
+    int own = 0;
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        const int64 other = __shfl_sync(0xFFFFFFFFu, before, own + step);
+        if (first + own + step < n_entries && other <= synapse)
+            own += step;
+    }
+    if (synapse < end)
+        add(find_addition(m, m.entries[first + own], synapse, earliest));
+    return first + __shfl_sync(0xFFFFFFFFu, own, WARP - 1);
 }
 
 // Deliver what has been entered, as far as it is due in a step or later
@@ -122,13 +170,18 @@ __device__ inline void deliver(const Machine &m, const Round &round, int64 earli
     for (int64 begin = warp * share; begin < n_synapses; begin += n_warps * share) {
         const int64 end = min(begin + share, n_synapses);
         int64 k = find_entry(m.entries, n_entries, begin);
-        for (int64 at = begin; at < end; ++k) {
+        for (int64 at = begin; at < end;) {
+            if (k + 1 < n_entries && m.entries[k + 1].before <= at)
+                ++k;
             const Entry entry = m.entries[k];
             const int64 stop = k + 1 < n_entries ? min(m.entries[k + 1].before, end) : end;
-            const int64 first = entry.first - entry.before;
-            for (int64 i = at + lane_number(); i < stop; i += WARP)
-                deliver_synapse(m, m.tables[entry.table], first + i, entry.emitted, earliest);
-            at = stop;
+            if (stop - at >= WARP) {
+                deliver_long(m, entry, at, stop, earliest);
+                at = stop;
+            } else {
+                k = deliver_short(m, k, n_entries, at, end, earliest);
+                at += WARP;
+            }
         }
     }
 }

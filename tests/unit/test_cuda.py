@@ -230,11 +230,17 @@ def test_sanitizers_find_nothing():
     assert int(done.stdout) > 500
 
 
-def on_threads(n_ranks, network, backend, partitioner="round_robin"):
-    """Run a network on ranks that are threads; return the spikes and what the simulations say."""
+def on_threads(n_ranks, network, backend, longer=1):
+    """Run a network on ranks that are threads.
+
+    Returns the spikes of all; the epochs of one rank and the number of their steps; and how many
+    launches were under way whenever it met the others.
+    """
 
     def work(comm):
-        simulation = sc.Simulation(network(), comm=comm, backend=backend, partitioner=partitioner)
+        given = {"backend": backend, "partitioner": "round_robin"}
+        simulation = sc.Simulation(network(), comm=comm, **given)
+        simulation.epoch_steps *= longer
         taken, met, exchange = [], [], simulation.exchange
         wait = exchange.wait
 
@@ -279,6 +285,12 @@ def test_spikes_travel_while_the_device_works(network, shortest, n_ranks):
     assert (epochs[0].begin, epochs[-1].end) == (0, 400) == (bounds[0].begin, bounds[-1].end)
 
 
+def test_epochs_that_are_too_long_are_found_out():
+    wanted, *_ = on_threads(2, slow_network, "cpu")
+    found, *_ = on_threads(2, slow_network, "cuda", longer=3)
+    assert not same_bits(found, wanted)
+
+
 def test_spikes_do_not_travel_where_they_are_due_at_once():
     def network():
         net = sc.Network(seed=4)
@@ -301,3 +313,17 @@ def test_ranks_of_both_kinds_agree(monkeypatch):
     found, _, steps, _ = on_threads(2, slow_network, "cuda")
     assert steps == 11
     assert same_bits(found, wanted)
+
+
+@pytest.mark.parametrize("indegree", [1, 3, 40])
+def test_rows_of_few_synapses(indegree):
+    """Many spikes at once with short rows, and some with long ones among them."""
+    net = sc.Network(seed=8)
+    source = net.population("source", 200, sc.SpikeTrains(np.full(200, 1.0), np.arange(200)))
+    hub = net.population("hub", 3, sc.SpikeTrains([1.0, 1.0, 1.1], [0, 2, 1]))
+    target = net.population("target", 150, sc.LIF(tau_syn=2.0))
+    net.connect(source, target, sc.FixedOutdegree(indegree), weight=3.0, delay=sc.Uniform(0.1, 1.0))
+    net.connect(hub, target, sc.AllToAll(), weight=sc.Normal(9.0, 1.0), delay=0.3)
+    wanted, found = (advance(net, 40, backend) for backend in ("reference", "cuda"))
+    assert found.steps.size == 203
+    assert differences(found, wanted) == []
