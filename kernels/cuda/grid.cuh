@@ -12,6 +12,13 @@ __device__ inline uint64 load_acquire(const uint64 *place) {
     return value;
 }
 
+// Read what other threads change at the same time
+__device__ inline uint64 load(const uint64 *place) { return *(const volatile uint64 *)place; }
+
+#endif
+
+#ifndef FIBERS
+
 // Wait for all threads of the launch; all blocks are resident
 //
 // The blocks together add half the range of the counter, so that its highest bit changes when the
@@ -39,9 +46,6 @@ __device__ inline int64 thread_number() {
 __device__ inline int64 n_threads() { return (int64)gridDim.x * blockDim.x; }
 
 __device__ inline int lane_number() { return threadIdx.x % WARP; }
-
-// Read what other threads change at the same time
-__device__ inline uint64 load(const uint64 *place) { return *(const volatile uint64 *)place; }
 
 // Sum over the lanes before this one; all lanes of the warp call it. Total receives that of all
 __device__ inline uint64 sum_before(uint64 value, uint64 &total) {

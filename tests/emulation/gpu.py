@@ -306,13 +306,13 @@ def library(precision, *options):
     return ctypes.CDLL(str(compile_kernels(precision, *options)))
 
 
-def compile_kernels(precision, *options):
-    """Return the library of the kernels for the CPU."""
+def compile_kernels(precision, *options, folder=SOURCE.parent):
+    """Return the library of the kernels for the CPU; a folder may have others of the same names."""
     if shutil.which("g++") is None:
         pytest.skip("needs g++, which is not installed")
     real = "double" if precision == "float64" else "float"
     path = Path(tempfile.mkdtemp(prefix="simcore-emulation-")) / f"{real}.so"
     source = str(HERE / "kernels.cpp")
-    command = ["g++", *OPTIONS, f"-DREAL={real}", *options, "-o", str(path), source]
+    command = ["g++", f"-I{folder}", *OPTIONS, f"-DREAL={real}", *options, "-o", str(path), source]
     subprocess.run(command, check=True)
     return path

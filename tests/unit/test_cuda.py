@@ -1,9 +1,6 @@
 """The CUDA backend: its kernels on the CPU give the reference's results, and all compile."""
 
 import ctypes
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +17,6 @@ from simcore.kernels import Probe
 from simcore.kernels.cuda import backend as module
 from simcore.kernels.cuda import launches, residence
 from simcore.kernels.cuda.backend import CudaBackend
-from simcore.kernels.cuda.device import SOURCE
 from simcore.partition import partition
 from simcore.spikes import NO_SPIKES, Spikes
 from tests.emulation.gpu import compile_kernels
@@ -192,42 +188,6 @@ def test_kernels_that_differ_are_found_out(expected, emulated_gpu, monkeypatch):
     library = ctypes.CDLL(str(compile_kernels("float64", *fused)))
     monkeypatch.setattr(emulated_gpu, "library", lambda precision: library)
     assert "V_m" in differences(result_of(make(), [0, STEPS]), expected)
-
-
-SANITIZED = """
-import ctypes
-import pytest
-from tests.emulation.gpu import Gpu
-from tests.unit import test_cuda
-gpu = Gpu()
-gpu.install(pytest.MonkeyPatch())
-gpu.library = lambda precision: ctypes.CDLL({path!r})
-found = test_cuda.result_of(test_cuda.make(), [0, 57, 200])
-print(found.steps.size)
-"""
-
-
-def test_sanitizers_find_nothing():
-    flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    path = str(compile_kernels("float64", *flags))
-    asan = subprocess.run(
-        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not os.path.isabs(asan):
-        pytest.skip("needs the address sanitizer of g++")
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": asan,
-        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
-        "PYTHONMALLOC": "malloc",
-        "NUMBA_DISABLE_JIT": "0",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SANITIZED.format(path=path)],
-        cwd=SOURCE.parents[2], env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) > 500
 
 
 def on_threads(n_ranks, network, backend, longer=1):

@@ -1,0 +1,88 @@
+// Every thread of a launch is a thread of the system
+
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace emulation {
+
+// Something that a number of threads wait for, again and again
+struct Meeting {
+    int size = 0, arrived = 0;
+    long number = 0;
+    uint64_t slots[2][WIDTH];
+    std::mutex mutex;
+    std::condition_variable over;
+};
+
+struct Self {
+    Index thread, block;
+    Meeting *warp, *team;
+};
+
+inline thread_local Self own_self;
+
+inline Self &self() { return own_self; }
+
+inline long meet(Meeting &meeting) {
+    std::unique_lock<std::mutex> lock(meeting.mutex);
+    const long number = meeting.number;
+    if (++meeting.arrived == meeting.size) {
+        meeting.arrived = 0;
+        ++meeting.number;
+        meeting.over.notify_all();
+    }
+    while (meeting.number == number)
+        meeting.over.wait(lock);
+    return number;
+}
+
+template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Kernel kernel) {
+    block_size.x = n_threads;
+    grid_size.x = n_blocks;
+    const unsigned n = n_blocks * n_threads;
+    std::deque<Meeting> warps(n / WIDTH), teams(n_blocks);
+    for (Meeting &warp : warps)
+        warp.size = WIDTH;
+    for (Meeting &team : teams)
+        team.size = n_threads;
+    std::vector<std::thread> threads;
+    for (unsigned k = 0; k < n; ++k)
+        threads.emplace_back([&, k] {
+            const unsigned block = k / n_threads;
+            own_self = Self{{k % n_threads}, {block}, &warps[k / WIDTH], &teams[block]};
+            kernel();
+        });
+    for (std::thread &thread : threads)
+        thread.join();
+}
+
+} // namespace emulation
+
+// What the barrier of a whole launch is made of
+inline unsigned long long load_acquire(const unsigned long long *place) {
+    std::this_thread::yield();
+    return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+#ifdef __SANITIZE_THREAD__
+
+extern "C" void __tsan_acquire(void *place);
+extern "C" void __tsan_release(void *place);
+
+// The sanitizer does not know fences: all of them meet at one place
+inline void __threadfence() {
+    static char place;
+    __tsan_acquire(&place);
+    __tsan_release(&place);
+}
+
+#else
+
+inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+#endif
