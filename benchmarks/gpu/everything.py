@@ -19,7 +19,7 @@ judged by the last size, is left out and said so; 2 * 10^10 synapses take minute
 
 With `--backend cpu` the script itself can be tried where there is no GPU:
 
-    python benchmarks/gpu/everything.py --backend cpu --scale 0.05 --duration 200 --synapses 1e5 1e6
+    python benchmarks/gpu/everything.py --backend cpu --scale 0.05 --duration 200 --synapses 1e6 4e6
 """
 
 import argparse

@@ -120,7 +120,7 @@ class CudaBackend(Backend):
         if remote.size > self._remote.size:
             self._make_remote(2 * remote.size)
         self._pinned[: remote.size] = remote.words
-        self._remote.write(self._pinned[: remote.size])
+        self._remote.send(self._pinned[: remote.size])
         return remote.origin, self._remote.address, remote.size
 
     def _make_remote(self, n_spikes: int) -> None:

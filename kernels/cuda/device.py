@@ -196,16 +196,19 @@ class Buffer:
         self.address = int(self.pointer.ptr)
 
     def write(self, array: NDArray[Any], at: int = 0) -> None:
-        """Queue a copy of an array to the items from `at` on.
-
-        A pinned array must not change before the copy is done; any other may, because CUDA has
-        taken what it needs when this returns.
-        """
+        """Copy an array to the items from `at` on, when all that was queued is done."""
         array = np.ascontiguousarray(array, dtype=self.dtype)
         if array.size == 0:
             return
         place = self.pointer + at * self.dtype.itemsize
         place.copy_from_host_async(array.ctypes.data, array.nbytes, self._device.stream)
+
+        # Where a device reads memory of the host itself, CUDA may not have taken a copy yet
+        self._device.stream.synchronize()
+
+    def send(self, array: NDArray[Any]) -> None:
+        """Queue a copy of a pinned array to the first items; it must not change meanwhile."""
+        self.pointer.copy_from_host_async(array.ctypes.data, array.nbytes, self._device.stream)
 
     def read(self, n: int | None = None) -> NDArray[Any]:
         """Return a copy of the first `n` items, or of all, when all that was queued is done."""

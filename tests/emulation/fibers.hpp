@@ -87,7 +87,8 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
     block_size.x = n_threads;
     grid_size.x = n_blocks;
     const size_t n = (size_t)n_blocks * n_threads;
-    fibers = std::vector<Fiber>(n);
+    if (fibers.size() != n)
+        fibers = std::vector<Fiber>(n);
     warps = std::vector<Meeting>(n / WIDTH);
     teams = std::vector<Meeting>(n_blocks);
     for (Meeting &warp : warps)
@@ -98,6 +99,7 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
     everyone.size = n;
     for (size_t k = 0; k < n; ++k) {
         Fiber &fiber = fibers[k];
+        fiber.done = false;
         fiber.block.x = k / n_threads;
         fiber.thread.x = k % n_threads;
         fiber.warp = &warps[k / WIDTH];

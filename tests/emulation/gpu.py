@@ -99,15 +99,11 @@ class MemoryPointer:
 
     def copy_from_host_async(self, mem, size, stream=None):
         part, source = self.part(size), host_bytes(mem, size)
-        if not self.gpu.is_pinned(mem, size):
-            source = source.copy()
         stream.queue.append(lambda: np.copyto(part, source))
 
     def copy_to_host_async(self, mem, size, stream=None):
         part, target = self.part(size), host_bytes(mem, size)
         stream.queue.append(lambda: np.copyto(target, part))
-        if not self.gpu.is_pinned(mem, size):
-            stream.synchronize()
 
 
 def host_bytes(address, size):
@@ -167,20 +163,11 @@ class Gpu:
         self.current = 0
         self.launches = 0
         self.options = ()
-        self.pinned = []
         self.library = library
         self.module = self.make_module()
 
-    def is_pinned(self, address, size):
-        return any(
-            a.ctypes.data <= address and address + size <= a.ctypes.data + a.size
-            for a in self.pinned
-        )
-
     def alloc_pinned_memory(self, size):
-        memory = np.full(size, RUBBISH, dtype=np.uint8)
-        self.pinned.append(memory)
-        return memory.data
+        return np.full(size, RUBBISH, dtype=np.uint8).data
 
     def alloc(self, size):
         if self.free is not None:

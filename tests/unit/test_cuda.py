@@ -230,9 +230,10 @@ def slow_network():
 
 
 @pytest.mark.parametrize(
-    ("network", "shortest"), [(slow_network, 11), (every_feature, 2)], ids=["slow", "features"]
+    ("network", "shortest", "n_ranks"),
+    [(slow_network, 11, 1), (slow_network, 11, 3), (every_feature, 2, 2)],
+    ids=["alone", "slow", "features"],
 )
-@pytest.mark.parametrize("n_ranks", [1, 2, 3])
 def test_spikes_travel_while_the_device_works(network, shortest, n_ranks):
     wanted, bounds, steps, _ = on_threads(n_ranks, network, "cpu")
     assert steps == (shortest if n_ranks > 1 else 1000)

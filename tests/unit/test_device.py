@@ -173,13 +173,18 @@ def test_buffers(gpu):
     assert pinned[1:].tolist() == [1, 2, 7]
 
 
-def test_what_is_pinned_is_copied_later_and_all_else_at_once(gpu):
+def test_what_is_written_is_copied_at_once_and_what_is_sent_later(gpu):
     own = Device("float64")
-    for array, expected in ((np.ones(1), 1.0), (own.pinned(1, np.float64), 2.0)):
-        array[0] = 1.0
-        buffer = own.upload(array)
-        array[0] = 2.0
-        assert buffer.read()[0] == expected
+    buffer = own.zeros(1, np.float64)
+    array = np.ones(1)
+    buffer.write(array)
+    array[0] = 2.0
+    assert buffer.read()[0] == 1.0
+    pinned = own.pinned(1, np.float64)
+    pinned[0] = 3.0
+    buffer.send(pinned)
+    pinned[0] = 4.0
+    assert buffer.read()[0] == 4.0
 
 
 def test_memory_that_others_took_meanwhile_is_told(gpu):
