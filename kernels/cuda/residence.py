@@ -29,7 +29,7 @@ _RESERVE = 2**24
 
 
 class Residence:
-    """See above.
+    """The arrays of one shard, in the memory of one device.
 
     Parameters
     ----------
