@@ -7,7 +7,8 @@ Every network runs on each number of ranks, and at half its size on those that h
 The plan of a run takes its rates from it, and its costs from all runs with a core for each rank
 but those of the same network at the same size and number of ranks; so the time it predicts is of
 a run that it has not seen. Of several rounds the fastest run counts. Where there are more ranks
-than cores, ranks take turns; so rank 1 is also rehearsed, alone on a core.
+than cores, they take turns, and time means nothing: such a run is short, and for its time rank 1
+is rehearsed, alone on a core.
 """
 
 import argparse
@@ -27,6 +28,9 @@ from simcore.io.reader import Run
 from simcore.planning import CostModel, Planner, Setup, choose_rates
 
 INDEGREE = 1000
+
+# Length of a run in which ranks take turns [ms]
+CROWDED = 20.0
 
 HEADER = (
     "network", "ranks", "synapses", "sigma", "memory [GB]", "planned", "ratio",
@@ -54,7 +58,8 @@ def run_all(options: argparse.Namespace, folder: str) -> list[Row]:
             for name, (model, parameters) in networks(options, share).items():
                 own = Path(folder) / f"{name}-{share}-{n}-{number}"
                 own.mkdir()
-                times = ("--duration", options.duration, "--presim", 0.0)
+                duration = options.duration if n <= n_cores() else CROWDED
+                times = ("--duration", duration, "--presim", 0.0)
                 found = run_simcore(model, parameters, str(own), Layout(n, 1), *times)
                 run = str(own / f"simcore-{n}x1.h5")
                 row = {"network": name, "share": share, "ranks": n, "rtf": found["rtf"]}
@@ -73,15 +78,16 @@ def compare(row: Row, rows: list[Row]) -> Row:
               and any(r[key] != row[key] for key in same)]  # fmt: skip
     network = find_model(row["model"]).network(row["parameters"])
     rates = choose_rates(network, run.duration, {}, {"the run": dict(run.rates())})
-    cores = min(1.0, n_cores() / row["ranks"])
-    planner = Planner(network, rates, costs=CostModel.fit(others), cores=cores)
+    crowded = row["ranks"] > n_cores()
+    planner = Planner(network, rates, costs=CostModel.fit(others))
     plan = planner(Setup(row["ranks"], duration=run.duration))
     expected = [planner.of_rank(plan.setup, r) for r in range(row["ranks"])]
     peaks = np.array([e.peak for e in expected])
     synapses = np.array([e.workload.n_synapses[0] for e in expected])
     measured = run.shards["peak_bytes"]
     return {
-        **{key: row[key] for key in (*same, "model", "parameters", "rtf")},
+        **{key: row[key] for key in (*same, "model", "parameters")},
+        "rtf": factor(run),
         "synapses": run.shards["n_synapses"].tolist(),
         "synapses_planned": synapses.tolist(),
         "sigma": float(
@@ -91,11 +97,11 @@ def compare(row: Row, rows: list[Row]) -> Row:
         "peak_bytes_planned": peaks.tolist(),
         "memory_ratio": max((peaks / measured).tolist(), key=lambda x: abs(math.log(x))),
         "rtf_predicted": plan.time.real_time_factor,
-        "time_ratio": plan.time.real_time_factor / factor(run),
+        "time_ratio": None if crowded else plan.time.real_time_factor / factor(run),
         "phases": {k: run.timers[k].tolist() for k in run.timers},
         "phases_predicted": {k: float(v.max()) for k, v in plan.time.phases.items()},
         "extrapolated": plan.time.extrapolated,
-        "rehearsal": None if row["ranks"] <= n_cores() else rehearsal(row, others),
+        "rehearsal": rehearsal(row, others) if crowded else None,
     }
 
 
@@ -130,6 +136,13 @@ def rehearsal(row: Row, others: list[Run]) -> Row:
     }
 
 
+def time_cells(row: Row) -> tuple[str, str, str]:
+    """Return time, prediction and ratio as text; nothing where ranks took turns."""
+    if row["time_ratio"] is None:
+        return "", "", ""
+    return f"{row['rtf']:.3f}", f"{row['rtf_predicted']:.3f}", f"{row['time_ratio']:.2f}"
+
+
 def report(rows: list[Row]) -> str:
     """Return the comparison as text."""
     lines = []
@@ -141,7 +154,7 @@ def report(rows: list[Row]) -> str:
                 name, str(r["ranks"]), f"{sum(r['synapses']):.4g}", f"{r['sigma']:.1f}",
                 f"{r['peak_bytes'][worst] / 1e9:.3f}",
                 f"{r['peak_bytes_planned'][worst] / 1e9:.3f}", f"{r['memory_ratio']:.2f}",
-                f"{r['rtf']:.3f}", f"{r['rtf_predicted']:.3f}", f"{r['time_ratio']:.2f}",
+                *time_cells(r),
             )
         )  # fmt: skip
     texts = [table(HEADER, lines)]

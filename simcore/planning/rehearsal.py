@@ -109,6 +109,8 @@ def rehearse(
         seconds = _advance(simulation)
     model_time = simulation.step * setup.dt
     per_second = 1e3 / model_time if model_time else 0.0
+    # Nothing arrives in the first epoch
+    past = model_time - epoch * setup.dt
     return Rehearsal(
         rank=rank,
         n_neurons=simulation.neurons.size,
@@ -120,7 +122,7 @@ def rehearse(
         model_time=model_time,
         phases={phase: time * per_second for phase, time in seconds.items()},
         sent=others.sent * per_second,
-        received=others.received * per_second,
+        received=others.received * (1e3 / past if past > 0.0 else 0.0),
     )
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -285,3 +287,24 @@ def test_a_rehearsal_holds_two_bits_of_every_neuron_elsewhere():
     # A byte for each would be 40 MB; the exchange has 1 kB for a rank
     bits = network.n_neurons / 4
     assert most < 2 * bits + 4e7
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_rank_of_many_is_as_planned():
+    # First a small one, so that the other finds its kernels compiled
+    call_rehearsal("order=40", "epsilon=0.1", "--ranks", "2")
+    found = call_rehearsal("order=1600000", "epsilon=5e-4", "--ranks", "2000")
+    assert found["rehearsal"]["n_synapses"] == 4000 * 4000
+    planned = found["memory"]["peak"]["max"]
+    assert planned > 1.8 * found["memory"]["process"]["max"]
+    assert found["rehearsal"]["peak_bytes"] == pytest.approx(planned, rel=0.1)
+
+
+def call_rehearsal(order, epsilon, *arguments):
+    """Rehearse rank 1 in a process of its own; return the plan and what was measured."""
+    settings = ["--set", order, "--set", epsilon, "--backend", "cpu", "--rate", "1"]
+    command = [sys.executable, "-m", "simcore", "plan", "brunel", *settings, *arguments]
+    done = subprocess.run(
+        [*command, "--rehearse", "1", "--json"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
