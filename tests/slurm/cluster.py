@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -32,13 +31,22 @@ _RESOURCES = "CPUs=8 RealMemory=64000 Gres=gpu:2"
 _GPUS = ("/dev/null", "/dev/zero")
 
 # Wall-clock time for daemons to start and to end, and between two looks [s]
-_START, _END, LOOK = 20.0, 10.0, 0.1
+_START, _END, _GUARD_LIMIT, LOOK = 60.0, 10.0, 60.0, 0.1
 
 # States in which a job has ended
 _ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL")
 
 # Traces of launchers and jobs around us, which jobs must not inherit
 _FOREIGN = ("PMI_", "PMIX_", "OMPI_COMM", "SLURM", "SBATCH", "SIMCORE")
+
+# Waits until this process ends, in whatever way, and then kills what is left of daemons and jobs
+_GUARD = """
+read -r
+for place in /proc/[0-9]*; do
+    grep -qzxF "SLURM_CONF=$1/slurm.conf" "$place/environ" && kill -KILL "${place##*/}"
+done
+rm -rf "$1"
+"""
 
 _CONFIGURATION = """\
 ClusterName=loopback
@@ -113,6 +121,10 @@ class Cluster:
         self._daemons: list[subprocess.Popen[bytes]] = []
         kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
         self.environment = kept | {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        self._guard = subprocess.Popen(
+            ["bash", "-c", _GUARD, "guard", str(self.folder)], env=kept, stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
 
     def __enter__(self) -> Cluster:
         try:
@@ -204,10 +216,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        for process in self._stray():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard.communicate(timeout=_GUARD_LIMIT)
 
     def _configure(self) -> None:
         user = pwd.getpwuid(os.geteuid()).pw_name
@@ -270,16 +279,6 @@ class Cluster:
             wait_for(
                 lambda: not self.call("squeue", "--noheader").strip(), _END, "the end of all jobs"
             )
-
-    def _stray(self) -> list[int]:
-        """Return the processes of jobs and daemons of this cluster that are left."""
-        mark = f"SLURM_CONF={self.folder}/slurm.conf".encode()
-        found = []
-        for place in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if mark in place.read_bytes().split(b"\0"):
-                    found.append(int(place.parent.name))
-        return [process for process in found if process != os.getpid()]
 
     def _logs(self) -> str:
         files = sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
