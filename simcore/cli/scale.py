@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,10 @@ def _report(study: Study, folder: Path, ranks: tuple[int, ...]) -> None:
 
     scaling = collect(study, folder)
     if ranks:
-        scaling = extended(scaling, _plans(scaling, folder, ranks))
+        try:
+            scaling = extended(scaling, _plans(scaling, folder, ranks))
+        except ConfigError as error:
+            scaling = replace(scaling, notes=(*scaling.notes, f"nothing predicted: {error}"))
     print(table(scaling), flush=True)
     paths = write_tables(scaling, folder) + draw(scaling, folder)
     print(f"\nwritten to {folder}: {', '.join(path.name for path in paths)}")

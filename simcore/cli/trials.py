@@ -49,7 +49,7 @@ def run_here(study: Study, folder: Path, launcher: str | None) -> int:
     done = complete_runs(study, folder)
     left = [trial for trial in study.trials(folder) if trial not in done]
     if done:
-        print(f"{len(done)} runs are complete already, and kept")
+        print(f"complete already, and kept: {len(done)} of {len(done) + len(left)} runs")
     most = max(study.ranks) * study.threads
     if launcher is None and "SLURM_JOB_ID" not in os.environ and most > n_cores():
         print(f"{most} threads of all ranks on {n_cores()} cores: such runs show no scaling")

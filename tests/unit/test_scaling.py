@@ -147,7 +147,7 @@ def test_run_keeps_what_is_complete_and_writes_everything(ran):
     folder, (first, second) = ran
 
     assert "1 rank, run 1 (1 of 1)" in first
-    assert "1 runs are complete already, and kept\n1 rank, run 2 (1 of 1)" in second
+    assert "complete already, and kept: 1 of 2 runs\n1 rank, run 2 (1 of 1)" in second
     assert "the spikes of all runs are identical" in second
     assert "* on 4 ranks everything is predicted, nothing measured" in second
     assert (folder / "scaling.txt").read_text() in second
