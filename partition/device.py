@@ -11,8 +11,8 @@ from simcore.partition.expected import Expectation, TableCounts
 from simcore.places import HIGH_BYTES, blocks_together, index_bytes, synapse_bytes
 from simcore.shard import Lids
 
-# State of a neuron in float64: potential 8, resting potential 8, waiting 2, global id 8, span 4; its
-# current of a receptor, and its input of a receptor and a step [B]
+# State of a neuron in float64: potential 8, resting potential 8, waiting 2, global id 8, span 4;
+# its current of a receptor, and its input of a receptor and a step [B]
 _NEURON, _CURRENT, _INPUT = 30, 8, 4
 
 # A spike of a step in which all neurons spike: on its way to the host, and waiting for another

@@ -128,7 +128,7 @@ def sparse(n, indegree, drawn):
 def expected_bytes(net):
     """Return what the synapses of a network and their index are expected to take on one GPU."""
     found = estimate_device(
-        Expectation(net, fixed_point(net, 0.1), 0.1), partition("block", net, 1).owned(0)
+        Expectation(net, fixed_point(net, 0.1), 0.1), partition(net, 1, "block").owned(0)
     )
     return found.synapses + found.index
 
