@@ -17,6 +17,10 @@ environment="$(dirname "${BASH_SOURCE[0]}")/../.venv"
 # `srun --mpi=list` tells what there is
 mpi="pmi2"
 
+# The network layer of the mpich of `make env`: the addresses of its other one, ucx, are too long for
+# Slurm's pmi2, and the ranks hang at their start; leave it empty for an MPI of the site
+netmod="ofi"
+
 # --- nothing to fill in below
 
 # Tell sbatch and srun
@@ -24,6 +28,7 @@ mpi="pmi2"
 [[ -z $partition ]] || export SBATCH_PARTITION="$partition"
 [[ -z $gpu_partition ]] || export SIMCORE_GPU_PARTITION="$gpu_partition"
 [[ -z $mpi ]] || export SLURM_MPI_TYPE="$mpi"
+[[ -z $netmod ]] || export MPIR_CVAR_CH4_NETMOD="$netmod"
 
 # Find simcore, here and in the jobs
 ((${#modules[@]} == 0)) || module load "${modules[@]}"
