@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Rows that are looked at together when a time is searched
 _BLOCK = 8192
 
+# Times that differ by less of a step are the same
+GRAIN = 1e-3
+
 # What the paths of parts have in them
 _PART = ".parts/"
 
@@ -208,18 +211,22 @@ class Joined:
         """Size of a row [B]."""
         return self.width * self.dtype.itemsize
 
-    def __getitem__(self, rows: slice | tuple[slice, ...]) -> NDArray[Any]:
-        rows, *columns = rows if isinstance(rows, tuple) else (rows,)
-        begin, end, _ = rows.indices(self.size)
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> NDArray[Any]:
+        rows, *columns = index if isinstance(index, tuple) else (index,)
+        if not isinstance(rows, slice):
+            row = range(self.size)[rows]
+            return self[(slice(row, row + 1), *columns)][0]
+        begin, end, step = rows.indices(self.size)
         found = [
             piece.read(max(begin, piece.first), min(end, piece.first + piece.size))
             for piece in self.pieces
             if begin < piece.first + piece.size and piece.first < end
         ]
         if not found:
-            return np.zeros((0, *self.shape[1:]), dtype=self.dtype)
-        values = found[0] if len(found) == 1 else np.concatenate(found)
-        return values[(slice(None), *columns)]
+            values = np.zeros((0, *self.shape[1:]), dtype=self.dtype)
+        else:
+            values = found[0] if len(found) == 1 else np.concatenate(found)
+        return values[(slice(None, None, step), *columns)].astype(self.dtype, copy=False)
 
     def blocks(self, n_bytes: int) -> Iterator[slice]:
         """Yield slices of rows of about that size."""
@@ -229,6 +236,8 @@ class Joined:
 
     def count_until(self, time: float, dt: float) -> int:
         """Return how many of the rows, sorted times [ms], are not after `time`."""
+        # Times are on the grid up to rounding
+        time += GRAIN * dt
         for piece in self.pieces:
             # Times of a piece are those of the ends of its steps
             if piece.size and time < (piece.end + 0.5) * dt:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, ModelError, require
+from simcore.errors import ModelError
 from simcore.io.recording import Recording
 from simcore.io.selection import Selection
 from simcore.io.sonata import RESOLUTION
@@ -88,10 +88,7 @@ class Excerpt:
         ConfigError
             When nothing recorded lies in the window.
         """
-        begin = run.record_from if start is None else max(float(start), run.record_from)
-        end = run.end if stop is None else min(float(stop), run.end)
-        valid = f"within what is recorded, {run.record_from:.10g} to {run.end:.10g} ms"
-        require(begin < end, "window", (start, stop), valid, error=ConfigError)
+        window = run.window(start, stop)
         known = [name for name in run.populations if name in {*run.recorded, *run.reported}]
         chosen = known if populations is None else list(dict.fromkeys(populations))
         for name in chosen:
@@ -100,9 +97,9 @@ class Excerpt:
                     f"run {run.path!r}: nothing was recorded of population {name!r}; "
                     f"recorded are {known}"
                 )
-        spikes = (run.select(name, begin, end) for name in chosen if name in run.recorded)
+        spikes = (run.select(name, *window) for name in chosen if name in run.recorded)
         reported = tuple(name for name in chosen if name in run.reported)
-        return cls(run, (begin, end), tuple(spikes), reported)
+        return cls(run, window, tuple(spikes), reported)
 
     @property
     def n_spikes(self) -> int:
@@ -118,8 +115,9 @@ class Excerpt:
         """Return the potentials of a population."""
         times, node_ids, values = self.run.dask_V_m(population, *self.window)
         start, interval = float(times[0]) if times.size else self.window[0], self.run.dt
-        if times.size > 1:
-            interval = round(float(times[-1] - times[0]) / (times.size - 1), 9)
+        grid = self.run.dask_V_m(population).times
+        if grid.size > 1:
+            interval = round(float(grid[-1] - grid[0]) / (grid.size - 1), 9)
         return Potentials(population, node_ids, round(start, 9), interval, values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +108,8 @@ def import_nest(
     for recording in recordings:
         recording.require_step(clock)
     limit = np.inf if end is None else end
+    finite = math.isfinite(begin) and (end is None or math.isfinite(end))
+    require(finite, "window", (begin, end), "finite [ms]", error=ConfigError)
     require(begin < limit, "window", (begin, end), "of some length [ms]", error=ConfigError)
     check_output(path, overwrite)
     intake = _Intake(nodes, (begin, limit))
@@ -166,7 +169,7 @@ class _Nodes:
         valid = "first and last global id, from 1 on [NEST]"
         for name, (first, last) in populations.items():
             subject = f"population {name!r}: ids"
-            require(1 <= first <= last, subject, (first, last), valid, error=ConfigError)
+            require(1 <= first <= last < 2**63, subject, (first, last), valid, error=ConfigError)
             plain = name not in ("", ".", "..") and "/" not in name
             require(plain, "population", name, "a name without /", error=ConfigError)
         names = sorted(populations, key=lambda name: populations[name])

@@ -119,7 +119,8 @@ def _add_potentials(file: NWBFile, potentials: Potentials) -> None:
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
 
-    name, shape = potentials.population, potentials.values.shape
+    # NWB allows no colon in a name
+    name, shape = potentials.population.replace(":", "_"), potentials.values.shape
     column = VectorData(
         name="node_id",
         description="index within the population, in the order of the columns of the potentials",

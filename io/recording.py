@@ -164,11 +164,23 @@ class Recording(ABC):
         ConfigError
             When nothing recorded lies in the window.
         """
+        return self._select(population, *self.window(start, stop), neurons)
+
+    def window(self, start: float | None = None, stop: float | None = None) -> tuple[float, float]:
+        """Return the part of a window of time that was recorded [ms], all of it if left out.
+
+        Raises
+        ------
+        ConfigError
+            When nothing recorded lies in it.
+        """
         begin = self.record_from if start is None else max(float(start), self.record_from)
         end = self.end if stop is None else min(float(stop), self.end)
         valid = f"within what is recorded, {self.record_from:.10g} to {self.end:.10g} ms"
-        require(begin < end, "window", (start, stop), valid, error=ConfigError)
-        return self._select(population, begin, end, neurons)
+        # A window has a step at least
+        long = end - begin > 0.5 * self.dt
+        require(long, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
+        return begin, end
 
     def spike_rows(
         self, population: str, start: float | None = None, stop: float | None = None

@@ -26,6 +26,9 @@ RESOLUTION = 1e-6
 # Spikes that are looked at together
 _BLOCK = 2**22
 
+# Neurons of a population at most
+_MOST_NEURONS = 2**32
+
 # Steps of a file whose time step is not known
 _ENDLESS = 2**62
 
@@ -56,12 +59,16 @@ class SonataFile(Recording):
     def __init__(
         self, path: str | os.PathLike[str], sizes: Mapping[str, int] | None = None
     ) -> None:
+        import h5py
+
         super().__init__(path)
         self._places: dict[str, Joined] = {}
         self._ids: dict[str, range] = {}
         self._sorted: tempfile.TemporaryDirectory[str] | None = None
         with open_file(self.path) as file:
             spikes = file[schema.SPIKES]
+            if not isinstance(spikes, h5py.Group):
+                raise OutputError(f"{self.path!r}: '/spikes' is no group, as SONATA has it")
             attributes = dict(spikes.attrs)
             found = {name: _Spikes.of(self.path, spikes[name]) for name in spikes}
             for name, population in found.items():
@@ -110,6 +117,8 @@ class SonataFile(Recording):
     def _add_reports(self, file: h5py.File) -> None:
         """Add potentials of neurons that are one element each."""
         for name, group in file.get(schema.REPORT, {}).items():
+            if not all(name in group for name in ("data", "mapping/node_ids", "mapping/time")):
+                continue
             data = group["data"]
             if data.ndim == 2 and data.shape[1] == len(group["mapping/node_ids"]):
                 where = f"{schema.REPORT}/{name}/data"
@@ -159,11 +168,16 @@ class _Spikes:
         largest, previous, ordered, first = -1, -np.inf, True, np.inf
         last = -np.inf
         for times, ids in _blocks(group):
+            _require_sound(f"{path!r}: {group.name!r}", times, ids)
             ordered = ordered and bool(times[0] >= previous and (np.diff(times) >= 0.0).all())
             largest = max(largest, int(ids.max()))
             first, last, previous = min(first, times.min()), max(last, times.max()), times[-1]
         size = len(group["timestamps"])
         recorded = range(*group.attrs.get("recorded", (0, largest + 1, 1)))
+        if largest >= recorded.stop:
+            raise OutputError(
+                f"{path!r}: {group.name!r}: a node id is {largest}, but recorded are {recorded}"
+            )
         span = (float(first), float(last)) if size else (0.0, 0.0)
         return cls(path, size, recorded, ordered, *span)
 
@@ -201,17 +215,40 @@ def _blocks(group: h5py.Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np
 
 def _require_spikes(path: str, group: Any) -> None:
     """Raise `OutputError` unless a group holds times in ms and as many node ids."""
+    if not hasattr(group, "get"):
+        raise OutputError(
+            f"{path!r}: {group.name!r} is no population. SONATA has "
+            "/spikes/<population>/timestamps and node_ids."
+        )
     fields = [group.get(name) for name in ("timestamps", "node_ids")]
-    shapes = [getattr(field, "shape", ()) for field in fields]
+    shapes = [getattr(field, "shape", None) or () for field in fields]
     if shapes[0] != shapes[1] or len(shapes[0]) != 1:
         raise OutputError(
             f"{path!r}: {group.name!r} has no spikes in the SONATA convention: "
             f"timestamps and node_ids have the shapes {shapes}, must be arrays of equal length"
         )
+    times, ids = (field.dtype for field in fields)
+    if times.kind not in "fiu" or ids.kind not in "iu":
+        raise OutputError(
+            f"{path!r}: {group.name!r}: types are {times} and {ids}, must be numbers, and whole "
+            "ones for node_ids"
+        )
     units = fields[0].attrs.get("units", "ms")
     units = units.decode() if isinstance(units, bytes) else units
     if units != "ms":
         raise OutputError(f"{path!r}: {group.name!r}: units is {units!r}, must be 'ms'")
+
+
+def _require_sound(subject: str, times: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
+    """Raise `OutputError` unless times are finite and node ids reasonable."""
+    strange = times[~np.isfinite(times)]
+    if strange.size:
+        raise OutputError(f"{subject}: a time is {strange[0]}, must be finite")
+    if ids.max() >= _MOST_NEURONS:
+        raise OutputError(
+            f"{subject}: a node id is negative or {_MOST_NEURONS} or more, as a number without "
+            f"sign {ids.max()}"
+        )
 
 
 def _mark(path: str) -> str:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from simcore.errors import CapacityError, require
 from simcore.fixed_point import largest_multiplicity
-from simcore.partition.expected import Expectation, TableCounts
-from simcore.places import HIGH_BYTES, blocks_together, index_bytes, synapse_bytes
+from simcore.neurons import SpikeTrains
+from simcore.partition.buckets import KEYS
+from simcore.partition.expected import Expectation
+from simcore.places import (
+    ENTRY_BYTES,
+    HIGH_BYTES,
+    REPORT_BYTES,
+    WAITING_BYTES,
+    blocks_together,
+    index_bytes,
+    n_entries,
+    n_words,
+    synapse_bytes,
+)
 from simcore.shard import Lids
 
 # State of a neuron in float64: potential 8, resting potential 8, waiting 2, global id 8, span 4;
 # its current of a receptor, and its input of a receptor and a step [B]
 _NEURON, _CURRENT, _INPUT = 30, 8, 4
 
-# A spike of a step in which all neurons spike: on its way to the host, and waiting for another
-# round; a row that has something to deliver, and how many of them there is room for [B]
-_SPIKE, WAITING, _ENTRY = 32, 32, 32
-_FEWEST_ENTRIES, _MOST_ENTRIES, _NEURONS_PER_ENTRY = 2**16, 2**22, 100
+# A spike that is given, with its step [B]
+_GIVEN = 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class DeviceEstimate:
     ring : float
         Input of the steps to come.
     spikes : float
-        Spikes of the shard on their way, and rows that have something to deliver.
+        Spikes of the shard on their way and those given, rows that have something to deliver.
     most_spikes : int
         Spikes of a step in which all neurons spike.
     """
@@ -66,41 +78,54 @@ def estimate_device(expectation: Expectation, neurons: Lids) -> DeviceEstimate:
     """
     slots = 1 << int(expectation.max_delay).bit_length()
     receptors, n = expectation.receptors, float(neurons.size)
-    parts = [
-        min(_table(expectation, neurons, place, high) for high in HIGH_BYTES)
-        for place in range(len(expectation.tables(neurons)))
-    ]
+    tables = expectation.tables(neurons)
+    parts = [_table(expectation, neurons, place) for place in range(len(tables))]
     network = expectation.network
     ranges = [neurons.lid_range(p.view().gid_range) for p in network.populations]
     most = sum(
         (stop - first) * largest_multiplicity(p, expectation.dt)
         for p, (first, stop) in zip(network.populations, ranges, strict=True)
     )
-    entries = min(neurons.size * len(parts) // _NEURONS_PER_ENTRY, _MOST_ENTRIES)
+    given = sum(
+        p.model.arrays()[0].size * (stop - first) / p.size
+        for p, (first, stop) in zip(network.populations, ranges, strict=True)
+        if isinstance(p.model, SpikeTrains)
+    )
+    entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
         neurons=n * (_NEURON + receptors * _CURRENT),
-        synapses=sum(synapses for _, synapses, _ in parts),
-        index=sum(index for _, _, index in parts),
+        synapses=sum(part.synapses for part in parts),
+        index=sum(part.index for part in parts),
         ring=n * receptors * _INPUT * slots,
-        spikes=(_SPIKE + WAITING) * most + _ENTRY * max(entries, _FEWEST_ENTRIES),
+        spikes=REPORT_BYTES * n_words(most)
+        + WAITING_BYTES * most
+        + ENTRY_BYTES * entries
+        + _GIVEN * given,
         most_spikes=most,
     )
 
 
-def _table(
-    expectation: Expectation, neurons: Lids, place: int, high_bytes: int
-) -> tuple[float, float, float]:
-    """Return what a table takes with places of some size: all, the synapses, and their index [B].
+class _Table(NamedTuple):
+    """What a table takes on a device [B], and in how many sections."""
 
-    It is infinite where a place has no room.
-    """
+    synapses: float
+    index: float
+    n_sections: int
+
+
+def _table(expectation: Expectation, neurons: Lids, place: int) -> _Table:
+    """Return what a table takes, with the places that take less."""
     n_channels = expectation.tables(neurons)[place].n_channels
     largest = int(np.diff(expectation.blocks(neurons)).max())
-    together = blocks_together(largest, n_channels, high_bytes)
-    if together == 0:
-        return np.inf, np.inf, np.inf
-    table: TableCounts = expectation.tables(neurons, together)[place]
-    rows = float(table.rows.sum()) / table.n_blocks
-    index = table.n_blocks * index_bytes(expectation.network.n_neurons, rows)
-    synapses = float(table.synapses.sum()) * synapse_bytes(table.form, high_bytes)
-    return synapses + index, synapses, index
+    found = []
+    for high_bytes in HIGH_BYTES:
+        if together := blocks_together(largest, n_channels, high_bytes):
+            table = expectation.tables(neurons, together)[place]
+            rows = float(table.rows.sum()) / table.n_blocks
+            index = table.n_blocks * index_bytes(expectation.network.n_neurons, rows)
+            synapses = float(table.synapses.sum()) * synapse_bytes(table.form, high_bytes)
+            found.append(_Table(synapses, index, table.n_blocks))
+    valid = f"at most {KEYS}, pairs of a delay and a constant weight"
+    remedy = "Narrow the delays, or use fewer different weights."
+    require(bool(found), "synapses: channels", n_channels, valid, remedy, CapacityError)
+    return min(found, key=lambda table: table.synapses + table.index)

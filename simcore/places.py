@@ -24,6 +24,28 @@ GROUP_BYTES = 24
 ROW_BYTES = 4
 
 
+# Rows that have something to deliver for which there is room at a time: those of every hundredth
+# neuron, within these bounds, and what each takes [B]
+NEURONS_PER_ENTRY, FEWEST_ENTRIES, MOST_ENTRIES = 100, 2**16, 2**22
+ENTRY_BYTES = 32
+
+# Spikes of usual steps for which a launch has room, beside those of a step in which all spike;
+# what a spike takes in the two reports under way, and while it waits for another round [B]
+LARGEST_ROOM = 2**22
+REPORT_BYTES, WAITING_BYTES = 16, 32
+
+
+def n_entries(n_neurons: int, n_sections: int) -> int:
+    """Return for how many rows that have something to deliver there is room."""
+    wanted = min(n_neurons * n_sections // NEURONS_PER_ENTRY, MOST_ENTRIES)
+    return max(n_sections, FEWEST_ENTRIES, wanted)
+
+
+def n_words(most_spikes: int) -> int:
+    """Return for how many spikes a launch has room, of a shard with so many at most in a step."""
+    return most_spikes + min(most_spikes, LARGEST_ROOM) + 64
+
+
 def blocks_together(largest_block: int, n_channels: int, high_bytes: int) -> int:
     """Return how many blocks make a section; 0 when places of this size serve not even one.
 

@@ -23,7 +23,8 @@ netmod="ofi"
 
 # --- nothing to fill in below
 
-# Tell sbatch and srun
+# Tell sbatch and srun; what an earlier version of this file said is gone
+unset SBATCH_ACCOUNT SBATCH_PARTITION SIMCORE_GPU_PARTITION SLURM_MPI_TYPE MPIR_CVAR_CH4_NETMOD
 [[ -z $account ]] || export SBATCH_ACCOUNT="$account"
 [[ -z $partition ]] || export SBATCH_PARTITION="$partition"
 [[ -z $gpu_partition ]] || export SIMCORE_GPU_PARTITION="$gpu_partition"

@@ -14,15 +14,8 @@ from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.cuda.launches import Launches
 from simcore.kernels.cuda.synapses import HIGH_TYPES, WEIGHT_TYPES, Section, make_sections
 from simcore.kernels.plan import Plan, most_spikes
-from simcore.places import WEIGHT_BYTES
+from simcore.places import WEIGHT_BYTES, n_entries, n_words
 from simcore.shard import Shard
-
-# Rows of synapses for which there is room at a time: those of every hundredth neuron, within these
-# bounds; a single spike may have more
-ENTRIES, _MOST_ENTRIES = 2**16, 2**22
-
-# Spikes of usual steps for which a launch has room, beside those of a step in which all spike
-_LARGEST_ROOM = 2**22
 
 # What the driver and the code of the kernels take, beyond what a device tells to be free [B]
 _RESERVE = 2**24
@@ -61,7 +54,7 @@ class Residence:
         self._device = device
         most = most_spikes(shard)
         sections = make_sections(shard)
-        self.n_words = most + min(most, _LARGEST_ROOM) + 64
+        self.n_words = n_words(most)
         arrays = _state(shard, plan) | _probes(probes, plan)
         zeros = _rooms(shard, plan, len(sections))
         self._values = {
@@ -144,12 +137,11 @@ def n_slots(shard: Shard) -> int:
 def _rooms(shard: Shard, plan: Plan, n_tables: int) -> dict[str, tuple[int, Any]]:
     """Return number and type of the items of arrays that are zeros at first."""
     n, most = shard.neurons.size, most_spikes(shard)
-    entries = max(n_tables, ENTRIES, min(n * n_tables // 100, _MOST_ENTRIES))
     return {
         "currents": (plan.n_receptors * n, plan.potentials.dtype),
         "waiting": (n, np.int16),
         "ring": (n_slots(shard) * plan.n_receptors * n, np.int32),
-        "entries": (layout.ENTRY_WORDS * entries, np.int64),
+        "entries": (layout.ENTRY_WORDS * n_entries(n, n_tables), np.int64),
         "left": (2 * layout.SPIKE_WORDS * most, np.int64),
         "control": (layout.CONTROL_SIZE, np.int64),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
+from simcore.io.access import GRAIN
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection
@@ -47,10 +49,10 @@ class Bins:
             When the width is not a multiple of the time step, or larger than the window.
         """
         dt, window = selection.dt, selection.window
-        steps = round(width / dt)
+        steps = round(width / dt) if math.isfinite(width) else 0
         fits = steps >= 1 and abs(width / dt - steps) <= 1e-6 * steps
         require(fits, "width", width, f"a multiple of dt = {dt!r} ms", error=ConfigError)
-        begin, end = (round(time / dt) for time in window)
+        begin, end = steps_of(selection)
         n = (end - begin) // steps
         valid = f"at most the window, {window[1] - window[0]:.10g} ms"
         require(n >= 1, "width", width, valid, error=ConfigError)
@@ -67,8 +69,9 @@ class Bins:
         return self.dt * (self.begin + self.steps * np.arange(self.n + 1))
 
     def find(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the bin of each time; a spike of step t has the time (t + 1) dt."""
-        return (np.rint(times / self.dt).astype(np.int64) - 1 - self.begin) // self.steps
+        """Return the bin of each time; a spike of step t has a time up to (t + 1) dt."""
+        steps = np.ceil(times / self.dt - GRAIN).astype(np.int64) - 1
+        return (steps - self.begin) // self.steps
 
     def inside(
         self, times: NDArray[np.float64], places: NDArray[np.int64]
@@ -77,3 +80,9 @@ class Bins:
         found = self.find(times)
         rows = slice(*np.searchsorted(found, (0, self.n)))
         return found[rows], places[rows]
+
+
+def steps_of(selection: Selection) -> tuple[int, int]:
+    """Return the first step of the window of a selection, and the one after the last."""
+    begin, end = (math.floor(time / selection.dt + GRAIN) for time in selection.window)
+    return begin, end

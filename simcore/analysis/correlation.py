@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,7 +178,7 @@ def cross_correlogram(
         (other.window, other.dt), f"those of the first, {(one.window, one.dt)}", error=ConfigError,
     )  # fmt: skip
     bins = Bins.of(one, width)
-    n = round(max_lag / bins.width)
+    n = round(max_lag / bins.width) if math.isfinite(max_lag) else -1
     valid = f"from 0 to less than the window, {bins.n * bins.width:.10g} ms"
     require(0 <= n < bins.n, "max_lag", max_lag, valid, error=ConfigError)
     (a,), (b,) = reduce_all([(s, [BinReduction(bins)]) for s in (one, other)])

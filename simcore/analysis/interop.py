@@ -77,6 +77,8 @@ def _spike_trains(selection: Selection) -> list[neo.SpikeTrain]:
     """Return a train for each neuron of a selection."""
     import neo
 
+    if not selection.n_neurons:
+        return []
     begin, end = selection.window
     ends = np.cumsum(count_per_neuron(selection))
     times = np.concatenate([np.zeros(0), *times_by_neuron(selection)])

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating]
 
+_MOST_BINS = 1_000_000
+
 
 @dataclass(frozen=True)
 class PotentialStatistics:
@@ -85,6 +87,10 @@ def potential_statistics(
     exact = da.asarray(values).astype(np.float64)
     both = [(exact.mean(axis=axis), exact.std(axis=axis)) for axis in (1, 0)]
     (mean, sd), (neuron_mean, neuron_sd), low, high = compute(*both, exact.min(), exact.max())
+    fits = bool(np.isfinite([low, high]).all()) and (high - low) / width < _MOST_BINS
+    valid = f"finite, and in less than {_MOST_BINS:,} bins of {width:.10g} mV"
+    subject = f"V_m of population {population!r}"
+    require(fits, subject, (float(low), float(high)), valid, error=ConfigError)
     edges = width * np.arange(np.floor(low / width), np.floor(high / width) + 2)
     histogram, _ = compute(*da.histogram(exact, edges))
     return PotentialStatistics(times, mean, sd, neurons, neuron_mean, neuron_sd, edges, histogram)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def power_spectrum(selection: Selection, width: float = 1.0, segment: float = 10
 def welch(counts: NDArray[np.int64], bins: Bins, n_neurons: int, segment: float) -> Spectrum:
     """Return the power spectrum of a mean rate, from the counts of all neurons in bins."""
     signal = load("scipy.signal", "analysis", "power spectra")
-    length = min(round(segment / bins.width), bins.n)
+    length = min(round(segment / bins.width), bins.n) if math.isfinite(segment) else 0
     valid = f"at least two bins of {bins.width:.10g} ms"
     require(length >= 2, "segment", segment, valid, error=ConfigError)
     seconds = 1e-3 * bins.width

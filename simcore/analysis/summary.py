@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.analysis.bins import Bins
+from simcore.analysis.bins import Bins, steps_of
 from simcore.analysis.correlation import CorrelationReduction, CountCorrelations
 from simcore.analysis.intervals import IntervalReduction, IsiStatistics
 from simcore.analysis.rates import (
@@ -192,6 +192,6 @@ class Plan:
 
 def _fitting(selection: Selection, width: float) -> float:
     """Return the multiple of the time step next to a width, at most the window [ms]."""
-    begin, end = (round(time / selection.dt) for time in selection.window)
+    begin, end = steps_of(selection)
     steps = min(max(1, round(width / selection.dt)), max(1, end - begin))
     return steps * selection.dt

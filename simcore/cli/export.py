@@ -86,4 +86,6 @@ def nest_ids(found: Excerpt) -> str:
 
     first, sizes = first_nest_ids(found.run), found.run.sizes
     names = [s.population for s in found.spikes]
-    return " ".join(f"{name}={first[name]}:{first[name] + sizes[name] - 1}" for name in names)
+    return " ".join(
+        f"{name}={first[name]}:{first[name] + sizes[name] - 1}" for name in names if sizes[name]
+    )

@@ -139,7 +139,7 @@ def _from_lines(path: str, names: list[str] | None) -> dict[str, tuple[int, int]
             text = " ".join(values)
             raise ConfigError(f"populations: {path!r}: line {number} is {text!r}, must be two ids")
     names = [f"population_{k}" for k in range(len(lines))] if names is None else names
-    if len(set(names)) != len(lines):
+    if len(names) != len(lines) or len(set(names)) != len(names):
         raise ConfigError(
             f"names: {names} are {len(set(names))} names, but {path!r} has {len(lines)} populations"
         )

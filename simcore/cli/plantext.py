@@ -218,7 +218,8 @@ def _notes(network: Network, plan: Plan, verdict: Verdict) -> str:
     if n > 1:
         epoch = plan.epoch_steps * dt
         lines += [
-            f"epoch    {epoch:g} ms: {count(1e3 / epoch)} exchanges in a second of model time",
+            f"epoch    {epoch:g} ms: {count(plan.workload.meetings)} exchanges in a second "
+            "of model time",
             f"a spike  has targets on {plan.reached:.4g} ranks in the mean; all {n:,} receive it",
         ]
     files = plan.files
@@ -251,6 +252,9 @@ def _fit(plan: Plan, verdict: Verdict) -> Iterable[str]:
         gpu = plan.gpu_memory["peak"].max
         reasons.append(f"{size(gpu)} of {size(verdict.gpu_memory)} on the GPU")
     yield f"fits     {word}: a rank needs {', '.join(reasons)}"
+    if plan.gpu_memory and verdict.memory == math.inf:
+        host = size(plan.peak)
+        yield f"         nothing is said of the host, where a rank needs {host}: give --memory"
     what = "GPU" if plan.gpu_memory else "rank"
     enough = "no number of" if verdict.fewest is None else f"{verdict.fewest:,}"
     yield f"         {enough} {what}{'' if verdict.fewest == 1 else 's'} would do"

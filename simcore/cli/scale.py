@@ -220,6 +220,9 @@ def _factors(option: str, texts: list[str]) -> dict[str, float]:
 def _numbers(text: str) -> tuple[int, ...]:
     """Return numbers of ranks."""
     try:
-        return tuple(int(word) for word in text.split(","))
+        found = tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers such as 1,2,4") from None
+        found = ()
+    if not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers from 1 on, such as 1,2,4")
+    return found

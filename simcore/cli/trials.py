@@ -126,15 +126,22 @@ def submit(batch: Batch, dry_run: bool = False) -> None:
     """
     if not dry_run and shutil.which("sbatch") is None:
         raise CommError("sbatch: is not on the PATH, must be. Submit from a login node of Slurm.")
-    ids = []
-    for i, command in enumerate(batch.arrays):
-        print(shlex.join(command), flush=True)
-        ids.append(f"ARRAY{i + 1}" if dry_run else _call(command))
-    collect = [word.replace("{ids}", ":".join(ids)) for word in batch.collect]
-    print(shlex.join(collect), flush=True)
-    if not dry_run:
-        last = _call(collect)
-        print(f"\nsubmitted: arrays {', '.join(ids) or 'none'}; job {last} collects them")
+    ids: list[str] = []
+    try:
+        for i, command in enumerate(batch.arrays):
+            print(shlex.join(command), flush=True)
+            ids.append(f"ARRAY{i + 1}" if dry_run else _call(command))
+        collect = [word.replace("{ids}", ":".join(ids)) for word in batch.collect]
+        print(shlex.join(collect), flush=True)
+        if not dry_run:
+            last = _call(collect)
+            print(f"\nsubmitted: arrays {', '.join(ids) or 'none'}; job {last} collects them")
+    except CommError:
+        # Half a study, submitted again, would write the same files twice
+        if ids and not dry_run:
+            subprocess.run(["scancel", *ids], check=False)
+            print(f"cancelled again: arrays {', '.join(ids)}", file=sys.stderr)
+        raise
 
 
 def _launcher(study: Study) -> str:

@@ -37,11 +37,10 @@ TYPICAL: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "deliver": {"events": 7e-10, "runs": 4e-9, "lookups": 1e-8},
         **_SHARED,
     },
-    # One launch does both; a step has two barriers
+    # A step has a barrier after each
     "cuda": {
-        "update": {
-            "updates": 5e-12, "draws": 1e-11, "events": 1e-11, "lookups": 1e-10, "steps": 1e-5,
-        },
+        "update": {"updates": 5e-12, "draws": 1e-11, "steps": 5e-6},
+        "deliver": {"events": 1e-11, "lookups": 1e-10, "steps": 5e-6},
         **_SHARED,
     },
 }  # fmt: skip
@@ -213,8 +212,12 @@ def work(load: Workload) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def measured(run: Run) -> dict[str, NDArray[np.float64]]:
-    """Return the seconds of each phase of a run in a second of model time, on every rank."""
+def phases_of(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Return the parts of a run, which add up to it, in a second of model time on every rank [s].
+
+    What a host did while a device worked took no time of its own: of that, only what the run was
+    longer than the work of the device is left.
+    """
     seconds = run.timed / 1e3
     none = np.zeros(run.n_ranks)
     parts = {
@@ -222,7 +225,18 @@ def measured(run: Run) -> dict[str, NDArray[np.float64]]:
         for phase in ("update", "deliver", "exchange", "waiting", "record", "checkpoint")
     }
     total = run.timers["run"] / seconds
+    host = parts["exchange"] + parts["waiting"] + parts["record"]
+    room = total - parts["update"] - parts["deliver"] - parts["checkpoint"]
+    share = np.minimum(1.0, np.maximum(0.0, room) / np.where(host > 0.0, host, 1.0))
+    for phase in ("exchange", "waiting", "record"):
+        parts[phase] = parts[phase] * share
     parts["other"] = np.maximum(0.0, total - np.sum(list(parts.values()), axis=0))
+    return parts
+
+
+def measured(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Return what costs are fitted to: the seconds of each phase in one of model time."""
+    parts = phases_of(run)
     del parts["checkpoint"]
 
     # A rank with less to do waits for the others: what is left came by chance

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcore.partition import Expectation, estimate, estimate_device
-from simcore.partition.device import WAITING
+from simcore.places import WAITING_BYTES
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, segment_rates
 from simcore.shard import Lids
@@ -128,8 +128,9 @@ def device_memory(
     """Return the memory of a rank on its GPU by what takes it [B]; see `host_memory`."""
     shard = estimate_device(expectation, neurons)
     # What arrives from other ranks, and waits beside the spikes of the shard
-    arriving = 2.0 * traffic.total * traffic.epoch if traffic.rates.known else 0.0
-    waiting = WAITING * max(0.0, arriving - shard.most_spikes)
+    several = setup.n_ranks > 1 and traffic.rates.known
+    arriving = 2.0 * traffic.total * traffic.epoch if several else 0.0
+    waiting = WAITING_BYTES * max(0.0, arriving - shard.most_spikes)
     return {
         "launch": float(_LAUNCH),
         "neurons": shard.neurons,

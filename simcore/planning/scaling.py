@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from simcore.digest import digest_json
 from simcore.errors import ConfigError, OutputError
-from simcore.planning.costs import CostModel, Prediction
+from simcore.planning.costs import CostModel, Prediction, phases_of
 from simcore.planning.plan import Plan
 from simcore.planning.study import Study, Trial
 from simcore.planning.workload import Workload
@@ -80,10 +80,8 @@ class Timing:
     def of(cls, trial: Trial, run: Run) -> Timing:
         """Return what the file of a complete run tells."""
         seconds = run.timed / 1e3
-        none = np.zeros(run.n_ranks)
-        parts = {name: run.timers.get(name, none) / seconds for name in PHASES[:-1]}
+        parts = phases_of(run)
         total = run.timers["run"] / seconds
-        parts["other"] = np.maximum(0.0, total - np.sum(list(parts.values()), axis=0))
         own = np.sum([parts[name] for name in _OWN], axis=0)
         recorded = set(run.recorded) == set(run.populations)
         length = (run.duration - run.record_from) / 1e3

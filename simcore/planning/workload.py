@@ -142,6 +142,10 @@ def expected_workload(
         draws += ranks.inside(view.gid_range)[chosen] * steps * share
     sent = ranks.per_neuron(rates.values)[chosen]
     files = file_sizes(network, rates, setup.dt)
+
+    # A run is looked at after whole epochs, each look ends one
+    piece = max(1 if setup.n_ranks == 1 else epoch, round(1e3 * LOOK / setup.dt))
+    epochs = steps / piece * -(-piece // epoch)
     return Workload(
         n_ranks=setup.n_ranks,
         threads=setup.threads,
@@ -155,7 +159,7 @@ def expected_workload(
         lookups=delivery[:, 2],
         sent=sent,
         received=spikes - sent,
-        meetings=steps / epoch if setup.n_ranks > 1 else 0.0,
-        epochs=max(steps / epoch, 1.0 / LOOK),
+        meetings=epochs if setup.n_ranks > 1 else 0.0,
+        epochs=epochs,
         recorded=files["spikes"] + files["potentials"],
     )

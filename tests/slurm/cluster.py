@@ -206,7 +206,7 @@ class Cluster:
 
     def end(self) -> None:
         """End all jobs and daemons, and remove the folder."""
-        with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
+        with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired, TimeoutError):
             self._cancel_all()
         for daemon in reversed(self._daemons):
             daemon.terminate()

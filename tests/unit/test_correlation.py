@@ -227,3 +227,38 @@ def test_windows_must_be_equal(run):
 def test_potentials_outside_the_run(run):
     with pytest.raises(ConfigError, match="with a sample of population 'E'"):
         analysis.potential_statistics(run, "E", 9000.0)
+
+
+def test_lazy_views_of_every_form(run, monkeypatch):
+    monkeypatch.setattr("simcore.io.recording._BLOCK_BYTES", 1000)
+    lazy, values = run.dask_V_m("E", 10.0).values, run.V_m("E", 10.0).values
+    for index in (np.s_[::10], np.s_[5:100:3, 1], np.s_[7], np.s_[-1], np.s_[7, 2], np.s_[:, ::2]):
+        assert np.array_equal(lazy[index].compute(), values[index])
+    times = run.dask_spikes("E").times
+    assert np.array_equal(times[::2].compute(), run.spikes("E").times[::2])
+    assert times[3].compute() == run.spikes("E").times[3]
+
+
+def test_potentials_that_are_not_finite(tmp_path):
+    net = sc.Network()
+    net.record(net.population("E", 2, sc.LIF()), "V_m", interval=1.0)
+    for value in (np.nan, 1e30):
+        path = tmp_path / f"{value}.h5"
+        with RunWriter(path, net, CLOCK, {"duration": 2.0}) as writer:
+            none = np.zeros(0, dtype=np.int64)
+            writer.append(20, none, none, [np.array([[-60.0, value], [-60.0, -60.0]])])
+            writer.finish(np.zeros(1), {}, {})
+        with pytest.raises(ConfigError, match=r"V_m of population 'E' is .*must be finite"):
+            analysis.potential_statistics(open_run(path), "E")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_widths_that_are_no_numbers(run, value):
+    selection = run.select("E")
+    for call in (
+        lambda: analysis.population_rate(selection, value),
+        lambda: analysis.power_spectrum(selection, 1.0, value),
+        lambda: analysis.cross_correlogram(selection, selection, 1.0, value),
+    ):
+        with pytest.raises(ConfigError, match=r"is (nan|inf), must be"):
+            call()

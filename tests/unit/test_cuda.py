@@ -67,7 +67,7 @@ def test_equal_to_the_reference(shape, precision, emulated_gpu, monkeypatch):
 
 @pytest.mark.parametrize("entries", [1, 4, 20])
 def test_spikes_that_find_no_room_take_another_round(expected, monkeypatch, entries):
-    monkeypatch.setattr(residence, "ENTRIES", entries)
+    monkeypatch.setattr(residence, "n_entries", lambda n, sections: max(sections, entries))
     assert differences(result_of(make(), [0, STEPS]), expected) == []
 
 

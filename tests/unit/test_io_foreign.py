@@ -159,3 +159,76 @@ def test_bad_neurons(tmp_path, neurons, message):
     written(tmp_path / "spikes.h5")
     with pytest.raises(ModelError, match=message):
         sc.open_run(tmp_path / "spikes.h5").spikes("E", neurons=neurons)
+
+
+def foreign(path, times, ids, **attributes):
+    """Write a file of one population, E."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("spikes/E")
+        group["timestamps"], group["node_ids"] = times, ids
+        group.attrs.update(attributes)
+    return path
+
+
+def test_times_in_single_precision(tmp_path):
+    times = np.arange(1.0, 20_001.0, dtype=np.float32)
+    path = foreign(tmp_path / "spikes.h5", times, np.zeros(times.size, np.uint32))
+    run = sc.open_run(path)
+    assert run.spikes("E").times.dtype == np.float64
+    assert run.dask_spikes("E").node_ids.compute().dtype == np.uint64
+    assert (analysis.population_rate(run.select("E"), 1.0).rates == 1000.0).all()
+
+
+def test_times_between_the_steps_of_a_known_grid(tmp_path):
+    path = tmp_path / "spikes.h5"
+    foreign(path, [0.04, 1.0, 1.02, 2.04, 9.99], np.zeros(5, np.uint64))
+    with h5py.File(path, "a") as file:
+        file["spikes"].attrs.update(begin=0.0, end=10.0, dt=0.1)
+    rates = analysis.population_rate(sc.open_run(path).select("E"), 1.0).rates
+    assert (rates / 1000.0).tolist() == [2, 1, 1, 0, 0, 0, 0, 0, 0, 1]
+
+
+def test_borders_of_windows_in_decimals(tmp_path):
+    path = tmp_path / "spikes.h5"
+    foreign(path, 0.1 * np.arange(1, 31), np.zeros(30, np.uint64))
+    with h5py.File(path, "a") as file:
+        file["spikes"].attrs.update(begin=0.0, end=3.0, dt=0.1)
+    run = sc.open_run(path)
+    for k in range(30):
+        assert run.spikes("E", k / 10, (k + 1) / 10).times.size == 1
+    selection = run.select("E", 0.26, 2.96)
+    width = 0.1
+    counts = analysis.population_rate(selection, width).rates * width * 1e-3
+    assert selection.read().times.size == round(counts.sum()) == 27
+
+
+@pytest.mark.parametrize(
+    ("times", "ids", "attributes", "message"),
+    [
+        ([1.0, np.nan], [0, 1], {}, "a time is nan, must be finite"),
+        ([1.0, np.inf], [0, 1], {}, "a time is inf, must be finite"),
+        ([1.0, 2.0], [0, -1], {}, "a node id is negative or"),
+        ([1.0, 2.0], [0, 2**40], {}, "a node id is negative or 4294967296 or more"),
+        ([1.0, 2.0], [0, 9], {"recorded": [0, 2, 1]}, "a node id is 9, but recorded are"),
+        ([1.0, 2.0], [0.5, 1.5], {}, "types are float64 and float64, must be numbers"),
+        (np.array([b"1", b"2"]), [0, 1], {}, "types are .S1 and int64|types are"),
+    ],
+)
+def test_strange_numbers(tmp_path, times, ids, attributes, message):
+    path = foreign(tmp_path / "spikes.h5", times, ids, **attributes)
+    with pytest.raises(OutputError, match=message):
+        sc.open_run(path)
+
+
+def test_layout_without_populations(tmp_path):
+    with h5py.File(tmp_path / "spikes.h5", "w") as file:
+        file["spikes/timestamps"], file["spikes/gids"] = [1.0], [0]
+    with pytest.raises(OutputError, match="is no population"):
+        sc.open_run(tmp_path / "spikes.h5")
+
+
+def test_spikes_that_are_no_group(tmp_path):
+    with h5py.File(tmp_path / "spikes.h5", "w") as file:
+        file["spikes"] = [1.0]
+    with pytest.raises(OutputError, match="'/spikes' is no group"):
+        sc.open_run(tmp_path / "spikes.h5")

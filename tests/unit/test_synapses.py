@@ -175,6 +175,28 @@ def test_memory_is_what_was_said(monkeypatch):
     assert asked[0] - 2**24 == pytest.approx(2**40 - gpu.free, abs=1000)
 
 
+@pytest.mark.parametrize("case", ["plain", "trains"])
+def test_estimate_is_what_is_allocated(monkeypatch, case):
+    gpu = Gpu()
+    gpu.install(monkeypatch)
+    gpu.free = 2**40
+    net = sparse(20_000, 20, True)
+    if case == "trains":
+        times = np.arange(1, 50_001) * 0.1
+        trains = sc.SpikeTrains(times, np.zeros(times.size, dtype=np.int64))
+        net.connect(
+            net.population("given", 5, trains), net.populations[0], sc.FixedIndegree(1),
+            weight=40.0, delay=1.5,
+        )  # fmt: skip
+    shard = build(net)
+    own, plan = Device("float64"), make_plan(shard, np.dtype("float64"))
+    residence = Residence(own, shard, plan, ())
+    Launches(own, residence.n_words)
+    points = fixed_point(net, 0.1)
+    expected = estimate_device(Expectation(net, points, 0.1), partition(net, 1, "block").owned(0))
+    assert 2**40 - gpu.free == pytest.approx(expected.total, rel=0.02)
+
+
 @pytest.mark.parametrize("drawn", [False, True])
 def test_estimate_is_what_a_build_takes(drawn):
     n = 20_000

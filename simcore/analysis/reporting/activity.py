@@ -22,6 +22,7 @@ from simcore.analysis.reporting.style import (
     as_svg,
     colour,
     label_rows,
+    literal,
     new_figure,
     panels,
 )
@@ -61,7 +62,7 @@ def rates_over_time(rates: Mapping[str, PopulationRate], places: Mapping[str, in
         axes.stairs(found.rates, found.edges, color=shade, linewidth=0.8)
         axes.set_ylim(0.0, max(1.05 * found.rates.max(), 1e-3))
         axes.locator_params(axis="y", nbins=2)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontweight="bold")
+        axes.set_ylabel(literal(name), rotation=0, ha="right", va="center", fontweight="bold")
     all_axes[-1].set_xlim(edges[0], edges[-1])
     all_axes[-1].set_xlabel("time (ms)")
     figure.suptitle("rate (1/s)", x=0.02, ha="left", fontsize="medium")
@@ -123,7 +124,7 @@ def spectra(
             _draw_spectrum(axes, other[name], OTHER)
         axes.loglog()
         axes.minorticks_off()
-        axes.set_title(name, loc="left", fontsize="medium", fontweight="bold", pad=2)
+        axes.set_title(literal(name), loc="left", fontsize="medium", fontweight="bold", pad=2)
     if any(name in other for name in known):
         caption += " Dashed: the other run."
     caption += lacking_note(one, known, "no spike")

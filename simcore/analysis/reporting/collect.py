@@ -137,7 +137,7 @@ def collect(
     if recording.end <= recording.record_from:
         note = f"Nothing has been recorded yet: the run has reached {recording.end:.10g} ms."
         return Findings(recording, (recording.record_from, recording.end), notes=[note])
-    begin, end = _window(recording, window)
+    begin, end = recording.window(*window)
     recorded = [name for name in names if name in recording.recorded]
     selections = {name: recording.select(name, begin, end) for name in recorded}
     some = {name: s for name, s in selections.items() if s.n_neurons}
@@ -156,18 +156,6 @@ def _known(recording: Recording, populations: Sequence[str] | None) -> list[str]
     for name in populations or ():
         require(name in known, f"run {recording.path!r}: population", name, f"one of {known}")
     return list(known if populations is None else dict.fromkeys(populations))
-
-
-def _window(recording: Recording, window: tuple[float | None, float | None]) -> tuple[float, float]:
-    """Return the window, cut to what is recorded."""
-    start, stop = window
-    begin = recording.record_from if start is None else max(float(start), recording.record_from)
-    end = recording.end if stop is None else min(float(stop), recording.end)
-    valid = f"within what is recorded, {recording.record_from:.10g} to {recording.end:.10g} ms"
-    subject = f"run {recording.path!r}: window"
-    # A window has a step at least
-    require(end - begin > 0.5 * recording.dt, subject, window, valid, error=ConfigError)
-    return begin, end
 
 
 def _notes(

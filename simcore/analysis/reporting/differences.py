@@ -10,7 +10,7 @@ import numpy as np
 from simcore.analysis.comparison import Distances
 from simcore.analysis.reporting.collect import Findings, listed
 from simcore.analysis.reporting.quantities import CORRELATION, CV, RATE
-from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, new_figure
+from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, literal, new_figure
 from simcore.plot import COLOURS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def distances(found: Mapping[str, Distances], spread: Mapping[str, Mapping[str, 
             distance, heights, linestyle="none", marker=_MARKS[key], color=COLOURS[k],
             markersize=6, label=TITLES[key],
         )  # fmt: skip
-    axes.set_yticks(range(len(shown)), shown)
+    axes.set_yticks(range(len(shown)), [literal(name) for name in shown])
     axes.invert_yaxis()
     axes.set_xlim(left=0.0)
     axes.set_xlabel("Kolmogorov-Smirnov distance")

@@ -26,6 +26,7 @@ from simcore.analysis.reporting.style import (
     as_svg,
     colour,
     label_rows,
+    literal,
     new_figure,
     panels,
 )
@@ -128,7 +129,7 @@ def _draw_histogram(axes: Axes, found: Histogram, shade: str) -> None:
 
 def _name_panel(axes: Axes, name: str) -> None:
     """Name a population in the corner of its panel."""
-    axes.set_title(name, loc="left", fontsize="medium", fontweight="bold", pad=2)
+    axes.set_title(literal(name), loc="left", fontsize="medium", fontweight="bold", pad=2)
     axes.locator_params(axis="y", nbins=3)
 
 

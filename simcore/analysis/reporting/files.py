@@ -81,7 +81,7 @@ class Folder:
 
     def _is_report(self) -> bool:
         numbers = self.path / NUMBERS
-        return numbers.is_file() and numbers.read_text("utf-8").startswith(_MARK)
+        return numbers.is_file() and numbers.read_bytes().startswith(_MARK.encode())
 
     def clear(self) -> None:
         """Remove the files of an earlier report."""

@@ -10,7 +10,15 @@ from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.reporting.collect import Findings
 from simcore.analysis.reporting.distributions import histogram_map, histogram_panels
 from simcore.analysis.reporting.quantities import Histogram
-from simcore.analysis.reporting.style import PANELS, WIDE, Picture, as_svg, colour, new_figure
+from simcore.analysis.reporting.style import (
+    PANELS,
+    WIDE,
+    Picture,
+    as_svg,
+    colour,
+    literal,
+    new_figure,
+)
 
 # Styles of the traces of a panel
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
@@ -27,7 +35,7 @@ def traces(found: Findings, places: Mapping[str, int]) -> Picture:
             shade = colour(places[name]) if k % 2 == 0 else "#333333"
             axes.plot(trace.times, trace.values[:, k], color=shade, linestyle=style, linewidth=0.9)
         axes.set_title(
-            f"{name}: neurons {', '.join(map(str, trace.node_ids.tolist()))}", loc="left",
+            f"{literal(name)}: neurons {', '.join(map(str, trace.node_ids.tolist()))}", loc="left",
             fontsize="medium", pad=2,
         )  # fmt: skip
         axes.locator_params(axis="y", nbins=4)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.reporting.collect import Findings
-from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, new_figure
+from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, literal, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,7 +151,9 @@ def _name_bands(axes: Axes, bands: Mapping[str, tuple[int, int]]) -> None:
     """Name populations at the left; of many, some."""
     step = math.ceil(len(bands) / _NAMED)
     some = list(bands.items())[::step]
-    axes.set_yticks([b + 0.5 * (rows - 1) for _, (b, rows) in some], [name for name, _ in some])
+    axes.set_yticks(
+        [b + 0.5 * (rows - 1) for _, (b, rows) in some], [literal(name) for name, _ in some]
+    )
     axes.tick_params(axis="y", length=0 if step == 1 else 3)
     axes.spines["left"].set_visible(False)
 

@@ -120,8 +120,13 @@ def panels(n: int, height: float = 1.25, columns: int = 2) -> tuple[Figure, list
     return figure, list(axes[:n])
 
 
+def literal(name: str) -> str:
+    """Return a text that Matplotlib does not take for a formula."""
+    return name.replace("$", r"\$")
+
+
 def label_rows(axes: Axes, names: Sequence[str], most: int = 24) -> None:
     """Name the rows of a map, as many as there is room for; row 0 is on top."""
     step = math.ceil(len(names) / most)
-    axes.set_yticks(range(0, len(names), step), names[::step])
+    axes.set_yticks(range(0, len(names), step), [literal(name) for name in names[::step]])
     axes.tick_params(axis="y", length=0 if step == 1 else 3)
