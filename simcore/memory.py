@@ -133,9 +133,15 @@ def _entry(path: Path, name: str, default: float) -> float:
     return next((float(row[1]) for row in rows if row and row[0] == name), default)
 
 
-def peak_bytes() -> int:
-    """Return the largest memory this process has had so far [B]."""
+def peak_bytes(root: Path = _ROOT) -> int:
+    """Return the largest memory this process has had so far [B].
+
+    Linux tells it for the program; what the system tells elsewhere may hold the memory of a large
+    program that started this one.
+    """
     import resource
 
+    if kilobytes := _entry(root / "proc/self/status", "VmHWM:", 0.0):
+        return round(1024 * kilobytes)
     scale = 1 if os.uname().sysname == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -250,3 +252,13 @@ def test_a_simulation_that_cannot_fit_is_refused(monkeypatch):
     monkeypatch.setattr(simcore.memory, "available_bytes", lambda: 1e6)
     with pytest.raises(CapacityError, match="Use more hosts, or a smaller or sparser network"):
         sc.Simulation(pair(), comm=SerialComm(), backend="reference")
+
+
+def test_peak_is_not_that_of_the_program_that_started_this_one():
+    program = "import numpy; from simcore.memory import peak_bytes; print(peak_bytes())"
+    ballast = np.ones(50_000_000)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert 1e7 < int(done.stdout) < ballast.nbytes
+    assert peak_bytes() > ballast.nbytes
