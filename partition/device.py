@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -105,7 +104,8 @@ def estimate_device(expectation: Expectation, neurons: Lids) -> DeviceEstimate:
     )
 
 
-class _Table(NamedTuple):
+@dataclass(frozen=True)
+class _Table:
     """What a table takes on a device [B], and in how many sections."""
 
     synapses: float

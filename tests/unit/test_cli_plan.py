@@ -48,7 +48,7 @@ def test_a_plan_as_text(plan):
         "network  100 neurons in 2 populations, 1,000 synapses",
         "ranks    3, backend cpu, partitioner balanced, steps of 0.1 ms",
         "rates    10 /s in the mean, from given",
-        "epoch    1.5 ms: 667 exchanges in a second of model time",
+        "epoch    1.5 ms: 700 exchanges in a second of model time",
         "fits     yes: a rank needs",
         "1 rank would do",
         "not predicted: give runs that were timed with --from",

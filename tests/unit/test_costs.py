@@ -9,7 +9,7 @@ import simcore as sc
 from simcore.errors import ConfigError
 from simcore.models import brunel
 from simcore.planning import CostModel, Workload
-from simcore.planning.costs import TYPICAL, measured, work
+from simcore.planning.costs import TYPICAL, measured, phases_of, work
 
 
 def workload(n_ranks=1, threads=1, **values):
@@ -149,12 +149,20 @@ def test_a_fit_needs_complete_runs_that_tell_their_work():
         CostModel.fit([old])
 
 
-def test_costs_of_the_gpu_do_not_tell_delivery_from_update():
+def test_costs_of_the_gpu():
     load = workload(2)
     run = FakeRun(load, TYPICAL["cuda"], "cuda")
     found = CostModel.fit([run]).predict(load)
-    assert "deliver" not in found.phases
+    assert found.phases["deliver"].max() > 0.0
     assert found.real_time_factor == pytest.approx(run.timers["run"].max() / 2.0, rel=0.05)
+
+
+def test_what_the_host_did_beside_a_device_took_no_time():
+    run = FakeRun(workload(2), TYPICAL["cuda"], "cuda")
+    whole = run.timers["run"].copy()
+    run.timers["record"] = run.timers["record"] + 0.5 * whole
+    parts = phases_of(run)
+    assert sum(parts.values()) == pytest.approx(whole / (run.timed / 1e3))
 
 
 def test_scipy_is_asked_for_where_it_is_missing(monkeypatch):

@@ -227,7 +227,8 @@ def test_submit_prints_an_array_for_each_number_of_ranks(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["run", "brunel", "--strong", "--ranks=1,x"], "are no numbers such as 1,2,4"),
+        (["run", "brunel", "--strong", "--ranks=1,x"], "are no numbers from 1 on, such as 1,2,4"),
+        (["run", "brunel", "--weak", "--ranks=1", "--predict=0"], "'0' are no numbers from 1 on"),
         (["run", "brunel", "--ranks=1"], "one of the arguments --strong --weak is required"),
         (["run", "brunel", "--weak", "--grow=order=big", "--ranks=1"], "must be NAME=NUMBER"),
         (["run", "brunel", "--weak", "--grow=ordre=5", "--ranks=1"], "Did you mean 'order'"),
