@@ -119,11 +119,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
             ids = selection.recorded
             span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
             group = schema.create_spikes(file, selection.population, span, count(selection))
-            begin = 0
-            for times, node_ids in blocks(selection, work):
-                rows = slice(begin, begin + times.size)
-                group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
-                begin = rows.stop
+            schema.fill_spikes(group, blocks(selection, work))
         for report in reports:
             # libsonata reads samples of single precision only
             group = schema.create_samples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -273,6 +273,17 @@ def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: in
         group.create_dataset(field, (n,), dtype)
     group["timestamps"].attrs["units"] = "ms"
     return group
+
+
+def fill_spikes(
+    group: h5py.Group, blocks: Iterable[tuple[NDArray[np.float64], NDArray[np.uint64]]]
+) -> None:
+    """Write times [ms] and node ids, block after block, into the space of a group of spikes."""
+    begin = 0
+    for times, node_ids in blocks:
+        rows = slice(begin, begin + times.size)
+        group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
+        begin = rows.stop
 
 
 def create_report(file: h5py.File, samples: Samples, first: int, n: int) -> h5py.Group:

@@ -198,11 +198,7 @@ def _write_sorted(spikes: _Spikes, name: str, path: str) -> None:
             ids = spikes.recorded
             recorded = np.array([ids.start, ids.stop, ids.step])
             group = schema.create_spikes(file, name, recorded, ordered.size)
-            begin = 0
-            for times, node_ids in ordered:
-                rows = slice(begin, begin + times.size)
-                group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
-                begin = rows.stop
+            schema.fill_spikes(group, ordered)
 
 
 def _blocks(group: h5py.Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint64]]]:
