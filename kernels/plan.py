@@ -146,11 +146,24 @@ def current_response(tau_m: float, tau_syn: float, C_m: float, dt: float) -> flo
 
 def most_spikes(shard: Shard) -> int:
     """Return how many spikes the neurons of a shard can emit in one step."""
-    return sum(
-        (end - begin) * largest_multiplicity(population, shard.dt)
-        for population in shard.network.populations
-        for begin, end in [shard.neurons.lid_range(population.view().gid_range)]
-    )
+    return int(most_spikes_of(shard, np.array([0, shard.neurons.size])).sum())
+
+
+def most_spikes_of(shard: Shard, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many spikes the neurons of each part of a shard can emit in one step.
+
+    Parameters
+    ----------
+    shard : Shard
+        What the rank owns.
+    bounds : ndarray of int64, shape (n + 1,)
+        Bounds of the parts, in lids.
+    """
+    most = np.zeros(bounds.size - 1, dtype=np.int64)
+    for population in shard.network.populations:
+        own = np.clip(bounds, *shard.neurons.lid_range(population.view().gid_range))
+        most += np.diff(own) * largest_multiplicity(population, shard.dt)
+    return most
 
 
 def _segments(

@@ -20,9 +20,8 @@ WEIGHT_BYTES = {Form.CONSTANT: 0, Form.DRAWN: 2, Form.EXACT: 4}
 # A group of 64 sources: which of them have a row, rows before, synapses before [B]
 GROUP_BYTES = 24
 
-# A row: the low half of the number of its first synapse [B]
+# A row: the low half of the number of its first synapse in each part of the neurons [B]
 ROW_BYTES = 4
-
 
 # Rows that have something to deliver for which there is room at a time: those of every hundredth
 # neuron, within these bounds, and what each takes [B]
@@ -67,6 +66,6 @@ def synapse_bytes(form: Form, high_bytes: int) -> int:
     return LOW_BYTES + high_bytes + WEIGHT_BYTES[form]
 
 
-def index_bytes(n_sources: int, n_rows: float) -> float:
+def index_bytes(n_sources: int, n_rows: float, n_parts: int = 1) -> float:
     """Return what finds the synapses of a section [B]."""
-    return GROUP_BYTES * -(-n_sources // 64) + ROW_BYTES * (n_rows + 1)
+    return GROUP_BYTES * -(-n_sources // 64) + ROW_BYTES * (n_rows * n_parts + 1)

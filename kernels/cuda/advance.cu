@@ -1,11 +1,14 @@
-// The loop over the steps of a launch
+// The loops over the steps of a launch: of a grid that shares all neurons, and of a team of blocks
+// each of which has neurons of its own
 
 #include "deliver.cuh"
+#include "team.cuh"
 #include "update.cuh"
 
 // Entering and delivering, in rounds that share their counters in turn
 struct Rounds {
     const Machine &m;
+    const Part all;
     int turn;
 
     __device__ Round &now() { return m.control->rounds[turn]; }
@@ -21,7 +24,7 @@ struct Rounds {
     // Deliver what has been entered; all threads have entered theirs, and met
     __device__ void finish(int64 earliest) {
         while (true) {
-            deliver(m, now(), earliest);
+            deliver(m, all, now(), earliest);
             if (thread_number() == 0)
                 clear_round(m.control->rounds[1 - turn]);
             barrier();
@@ -61,7 +64,7 @@ __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
     const int lane = lane_number();
     for (int64 first = thread_number() - lane; first < m.n_neurons; first += n_threads()) {
         const int64 lid = first + lane;
-        int32 n = lid < m.n_neurons ? update(m, step, lid) : 0;
+        int32 n = lid < m.n_neurons ? update(m, rounds.all, step, lid) : 0;
         const int64 gid = lid < m.n_neurons ? m.gids[lid] : 0;
         uint32 spiking;
         while ((spiking = __ballot_sync(0xFFFFFFFFu, n > 0))) {
@@ -76,37 +79,9 @@ __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
 __device__ inline void emit_trains(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
     const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
-    for (int64 k = m.control->train + warp; k < m.control->trains; k += n_warps)
+    const Cursor &cursor = *rounds.all.cursor;
+    for (int64 k = cursor.train + warp; k < cursor.trains; k += n_warps)
         emit(rounds, outbox, step, m.gids[m.train_lids[k]]);
-}
-
-// Make ready what a step needs; one thread does it
-__device__ inline void prepare(const Machine &m, const Report &report, int64 step) {
-    Control &c = *m.control;
-    for (; c.change < m.n_changes && m.change_steps[c.change] <= step; ++c.change)
-        m.segments[m.change_segments[c.change]].constant = m.change_values[c.change];
-    while (c.train < m.n_trains && m.train_steps[c.train] < step)
-        ++c.train;
-    c.trains = c.train;
-    while (c.trains < m.n_trains && m.train_steps[c.trains] == step)
-        ++c.trains;
-    c.stopped = m.n_words - (int64)report.n_spikes < m.most_spikes;
-}
-
-// Read the potentials of the probes that are due at the end of a step
-__device__ inline void sample(const Machine &m, int64 origin, int64 step) {
-    for (int64 p = 0; p < m.n_probes; ++p) {
-        const int64 interval = m.probe_intervals[p];
-        if ((step + 1) % interval)
-            continue;
-        const int64 first = m.probe_bounds[p], size = m.probe_bounds[p + 1] - first;
-        const int64 row = (step + 1) / interval - 1 - origin / interval;
-        real *out = m.samples + m.probe_places[p] + row * size;
-        for (int64 k = thread_number(); k < size; k += n_threads()) {
-            const int64 lid = m.probe_lids[first + k];
-            out[k] = m.V[lid] + m.resting[lid];
-        }
-    }
 }
 
 // Enter spikes that were emitted before, as far as they are due from a step on
@@ -121,10 +96,10 @@ __device__ inline void enter_remote(
 
 // Advance from where the last launch ended to a step, or until there is no room for the spikes of
 // another one. Spikes are counted from the step `origin`, those from elsewhere from `remote_origin`
-extern "C" __global__ void __launch_bounds__(512, 1) advance_shard(
+extern "C" __global__ void __launch_bounds__(512, 1) advance_grid(
     const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
     const int64 *remote, int64 n_remote) {
-    Rounds rounds{machine, 0};
+    Rounds rounds{machine, part_of(machine, 0), 0};
     Outbox outbox{report, origin};
     const Machine &m = rounds.m;
     const bool first = thread_number() == 0;
@@ -132,8 +107,9 @@ extern "C" __global__ void __launch_bounds__(512, 1) advance_shard(
     if (first) {
         report->n_spikes = 0;
         clear_round(m.control->rounds[0]);
-        prepare(m, *report, step);
     }
+    if (thread_number() < WARP)
+        prepare(m, rounds.all, step);
     rounds.barrier();
     if (n_remote > 0)
         enter_remote(rounds, step, remote_origin, remote, n_remote);
@@ -145,9 +121,11 @@ extern "C" __global__ void __launch_bounds__(512, 1) advance_shard(
         rounds.barrier();
         met = clock64();
         updating += met - begun;
-        sample(m, origin, step);
+        sample(m, rounds.all, origin, step, thread_number(), n_threads());
+        if (thread_number() < WARP)
+            prepare(m, rounds.all, step + 1);
         if (first)
-            prepare(m, *report, step + 1);
+            m.control->stopped = m.n_words - (int64)report->n_spikes < m.most_spikes;
         rounds.finish(step + 1);
         ++step;
         if (m.control->stopped)
@@ -159,4 +137,38 @@ extern "C" __global__ void __launch_bounds__(512, 1) advance_shard(
         report->update_cycles = updating;
         report->deliver_cycles = delivering;
     }
+}
+
+// The same, by a team; it stops where there is no room for the spikes up to another meeting
+extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
+    const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
+    const int64 *remote, int64 n_remote) {
+    Member own(machine);
+    const Machine &m = own.m;
+    const int64 most = m.interval * m.most_spikes;
+    int64 step = m.control->step, n_spikes = 0;
+    own.deliver_remote(remote, n_remote, remote_origin, step);
+    while (step < end && m.n_words - n_spikes >= most) {
+        own.lap(DELIVERING);
+        const int64 stop = min(step + m.interval, end);
+        for (bool meets = false; !meets;) {
+            own.update_all(step, step - origin);
+            own.emit_trains(step - origin);
+            __syncthreads();
+            meets = ++step == stop;
+            if (meets)
+                own.post();
+            sample(m, own.part, origin, step - 1, threadIdx.x, blockDim.x);
+            if (threadIdx.x < WARP)
+                prepare(m, own.part, step);
+            if (!meets)
+                __syncthreads();
+        }
+        own.lap(UPDATING);
+        n_spikes += own.hear(origin, (int64 *)(report + 1) + n_spikes);
+    }
+    own.lap(DELIVERING);
+    own.leave();
+    if (thread_number() == 0)
+        own.sign(*report, step, n_spikes);
 }

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from simcore.clock import Epoch
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cuda import machine as layout
-from simcore.kernels.cuda.device import Device
+from simcore.kernels.cuda.device import Device, Kernel
 from simcore.kernels.cuda.launches import DEPTH, Launches
 from simcore.kernels.cuda.residence import Residence
+from simcore.kernels.cuda.team import THREADS
 from simcore.kernels.plan import make_plan
 from simcore.shard import Shard
 from simcore.spikes import NO_SPIKES, Spikes
@@ -38,7 +39,7 @@ class CudaBackend(Backend):
         self._device = Device(precision)
         self._residence = Residence(self._device, shard, plan, probes)
         self._buffers = self._residence.buffers
-        self._launches = Launches(self._device, self._residence.n_words)
+        self._launches = Launches(self._device, self._kernel(), self._residence.n_words)
         self._resting, self._n_receptors = plan.resting, plan.n_receptors
         self._make_remote(_FEWEST_REMOTE)
         self._sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
@@ -110,6 +111,13 @@ class CudaBackend(Backend):
         """Return the time on the device so far in update and delivery, and of copies [s]."""
         return dict(self._seconds)
 
+    def _kernel(self) -> Kernel:
+        """Return what advances the shard."""
+        team = self._residence.team
+        if team is None:
+            return self._device.grid()
+        return self._device.team(self._residence.n_parts, THREADS, team.shared_bytes)
+
     def _queue(self, remote: tuple[int, int, int] = (0, 0, 0)) -> None:
         """Queue a launch, which goes on where the one before ends."""
         self._planned = min(self._planned + LAUNCH_STEPS, self._epoch.end)
@@ -127,7 +135,8 @@ class CudaBackend(Backend):
         """Make room for so many spikes from elsewhere, which may have to wait for another round."""
         self._remote = self._device.zeros(n_spikes, np.int64)
         self._pinned = self._device.pinned(n_spikes, np.int64)
-        self._residence.make_left(n_spikes)
+        if self._residence.team is None:
+            self._residence.make_left(n_spikes)
 
     def _make_samples(self, epoch: Epoch) -> None:
         """Make room for the samples of an epoch."""

@@ -1,4 +1,4 @@
-// Delivery of spikes into the ring, the input of the next steps
+// Delivery of spikes by all threads of a launch together
 //
 // A round has two halves, with a barrier after each. First, spikes are entered: a warp finds the
 // row that a spike has in each table, and how many synapses it has. One atomic addition gives it
@@ -9,31 +9,13 @@
 
 #pragma once
 
-#include "grid.cuh"
+#include "synapses.cuh"
 
 const int SYNAPSE_BITS = 40;
 const uint64 SYNAPSE_MASK = ((uint64)1 << SYNAPSE_BITS) - 1;
 
 // Synapses that a warp takes at a time, at most
 const int64 LARGEST_SHARE = 1024;
-
-// Synapses that a lane asks for at a time
-const int AT_ONCE = 4;
-
-struct Row {
-    int64 first, size;
-};
-
-// Return the synapses that a source has in a table
-__device__ inline Row find_row(const Table &table, int64 source) {
-    const uint64 *group = table.sources + 3 * (source / 64);
-    const uint64 bit = (uint64)1 << (source % 64), bits = group[0];
-    if (!(bits & bit))
-        return Row{0, 0};
-    const uint32 *row = table.rows + group[1] + __popcll(bits & (bit - 1));
-    const uint32 begin = row[0];
-    return Row{(int64)group[2] + (begin - (uint32)group[2]), (int64)(row[1] - begin)};
-}
 
 __device__ inline void clear_round(Round &round) {
     round.reserved = round.left = 0;
@@ -45,7 +27,7 @@ __device__ inline void enter(const Machine &m, Round &round, Spike *left, int64 
     const int lane = lane_number();
     uint64 own = 0;
     for (int64 k = lane; k < m.n_tables; k += WARP) {
-        const Row row = find_row(m.tables[k], gid);
+        const Row row = find_row(m.tables[k], gid, 0, 1);
         if (row.size > 0)
             own += ((uint64)1 << SYNAPSE_BITS) + row.size;
     }
@@ -72,7 +54,7 @@ __device__ inline void enter(const Machine &m, Round &round, Spike *left, int64 
     }
     uint64 place = reserved + before;
     for (int64 k = lane; k < m.n_tables; k += WARP) {
-        const Row row = find_row(m.tables[k], gid);
+        const Row row = find_row(m.tables[k], gid, 0, 1);
         if (row.size == 0)
             continue;
         Entry &entry = m.entries[place >> SYNAPSE_BITS];
@@ -94,57 +76,11 @@ __device__ inline int64 find_entry(const Entry *entries, int64 n_entries, int64 
     return low;
 }
 
-// What a synapse adds, and where; to nowhere where it was due before a step
-struct Addition {
-    int32 *input;
-    int32 weight;
-};
-
-__device__ inline Addition find_addition(
-    const Machine &m, const Entry &entry, int64 number, int64 earliest) {
-    const Table &table = m.tables[entry.table];
-    const int64 synapse = entry.first + number - entry.before;
-    const uint32 high = table.wide ? ((const uint16 *)table.high)[synapse]
-                                   : ((const uint8 *)table.high)[synapse];
-    const uint32 place = table.low[synapse] | high << 16;
-    const Channel channel = table.channels[place >> table.target_bits];
-    const int64 due = entry.emitted + channel.delay, slot = due & (m.n_slots - 1);
-    const int64 target = table.origin + (place & ((1u << table.target_bits) - 1));
-    int32 *input = m.ring + (slot * m.n_receptors + channel.receptor) * m.n_neurons + target;
-    int32 weight = channel.weight;
-    if (table.form == DRAWN)
-        weight = ((const int16 *)table.weights)[synapse] * (1 << table.shift);
-    else if (table.form == EXACT)
-        weight = ((const int32 *)table.weights)[synapse];
-    return Addition{due < earliest ? nullptr : input, weight};
-}
-
-__device__ inline void add(const Addition &addition) {
-    if (addition.input)
-        atomicAdd(addition.input, addition.weight);
-}
-
-// Deliver synapses of one entry; each lane asks for several before it adds the first
-__device__ inline void deliver_long(
-    const Machine &m, const Entry &entry, int64 begin, int64 end, int64 earliest) {
-    for (int64 k = begin + lane_number(); k < end; k += AT_ONCE * WARP) {
-        Addition additions[AT_ONCE];
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            additions[i].input = nullptr;
-            if (k + i * WARP < end)
-                additions[i] = find_addition(m, entry, k + i * WARP, earliest);
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i)
-            add(additions[i]);
-    }
-}
-
 // Deliver as many synapses as there are lanes, of several entries from one on that has the first of
 // them; return the entry that has the last
 __device__ inline int64 deliver_short(
-    const Machine &m, int64 first, int64 n_entries, int64 begin, int64 end, int64 earliest) {
+    const Machine &m, const Part &all, int64 first, int64 n_entries, int64 begin, int64 end,
+    int64 earliest) {
     const int lane = lane_number();
     const int64 synapse = begin + lane;
     const int64 before = first + lane < n_entries ? m.entries[first + lane].before : end;
@@ -154,13 +90,17 @@ __device__ inline int64 deliver_short(
         if (first + own + step < n_entries && other <= synapse)
             own += step;
     }
-    if (synapse < end)
-        add(find_addition(m, m.entries[first + own], synapse, earliest));
+    if (synapse < end) {
+        const Entry &e = m.entries[first + own];
+        const int64 number = e.first + synapse - e.before;
+        add(find_addition(m, all, m.tables[e.table], number, e.emitted, earliest));
+    }
     return first + __shfl_sync(0xFFFFFFFFu, own, WARP - 1);
 }
 
 // Deliver what has been entered, as far as it is due in a step or later
-__device__ inline void deliver(const Machine &m, const Round &round, int64 earliest) {
+__device__ inline void deliver(
+    const Machine &m, const Part &all, const Round &round, int64 earliest) {
     const uint64 reserved = round.reserved;
     const int64 n_synapses = (int64)min(round.synapses, reserved & SYNAPSE_MASK);
     const int64 n_entries = (int64)min(round.entries, reserved >> SYNAPSE_BITS);
@@ -176,10 +116,12 @@ __device__ inline void deliver(const Machine &m, const Round &round, int64 earli
             const Entry entry = m.entries[k];
             const int64 stop = k + 1 < n_entries ? min(m.entries[k + 1].before, end) : end;
             if (stop - at >= WARP) {
-                deliver_long(m, entry, at, stop, earliest);
+                const int64 first = entry.first - entry.before;
+                const Table &table = m.tables[entry.table];
+                deliver_row<4>(m, all, table, first + at, first + stop, entry.emitted, earliest);
                 at = stop;
             } else {
-                k = deliver_short(m, k, n_entries, at, end, earliest);
+                k = deliver_short(m, all, k, n_entries, at, end, earliest);
                 at += WARP;
             }
         }

@@ -6,6 +6,7 @@ queued in one stream, what they report comes back in another, see `Launches`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ SOURCE = Path(__file__).parent / "advance.cu"
 # No fused multiply-add: results are those of the CPU to the last bit
 OPTIONS = ("--fmad=false", "--std=c++17", f"-I{SOURCE.parent}")
 
-# As many as advance.cu is compiled for
-BLOCK_THREADS = 512
+# As many as advance.cu is compiled for where all blocks share the neurons
+GRID_THREADS = 512
 
 
 def options(precision: str) -> tuple[str, ...]:
@@ -59,6 +60,26 @@ def compile_kernels(precision: str, capability: int) -> bytes:
         nvrtc.destroyProgram(program)
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel, and the blocks of its launches: all run at the same time, and wait for each other.
+
+    Parameters
+    ----------
+    function : cupy.cuda.function.Function
+        The kernel.
+    n_blocks, n_threads : int
+        Blocks of a launch, and threads of each.
+    shared_bytes : int
+        Memory that the threads of a block share [B].
+    """
+
+    function: Any
+    n_blocks: int
+    n_threads: int
+    shared_bytes: int = 0
+
+
 class Device:
     """The GPU of this rank, with the kernels: ranks on one machine take its devices in turn.
 
@@ -69,13 +90,15 @@ class Device:
 
     Attributes
     ----------
-    n_blocks : int
-        Blocks of a launch: as many as run at the same time, so that they can wait for each other.
+    n_units : int
+        Multiprocessors.
+    shared_bytes : int
+        Memory of a multiprocessor that the threads of one block may share [B].
 
     Raises
     ------
     ConfigError
-        When the kernels do not compile, or the device cannot run a block of them.
+        When the kernels do not compile.
     """
 
     def __init__(self, precision: str) -> None:
@@ -85,18 +108,53 @@ class Device:
         own = cuda.Device(local_rank() % cuda.runtime.getDeviceCount()).use()
         self._module = cuda.function.Module()
         self._module.load(compile_kernels(precision, int(own.compute_capability)))
-        self._kernel = self._module.get_function("advance_shard")
-        per_unit = cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
-            self._kernel.ptr, BLOCK_THREADS, 0
+        self.n_units = int(own.attributes["MultiProcessorCount"])
+        self.shared_bytes = int(own.attributes["MaxSharedMemoryPerBlockOptin"])
+        self.stream = cuda.Stream(non_blocking=True)
+        self.copies = cuda.Stream(non_blocking=True)
+
+    def grid(self) -> Kernel:
+        """Return the kernel whose blocks share all neurons, with as many blocks as run at once.
+
+        Raises
+        ------
+        ConfigError
+            When the device cannot run a block of it.
+        """
+        function = self._module.get_function("advance_grid")
+        per_unit = self._blocks_per_unit(function, GRID_THREADS, 0)
+        return Kernel(function, per_unit * self.n_units, GRID_THREADS)
+
+    def team(self, n_blocks: int, n_threads: int, shared_bytes: int) -> Kernel:
+        """Return the kernel whose blocks have neurons of their own.
+
+        Parameters
+        ----------
+        n_blocks, n_threads, shared_bytes : int
+            See `Kernel`; there are at most as many blocks as multiprocessors.
+
+        Raises
+        ------
+        ConfigError
+            When the device cannot run a block of it.
+        """
+        function, driver = self._module.get_function("advance_team"), self._cuda.driver
+        most = driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        driver.funcSetAttribute(function.ptr, most, shared_bytes)
+        self._blocks_per_unit(function, n_threads, shared_bytes)
+        return Kernel(function, n_blocks, n_threads, shared_bytes)
+
+    def _blocks_per_unit(self, function: Any, n_threads: int, shared_bytes: int) -> int:
+        """Return how many blocks a multiprocessor runs at the same time."""
+        per_unit = self._cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+            function.ptr, n_threads, shared_bytes
         )
         if per_unit < 1:
             raise ConfigError(
-                f"backend 'cuda': the device cannot run a block of {BLOCK_THREADS} threads. "
+                f"backend 'cuda': the device cannot run a block of {n_threads} threads. "
                 "Choose another device, or the backend cpu."
             )
-        self.n_blocks = per_unit * own.attributes["MultiProcessorCount"]
-        self.stream = cuda.Stream(non_blocking=True)
-        self.copies = cuda.Stream(non_blocking=True)
+        return int(per_unit)
 
     def upload(self, array: NDArray[Any]) -> Buffer:
         """Return a buffer with a copy of an array, of one item at least."""
@@ -143,11 +201,13 @@ class Device:
         """Return the time between two events that have happened [s]."""
         return float(self._cuda.get_elapsed_time(begin, end)) * 1e-3
 
-    def launch(self, machine: NDArray[np.int64], *arguments: int) -> None:
-        """Queue the kernel `advance_shard`.
+    def launch(self, kernel: Kernel, machine: NDArray[np.int64], *arguments: int) -> None:
+        """Queue a launch.
 
         Parameters
         ----------
+        kernel : Kernel
+            What to launch.
         machine : ndarray of int64
             The struct `Machine`, handed over by value.
         *arguments : int
@@ -160,13 +220,15 @@ class Device:
         """
         struct = machine.view(np.dtype((np.void, machine.nbytes)))
         given = (struct, *(np.int64(a) for a in arguments))
-        grid, block = (self.n_blocks,), (BLOCK_THREADS,)
         try:
-            self._kernel(grid, block, given, stream=self.stream, enable_cooperative_groups=True)
+            kernel.function(
+                (kernel.n_blocks,), (kernel.n_threads,), given, shared_mem=kernel.shared_bytes,
+                stream=self.stream, enable_cooperative_groups=True,
+            )  # fmt: skip
         except self._cuda.driver.CUDADriverError as error:
             raise ConfigError(
-                f"backend 'cuda': the GPU refuses a launch of {self.n_blocks} blocks that run at "
-                f"the same time ({error}). Under MPS let this process use all of the GPU "
+                f"backend 'cuda': the GPU refuses a launch of {kernel.n_blocks} blocks that run "
+                f"at the same time ({error}). Under MPS let this process use all of the GPU "
                 "(CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=100)."
             ) from error
 

@@ -1,4 +1,4 @@
-// Threads, warps and the barrier of a whole launch
+// Threads, warps and blocks, and how those of a whole launch wait for each other
 
 #pragma once
 
@@ -12,8 +12,18 @@ __device__ inline uint64 load_acquire(const uint64 *place) {
     return value;
 }
 
+__device__ inline void store_release(uint64 *place, uint64 value) {
+    asm volatile("st.release.gpu.u64 [%0], %1;" : : "l"(place), "l"(value) : "memory");
+}
+
 // Read what other threads change at the same time
 __device__ inline uint64 load(const uint64 *place) { return *(const volatile uint64 *)place; }
+
+// The memory that the threads of a block share, as large as the launch says
+__device__ inline char *shared_memory() {
+    extern __shared__ double memory[];
+    return (char *)memory;
+}
 
 #endif
 
@@ -58,4 +68,14 @@ __device__ inline uint64 sum_before(uint64 value, uint64 &total) {
     }
     total = __shfl_sync(0xFFFFFFFFu, sum, WARP - 1);
     return sum - value;
+}
+
+// Count the numbers of an ascending list, from one on, that are less than another; a warp together
+__device__ inline int64 count_less(const int64 *list, int64 begin, int64 end, int64 limit) {
+    for (int64 first = begin;; first += WARP) {
+        const int64 k = first + lane_number();
+        const uint32 less = __ballot_sync(0xFFFFFFFFu, k < end && list[k] < limit);
+        if (less != 0xFFFFFFFFu)
+            return first - begin + __popcll(less);
+    }
 }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.kernels.cuda.device import Buffer, Device
+from simcore.kernels.cuda.device import Buffer, Device, Kernel
 from simcore.kernels.cuda.machine import REPORT_FIELDS
 
 # Launches under way at a time
@@ -78,12 +78,14 @@ class Launches:
     ----------
     device : Device
         Where.
+    kernel : Kernel
+        What is launched.
     n_words : int
         Spikes that a launch has room for.
     """
 
-    def __init__(self, device: Device, n_words: int) -> None:
-        self._device, self._n_words = device, n_words
+    def __init__(self, device: Device, kernel: Kernel, n_words: int) -> None:
+        self._device, self._kernel, self._n_words = device, kernel, n_words
         self._free = deque(self._slot() for _ in range(DEPTH))
         self._under_way: deque[_Slot] = deque()
         self._usual = min(_FEWEST, n_words)
@@ -116,7 +118,7 @@ class Launches:
         """
         device, slot = self._device, self._free.popleft()
         device.stream.record(slot.begun)
-        device.launch(machine, slot.buffer.address, origin, end, *remote)
+        device.launch(self._kernel, machine, slot.buffer.address, origin, end, *remote)
         device.stream.record(slot.ended)
         device.copies.wait_event(slot.ended)
         self._fetch(slot, 0, _HEAD + self._usual)

@@ -26,15 +26,11 @@ const int WARP = 32;
 const int GID_BITS = 48;
 const int64 GID_MASK = ((int64)1 << GID_BITS) - 1;
 
-// Neurons with equal parameters; the numbers are of type real
+// Neighbouring neurons of one part with equal parameters and the same Poisson groups; the numbers
+// are of type real
 struct Segment {
-    int64 kind, refractory;
+    int64 kind, refractory, first_group, n_groups;
     double decay_V, ex_to_V, in_to_V, decay_ex, decay_in, constant, threshold, reset, quantum;
-};
-
-// Neighbouring neurons of one segment that have the same Poisson groups
-struct Span {
-    int64 segment, first_group, n_groups;
 };
 
 // Poisson input of some neurons, or what Poisson sources emit
@@ -52,10 +48,10 @@ struct Channel {
 // Synapses of one form at neighbouring neurons; see kernels/cuda/synapses.py. The place of a
 // synapse, channel << target_bits | target, lies in a half of 16 bits and one of 8, or 16 if wide
 struct Table {
-    int64 form, shift, origin, target_bits, wide;
+    int64 form, shift, origin, target_bits, wide, n_channels;
     const Channel *channels;
     const uint64 *sources; // of 64 sources: which have rows, rows before, synapses before
-    const uint32 *rows;    // low half of the number of the first synapse
+    const uint32 *rows;    // low half of the number of the first synapse in each part
     const uint16 *low;
     const void *high;
     const void *weights;   // int16 (DRAWN), or int32 (EXACT)
@@ -79,13 +75,19 @@ struct Round {
     uint64 left;           // spikes for which there was none
 };
 
+// Where a part is in the lists of what happens at given steps
+struct Cursor {
+    int64 train, trains;   // the given spikes of this step, and the one after them
+    int64 change;          // the first change of a current that is not done
+    int64 due;             // the next step for which there is something to do
+};
+
 // What all threads share, from launch to launch
 struct Control {
     uint64 barrier;
     int64 step;            // the next one
     int64 stopped;         // whether there is no room for the spikes of another step
-    int64 train, trains;   // the trains' spikes of this step, and the one after them
-    int64 change;          // the first change of a current that is not done
+    int64 meetings;        // of the blocks of a team, so far
     Round rounds[2];
 };
 
@@ -96,26 +98,33 @@ struct Report {
     int64 update_cycles, deliver_cycles;
 };
 
+// A shard. Its neurons are cut into parts: one for the whole grid, or one for each block of a team
 struct Machine {
     int64 n_neurons, n_receptors, n_slots, n_tables, seed;
-    int64 n_changes, n_trains, n_probes, n_entries, n_left, n_words, most_spikes;
+    int64 n_parts, part_size, n_thresholds, n_changes, n_probes, n_entries, n_left;
+    int64 n_words, most_spikes;    // room for the spikes of a launch, spikes of a step at most
+    int64 interval, room;          // of a team: steps between meetings, and spikes in a mailbox
+    int64 most_segments, most_groups;
     const int64 *gids;
-    const int32 *span_of;
-    const Span *spans;
+    const int32 *segment_of;
     Segment *segments;
+    const int64 *first_segments, *first_groups;    // of each part
     const Group *groups;
     const uint32 *thresholds;
     const real *resting;
     real *V, *currents;
     int16 *waiting;
-    int32 *ring;
+    int32 *ring;                   // part by part
     const Table *tables;
     Entry *entries;
     Spike *left;
     const int64 *change_steps, *change_segments;
     const double *change_values;
-    const int64 *train_steps, *train_lids;
+    const int64 *first_trains, *train_steps, *train_lids;
     const int64 *probe_lids, *probe_bounds, *probe_intervals, *probe_places;
     real *samples;
+    Cursor *cursors;
     Control *control;
+    uint64 *posts;                 // of a team: those of two meetings
+    int64 *mail;
 };

@@ -13,8 +13,8 @@ _DRAWN, _EXACT = int(Form.DRAWN), int(Form.EXACT)
 
 @njit
 def pack_rows(
-    form, sources, groups, rows, runs, words, exact, bounds, target_bits, n_before, out_rows, low,
-    high, weights,
+    form, sources, groups, rows, runs, words, exact, bounds, target_bits, part_of, n_before,
+    out_rows, low, high, weights,
 ):  # fmt: skip
     """Pack the rows of some groups of sources.
 
@@ -32,6 +32,8 @@ def pack_rows(
         Bounds of the blocks, from the first target on.
     target_bits : int
         Low bits of a place.
+    part_of : ndarray of uint16
+        Part of each target, from the first on; empty if there is one part only.
     n_before : int
         Number of the first synapse of these groups.
     out_rows, low, high, weights : ndarray
@@ -39,6 +41,7 @@ def pack_rows(
     """
     n_blocks = sources.shape[0]
     row_of = np.empty(n_blocks, dtype=np.int64)
+    places = np.zeros(out_rows.shape[1], dtype=np.int64)
     at = n_found = 0
     for group in range(groups.shape[0]):
         bits = groups[group, 0]
@@ -50,8 +53,21 @@ def pack_rows(
             bit = np.uint64(1) << np.uint64(place)
             if bits & bit == np.uint64(0):
                 continue
-            out_rows[n_found] = np.uint32((n_before + at) & 0xFFFFFFFF)
+
+            # Where the synapses of each part of this row begin
+            places[:] = 0
+            if part_of.size:
+                for block in range(n_blocks):
+                    if sources[block, group, 0] & bit != np.uint64(0):
+                        row = row_of[block]
+                        for k in range(np.int64(rows[row, 1]), np.int64(rows[row + 1, 1])):
+                            places[part_of[np.int64(words[k] & 0xFFFF) + bounds[block]]] += 1
+            for part in range(places.size):
+                size, places[part] = places[part], at
+                at += size
+                out_rows[n_found, part] = np.uint32((n_before + places[part]) & 0xFFFFFFFF)
             n_found += 1
+
             for block in range(n_blocks):
                 if sources[block, group, 0] & bit == np.uint64(0):
                     continue
@@ -63,11 +79,14 @@ def pack_rows(
                     end = begin + np.int64(runs[run] & np.uint32(0xFFFF))
                     for k in range(begin, end):
                         target = np.int64(words[k] & 0xFFFF) + bounds[block]
-                        low[at] = (channel | target) & 0xFFFF
-                        high[at] = (channel | target) >> 16
+                        part = np.int64(part_of[target]) if part_of.size else 0
+                        to = places[part]
+                        places[part] = to + 1
+                        low[to] = (channel | target) & 0xFFFF
+                        high[to] = (channel | target) >> 16
                         if form == _DRAWN:
-                            weights[at] = np.int16(words[k] >> 16)
+                            weights[to] = np.int16(words[k] >> 16)
                         elif form == _EXACT:
-                            weights[at] = exact[k]
-                        at += 1
+                            weights[to] = exact[k]
                     begin = end
+            at = places[places.size - 1]

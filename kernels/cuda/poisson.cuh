@@ -22,11 +22,12 @@ __device__ inline uint32 draw(uint64 seed, uint32 stream, uint64 gid, uint64 ind
 }
 
 // Number of events of a neuron in a step
-__device__ inline int32 count_events(const Machine &m, const Group &g, int64 gid, int64 step) {
+__device__ inline int32 count_events(
+    const uint32 *all_thresholds, const Group &g, uint64 seed, int64 gid, int64 step) {
     if (step < g.start || g.stop <= step)
         return 0;
-    const uint32 word = draw(m.seed, (uint32)g.stream, gid, step / 4, (int)(step % 4));
-    const uint32 *thresholds = m.thresholds + g.first_threshold;
+    const uint32 word = draw(seed, (uint32)g.stream, gid, step / 4, (int)(step % 4));
+    const uint32 *thresholds = all_thresholds + g.first_threshold;
     int64 first = 0, last = g.n_thresholds;
     while (first < last) {
         const int64 middle = (first + last) / 2;

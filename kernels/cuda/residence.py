@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Buffer, Device
 from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.cuda.launches import Launches
+from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, one_part
 from simcore.kernels.cuda.synapses import HIGH_TYPES, WEIGHT_TYPES, Section, make_sections
+from simcore.kernels.cuda.team import Team, make_team, n_slots, team_parts
 from simcore.kernels.plan import Plan, most_spikes
 from simcore.places import WEIGHT_BYTES, n_entries, n_words
 from simcore.shard import Shard
@@ -43,6 +46,10 @@ class Residence:
         The struct `Machine`.
     n_words : int
         Spikes for which a launch has room.
+    n_parts : int
+        Parts of the neurons.
+    team : Team or None
+        What a team of as many blocks needs; without one, all blocks share one part.
 
     Raises
     ------
@@ -52,24 +59,33 @@ class Residence:
 
     def __init__(self, device: Device, shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> None:
         self._device = device
-        most = most_spikes(shard)
         sections = make_sections(shard)
-        self.n_words = n_words(most)
-        arrays = _state(shard, plan) | _probes(probes, plan)
-        zeros = _rooms(shard, plan, len(sections))
+        parts, pieces, self.team = _divide(device, shard, plan, sections)
+        sections = [replace(section, parts=parts) for section in sections]
+        interval, room = (self.team.interval, self.team.room) if self.team else (1, 0)
+        most = most_spikes(shard)
+        self.n_parts, self.n_words = parts.n, n_words(most * interval)
+        arrays = _state(shard, plan, parts, pieces) | _probes(probes, plan, parts)
+        zeros = _rooms(shard, plan, len(sections), parts, room)
         self._values = {
             "n_neurons": shard.neurons.size,
             "n_receptors": plan.n_receptors,
             "n_slots": n_slots(shard),
             "n_tables": len(sections),
             "seed": shard.network.seed,
-            "n_changes": plan.changes[0].size,
-            "n_trains": plan.trains[0].size,
+            "n_parts": parts.n,
+            "part_size": parts.size,
+            "n_thresholds": plan.thresholds.size,
+            "n_changes": pieces.changes[0].size,
             "n_probes": len(probes),
             "n_entries": zeros["entries"][0] // layout.ENTRY_WORDS,
             "n_left": most,
             "n_words": self.n_words,
             "most_spikes": most,
+            "interval": interval,
+            "room": room,
+            "most_segments": pieces.most_segments,
+            "most_groups": pieces.most_groups,
         }
         needed = sum(section.nbytes for section in sections) + Launches.n_bytes(self.n_words)
         needed += sum(array.nbytes for array in arrays.values())
@@ -106,17 +122,17 @@ class Residence:
         buffers = {
             "channels": device.upload(section.channels().view(np.int32)),
             "sources": device.upload(groups.reshape(-1)),
-            "rows": device.zeros(section.n_rows + 1, np.uint32),
+            "rows": device.zeros(section.n_rows * section.parts.n + 1, np.uint32),
             "low": device.zeros(n, np.uint16),
             "high": device.zeros(n, HIGH_TYPES[section.high_bytes]),
             "weights": device.zeros(n if WEIGHT_BYTES[form] else 0, WEIGHT_TYPES[form]),
         }
         for chunk in section.chunks(groups):
-            buffers["rows"].write(chunk.rows, chunk.first_row)
+            buffers["rows"].write(chunk.rows.reshape(-1), chunk.first_row * section.parts.n)
             for name in ("low", "high", "weights"):
                 buffers[name].write(getattr(chunk, name), chunk.first_synapse)
         end = np.array([n & 0xFFFFFFFF], dtype=np.uint32)
-        buffers["rows"].write(end, section.n_rows)
+        buffers["rows"].write(end, section.n_rows * section.parts.n)
         self._tables += buffers.values()
         values = {
             "form": int(form),
@@ -124,55 +140,84 @@ class Residence:
             "origin": section.origin,
             "target_bits": section.target_bits,
             "wide": int(section.high_bytes == 2),
+            "n_channels": section.table.n_channels,
         }
         addresses = {name: buffer.address for name, buffer in buffers.items()}
         return layout.struct_of(layout.TABLE_FIELDS, values | addresses)
 
 
-def n_slots(shard: Shard) -> int:
-    """Return for how many steps the ring has input: a power of two beyond the longest delay."""
-    return 1 << int(shard.max_delay).bit_length()
+def _divide(
+    device: Device, shard: Shard, plan: Plan, sections: list[Section]
+) -> tuple[Parts, Pieces, Team | None]:
+    """Return the parts of a team if there can be one, else one for all blocks."""
+    if parts := team_parts(shard, sections, device.n_units):
+        pieces = make_pieces(plan, parts)
+        team = make_team(shard, plan, parts, pieces, sections)
+        if team.shared_bytes <= device.shared_bytes:
+            return parts, pieces, team
+    whole = one_part(shard.neurons.size)
+    return whole, make_pieces(plan, whole), None
 
 
-def _rooms(shard: Shard, plan: Plan, n_tables: int) -> dict[str, tuple[int, Any]]:
+def _rooms(
+    shard: Shard, plan: Plan, n_tables: int, parts: Parts, room: int
+) -> dict[str, tuple[int, Any]]:
     """Return number and type of the items of arrays that are zeros at first."""
-    n, most = shard.neurons.size, most_spikes(shard)
+    n = shard.neurons.size
+
+    # Only a grid enters the rows of spikes, and has some that wait for another round
+    entries, waiting = (1, 1) if room else (n_entries(n, n_tables), most_spikes(shard))
     return {
         "currents": (plan.n_receptors * n, plan.potentials.dtype),
         "waiting": (n, np.int16),
         "ring": (n_slots(shard) * plan.n_receptors * n, np.int32),
-        "entries": (layout.ENTRY_WORDS * n_entries(n, n_tables), np.int64),
-        "left": (2 * layout.SPIKE_WORDS * most, np.int64),
+        "entries": (layout.ENTRY_WORDS * entries, np.int64),
+        "left": (2 * layout.SPIKE_WORDS * waiting, np.int64),
         "control": (layout.CONTROL_SIZE, np.int64),
+        "posts": (2 * parts.n, np.uint64),
+        "mail": (2 * parts.n * room, np.int64),
     }
 
 
-def _state(shard: Shard, plan: Plan) -> dict[str, NDArray[Any]]:
+def _state(shard: Shard, plan: Plan, parts: Parts, pieces: Pieces) -> dict[str, NDArray[Any]]:
     """Return the arrays of neurons, stimuli and sources."""
-    spans = layout.make_spans(plan)
+    steps, lids = plan.trains
+    order = np.lexsort((lids, steps, lids // parts.size))
+    first_trains = np.searchsorted(lids[order] // parts.size, np.arange(parts.n + 1))
+    cursors = np.zeros((parts.n, len(layout.CURSOR_FIELDS)), dtype=np.int64)
+    cursors[:, layout.CURSOR_FIELDS.index("train")] = first_trains[:-1]
+    cursors[:, layout.CURSOR_FIELDS.index("trains")] = first_trains[:-1]
     return {
         "gids": shard.neurons.gids,
-        "span_of": spans.span_of,
-        "spans": spans.spans.reshape(-1),
-        "segments": layout.make_segments(plan).view(np.int64),
-        "groups": spans.groups.reshape(-1),
+        "segment_of": pieces.segment_of,
+        "segments": pieces.segments.view(np.int64),
+        "first_segments": pieces.first_segments,
+        "first_groups": pieces.first_groups,
+        "groups": pieces.groups.reshape(-1),
         "thresholds": plan.thresholds,
         "resting": plan.resting,
         "V": plan.potentials,
-        "change_steps": plan.changes[0],
-        "change_segments": plan.changes[1],
-        "change_values": plan.changes[2].astype(np.float64),
-        "train_steps": plan.trains[0],
-        "train_lids": plan.trains[1],
+        "change_steps": pieces.changes[0],
+        "change_segments": pieces.changes[1],
+        "change_values": pieces.changes[2],
+        "first_trains": first_trains,
+        "train_steps": steps[order],
+        "train_lids": lids[order],
+        "cursors": cursors.reshape(-1),
     }
 
 
-def _probes(probes: tuple[Probe, ...], plan: Plan) -> dict[str, NDArray[Any]]:
+def _probes(probes: tuple[Probe, ...], plan: Plan, parts: Parts) -> dict[str, NDArray[Any]]:
     """Return the arrays that tell what is sampled."""
     sizes = [probe.lids.size for probe in probes]
+    firsts = np.cumsum([0, *sizes])[:-1]
+    bounds = [
+        first + np.searchsorted(probe.lids, parts.bounds)
+        for first, probe in zip(firsts, probes, strict=True)
+    ]
     return {
         "probe_lids": np.concatenate([np.zeros(0, np.int64), *[p.lids for p in probes]]),
-        "probe_bounds": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        "probe_bounds": np.concatenate([np.zeros(0, np.int64), *bounds]),
         "probe_intervals": np.array([p.interval for p in probes], dtype=np.int64),
         "probe_places": np.zeros(len(sizes), dtype=np.int64),
         "samples": np.zeros(1, dtype=plan.potentials.dtype),

@@ -1,6 +1,8 @@
 """The synapses of a shard as the device keeps them, packed part by part on their way there.
 
-The blocks of a table are joined to sections, and runs are given up: see `simcore.places`.
+The blocks of a table are joined to sections, and runs are given up: see `simcore.places`. Where
+the blocks of a launch have neurons of their own, each row has the synapses at those of the first,
+then at those of the second, and so on; and the index tells where each of these parts begins.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form
+from simcore.kernels.cuda.machine import Parts, one_part
 from simcore.kernels.cuda.pack import pack_rows
 from simcore.places import HIGH_BYTES, WEIGHT_BYTES, blocks_together, index_bytes, synapse_bytes
 from simcore.shard import Shard, SynapseTable
@@ -43,6 +46,8 @@ class Section:
         Bytes of a place beside the low ones.
     n_rows, n_synapses : int
         Number of rows and of synapses.
+    parts : Parts
+        Who advances which neurons.
     """
 
     table: SynapseTable
@@ -51,6 +56,7 @@ class Section:
     high_bytes: int
     n_rows: int
     n_synapses: int
+    parts: Parts
 
     @property
     def origin(self) -> int:
@@ -66,7 +72,7 @@ class Section:
     def nbytes(self) -> int:
         """Size on the device [B]."""
         each = synapse_bytes(self.table.form, self.high_bytes)
-        index = index_bytes(64 * self._sources().shape[1], self.n_rows)
+        index = index_bytes(64 * self._sources().shape[1], self.n_rows, self.parts.n)
         return self.n_synapses * each + int(index) + CHANNEL.itemsize * self.table.n_channels
 
     def channels(self) -> NDArray[np.void]:
@@ -127,7 +133,7 @@ class Section:
         chunk = Chunk(
             first_row=int(begin[0]),
             first_synapse=int(begin[1]),
-            rows=np.empty(n_rows, dtype=np.uint32),
+            rows=np.empty((n_rows, self.parts.n), dtype=np.uint32),
             low=np.empty(n_synapses, dtype=np.uint16),
             high=np.empty(n_synapses, dtype=HIGH_TYPES[self.high_bytes]),
             weights=np.empty(n_synapses if WEIGHT_BYTES[form] else 0, dtype=WEIGHT_TYPES[form]),
@@ -135,9 +141,15 @@ class Section:
         pack_rows(
             int(form), self._sources()[:, first : first + len(groups)], groups, table.rows,
             table.runs, table.words, table.exact, self.bounds - self.origin, self.target_bits,
-            chunk.first_synapse, chunk.rows, chunk.low, chunk.high, chunk.weights,
+            self._part_of(), chunk.first_synapse, chunk.rows, chunk.low, chunk.high, chunk.weights,
         )  # fmt: skip
         return chunk
+
+    def _part_of(self) -> NDArray[np.uint16]:
+        """Return the part of each target; none if there is one part only."""
+        if self.parts.n == 1:
+            return np.zeros(0, dtype=np.uint16)
+        return (np.arange(self.origin, self.bounds[-1]) // self.parts.size).astype(np.uint16)
 
     def _sources(self) -> NDArray[np.uint64]:
         return self.table.sources[self.first_block : self.first_block + self.bounds.size - 1]
@@ -151,8 +163,8 @@ class Chunk:
     ----------
     first_row, first_synapse : int
         Where they belong in the section.
-    rows : ndarray of uint32
-        Low half of the number of each row's first synapse.
+    rows : ndarray of uint32, shape (n_rows, n_parts)
+        Low half of the number of the first synapse of each part of each row.
     low, high : ndarray
         Places of the synapses.
     weights : ndarray
@@ -193,18 +205,20 @@ def _cut(shard: Shard, table: SynapseTable, high_bytes: int) -> list[Section]:
         return []
     n_blocks = shard.blocks.size - 1
     return [
-        _section(table, shard.blocks[first : first + together + 1], first, high_bytes)
+        _section(shard, table, shard.blocks[first : first + together + 1], first, high_bytes)
         for first in range(0, n_blocks, together)
     ]
 
 
 def _section(
-    table: SynapseTable, bounds: NDArray[np.int64], first: int, high_bytes: int
+    shard: Shard, table: SynapseTable, bounds: NDArray[np.int64], first: int, high_bytes: int
 ) -> Section:
     last = first + bounds.size - 1
     n_rows = int(np.bitwise_count(_together(table.sources[first:last])).sum(dtype=np.int64))
     begin, end = (_first_synapse(table, block) for block in (first, last))
-    return Section(table, bounds, first, high_bytes, n_rows, end - begin)
+    return Section(
+        table, bounds, first, high_bytes, n_rows, end - begin, one_part(shard.neurons.size)
+    )
 
 
 def _together(sources: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #define EMULATED
 #define __device__
@@ -25,6 +27,18 @@ struct Index {
 };
 
 inline Index block_size, grid_size;
+
+// What the threads of each block share; rubbish at first, and no more than was asked for
+struct SharedMemory {
+    std::vector<std::unique_ptr<char[]>> blocks;
+
+    SharedMemory(unsigned n_blocks, size_t bytes) {
+        for (unsigned k = 0; k < n_blocks; ++k) {
+            blocks.emplace_back(new char[bytes]);
+            memset(blocks.back().get(), 0xA5, bytes);
+        }
+    }
+};
 
 } // namespace emulation
 
@@ -58,6 +72,8 @@ template <typename T> T taken(const uint64_t *slots, int lane) {
 #define blockIdx (emulation::self().block)
 #define blockDim (emulation::block_size)
 #define gridDim (emulation::grid_size)
+
+inline char *shared_memory() { return emulation::self().shared; }
 
 inline void __syncthreads() { emulation::meet(*emulation::self().team); }
 

@@ -21,6 +21,7 @@ struct Meeting {
 struct Self {
     Index thread, block;
     Meeting *warp, *team;
+    char *shared;
 };
 
 struct Fiber : Self {
@@ -83,7 +84,9 @@ template <typename Kernel> void run_fiber() {
     setcontext(&home);
 }
 
-template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Kernel kernel) {
+template <typename Kernel>
+void launch(unsigned n_blocks, unsigned n_threads, size_t shared_bytes, Kernel kernel) {
+    SharedMemory shared(n_blocks, shared_bytes);
     block_size.x = n_threads;
     grid_size.x = n_blocks;
     const size_t n = (size_t)n_blocks * n_threads;
@@ -104,6 +107,7 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
         fiber.thread.x = k % n_threads;
         fiber.warp = &warps[k / WIDTH];
         fiber.team = &teams[fiber.block.x];
+        fiber.shared = shared.blocks[fiber.block.x].get();
         fiber.stack.resize(STACK_BYTES);
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
@@ -117,6 +121,17 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
 }
 
 } // namespace emulation
+
+// Let the others run before each look, until one of them stores something
+inline unsigned long long load_acquire(const unsigned long long *place) {
+    emulation::yield();
+    return *place;
+}
+
+inline void store_release(unsigned long long *place, unsigned long long value) {
+    *place = value;
+    emulation::quiet = 0;
+}
 
 // The barrier of a whole launch; that of the device needs threads that run at the same time
 inline void grid_barrier(unsigned long long *) { emulation::meet(emulation::everyone); }

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -23,7 +23,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from simcore.kernels.cuda.device import BLOCK_THREADS, SOURCE
+from simcore.kernels.cuda.device import GRID_THREADS, SOURCE
+from simcore.kernels.cuda.team import THREADS
 
 HERE = Path(__file__).parent
 
@@ -112,32 +113,39 @@ def host_bytes(address, size):
 
 
 class Function:
-    """The kernel `advance_shard`."""
+    """One of the kernels."""
 
-    ptr = 77
-
-    def __init__(self, gpu, library):
-        self.gpu, self.library = gpu, library
+    def __init__(self, gpu, library, name):
+        self.gpu, self.library, self.name = gpu, library, name
+        self.shared = 48 * 1024
+        self.ptr = len(gpu.functions)
+        gpu.functions.append(self)
 
     def __call__(
         self, grid, block, args, shared_mem=0, stream=None, enable_cooperative_groups=False
     ):
-        gpu = self.gpu
+        gpu, team = self.gpu, self.name == "advance_team"
         assert enable_cooperative_groups
         if gpu.refuses:
             raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
-        assert (grid, block) == ((gpu.units * gpu.blocks_per_unit,), (BLOCK_THREADS,))
+        n_blocks, n_threads = gpu.shape
+        if team:
+            assert 1 <= grid[0] <= gpu.units * gpu.occupancy(self.ptr, *block, shared_mem)
+            n_blocks = grid[0]
+        else:
+            assert (grid, block) == ((gpu.units * gpu.blocks_per_unit,), (GRID_THREADS,))
+            assert shared_mem == 0
         struct, *numbers = args
         assert struct.size == 1
         assert struct.nbytes == self.library.machine_bytes()
         assert [type(n) for n in numbers] == [np.int64] * 6
         machine, values = struct.copy(), [ctypes.c_int64(int(n)) for n in numbers]
-        shape = [ctypes.c_int64(n) for n in gpu.shape]
+        shape = [ctypes.c_int64(n) for n in (team, n_blocks, n_threads, shared_mem)]
 
         def run():
-            gpu.launches += 1
+            gpu.launches[self.name] += 1
             with EMULATION:
-                self.library.launch_advance(*shape, ctypes.c_void_p(machine.ctypes.data), *values)
+                self.library.launch(*shape, ctypes.c_void_p(machine.ctypes.data), *values)
 
         stream.queue.append(run)
 
@@ -148,20 +156,23 @@ class Gpu:
     Parameters
     ----------
     shape : (int, int)
-        Blocks, and threads of each, that are emulated.
+        Blocks, and threads of each, that are emulated; a team has blocks as it asks for.
     memory : int
         What the device tells to be free [B].
     n_devices : int
         Number of devices.
+    shared : int
+        What the threads of a block may share [B].
     """
 
-    def __init__(self, shape=(2, 64), memory=2**40, n_devices=1):
-        self.shape, self.memory, self.n_devices = shape, memory, n_devices
+    def __init__(self, shape=(2, 64), memory=2**40, n_devices=1, shared=200_000):
+        self.shape, self.memory, self.n_devices, self.shared = shape, memory, n_devices, shared
         self.units, self.blocks_per_unit, self.capability = 3, 2, "90"
         self.cooperative, self.refuses = 1, False
         self.free = None
         self.current = 0
-        self.launches = 0
+        self.launches = Counter()
+        self.functions = []
         self.options = ()
         self.library = library
         self.module = self.make_module()
@@ -201,8 +212,10 @@ class Gpu:
             @property
             def attributes(self):
                 return {
-                    "MultiProcessorCount": gpu.units, "CooperativeLaunch": gpu.cooperative,
-                }  # fmt: skip
+                    "MultiProcessorCount": gpu.units,
+                    "CooperativeLaunch": gpu.cooperative,
+                    "MaxSharedMemoryPerBlockOptin": gpu.shared,
+                }
 
         class Module:
             def load(self, cubin):
@@ -210,8 +223,7 @@ class Gpu:
                 self.precision = cubin.decode()
 
             def get_function(self, name):
-                assert name == "advance_shard"
-                return Function(gpu, gpu.library(self.precision))
+                return Function(gpu, gpu.library(self.precision), name)
 
         cuda = namespace(
             "cupy.cuda",
@@ -232,15 +244,23 @@ class Gpu:
             driver=namespace(
                 "cupy.cuda.driver",
                 occupancyMaxActiveBlocksPerMultiprocessor=self.occupancy,
+                funcSetAttribute=self.set_attribute,
+                CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8,
                 CUDADriverError=CUDADriverError,
             ),
             nvrtc=self.make_nvrtc(),
         )
         return namespace("cupy", cuda=cuda)
 
+    def set_attribute(self, func, attribute, value):
+        assert attribute == 8
+        assert value <= self.shared
+        self.functions[func].shared = value
+
     def occupancy(self, func, block_size, shared):
-        assert (func, block_size, shared) == (Function.ptr, BLOCK_THREADS, 0)
-        return self.blocks_per_unit
+        function = self.functions[func]
+        assert block_size == {"advance_grid": GRID_THREADS, "advance_team": THREADS}[function.name]
+        return self.blocks_per_unit if shared <= function.shared else 0
 
     def make_nvrtc(self):
         def compile_program(program, options):

@@ -6,10 +6,12 @@
 
 extern "C" int64 machine_bytes() { return sizeof(Machine); }
 
-extern "C" void launch_advance(
-    int64 n_blocks, int64 n_threads, const Machine *machine, Report *report, int64 origin,
-    int64 end, int64 remote_origin, const int64 *remote, int64 n_remote) {
-    emulation::launch((unsigned)n_blocks, (unsigned)n_threads, [&] {
-        advance_shard(*machine, report, origin, end, remote_origin, remote, n_remote);
+extern "C" void launch(
+    int64 team, int64 n_blocks, int64 n_threads, int64 shared_bytes, const Machine *machine,
+    Report *report, int64 origin, int64 end, int64 remote_origin, const int64 *remote,
+    int64 n_remote) {
+    emulation::launch((unsigned)n_blocks, (unsigned)n_threads, (size_t)shared_bytes, [&] {
+        (team ? advance_team : advance_grid)(
+            *machine, report, origin, end, remote_origin, remote, n_remote);
     });
 }

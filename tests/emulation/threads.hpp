@@ -22,6 +22,7 @@ struct Meeting {
 struct Self {
     Index thread, block;
     Meeting *warp, *team;
+    char *shared;
 };
 
 inline thread_local Self own_self;
@@ -41,7 +42,9 @@ inline long meet(Meeting &meeting) {
     return number;
 }
 
-template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Kernel kernel) {
+template <typename Kernel>
+void launch(unsigned n_blocks, unsigned n_threads, size_t shared_bytes, Kernel kernel) {
+    SharedMemory shared(n_blocks, shared_bytes);
     block_size.x = n_threads;
     grid_size.x = n_blocks;
     const unsigned n = n_blocks * n_threads;
@@ -54,7 +57,8 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
     for (unsigned k = 0; k < n; ++k)
         threads.emplace_back([&, k] {
             const unsigned block = k / n_threads;
-            own_self = Self{{k % n_threads}, {block}, &warps[k / WIDTH], &teams[block]};
+            char *own = shared.blocks[block].get();
+            own_self = Self{{k % n_threads}, {block}, &warps[k / WIDTH], &teams[block], own};
             kernel();
         });
     for (std::thread &thread : threads)
@@ -63,10 +67,14 @@ template <typename Kernel> void launch(unsigned n_blocks, unsigned n_threads, Ke
 
 } // namespace emulation
 
-// What the barrier of a whole launch is made of
+// What the barrier of a whole launch, and the posts of a team, are made of
 inline unsigned long long load_acquire(const unsigned long long *place) {
     std::this_thread::yield();
     return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+}
+
+inline void store_release(unsigned long long *place, unsigned long long value) {
+    __atomic_store_n(place, value, __ATOMIC_RELEASE);
 }
 
 #ifdef __SANITIZE_THREAD__

@@ -13,6 +13,7 @@ from simcore.kernels import check_backend, choose_backend
 from simcore.kernels.cuda import device, lack
 from simcore.kernels.cuda.backend import CudaBackend
 from simcore.kernels.cuda.device import Device, compile_kernels
+from simcore.kernels.cuda.team import THREADS
 from simcore.launch import local_rank
 from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
 from tests.networks import build, every_feature
@@ -106,7 +107,8 @@ def test_kernels_compile_without_spills(nvrtc, architecture, precision, monkeypa
 
     monkeypatch.setattr(nvrtc, "destroyProgram", keep)
     assert len(compile_kernels(precision, architecture)) > 10_000
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in logs[0]
+    none = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+    assert [logs[0].count(text) for text in ("bytes stack frame", none)] == [2, 2]
     assert "warning" not in logs[0]
 
 
@@ -145,16 +147,20 @@ def test_ranks_take_devices_in_turn(monkeypatch, rank, expected):
 
 
 def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
-    assert Device("float64").n_blocks == 6
+    own = Device("float64")
+    assert own.grid().n_blocks == 6
+    assert own.team(3, THREADS, 100_000).n_blocks == 3
     gpu.blocks_per_unit = 0
     with pytest.raises(ConfigError, match="cannot run a block of 512 threads"):
-        Device("float64")
+        own.grid()
+    with pytest.raises(ConfigError, match="cannot run a block of 1024 threads"):
+        own.team(3, THREADS, 100_000)
 
 
 def test_launch_that_is_refused_is_told(gpu):
     run = CudaBackend(build(every_feature()))
     gpu.refuses = True
-    with pytest.raises(ConfigError, match=r"refuses a launch of 6 blocks .*LAUNCH_TOO_LARGE"):
+    with pytest.raises(ConfigError, match=r"refuses a launch of 3 blocks .*LAUNCH_TOO_LARGE"):
         run.warm_up()
 
 

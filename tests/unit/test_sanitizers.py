@@ -19,11 +19,11 @@ from simcore.kernels.cuda import residence
 from tests.emulation.gpu import Gpu
 from tests.unit import test_cuda
 residence.n_entries = lambda n, n_sections: max(n_sections, {entries})
-gpu = Gpu(shape={shape})
+gpu = Gpu(shape={shape}, shared={shared})
 gpu.install(pytest.MonkeyPatch())
 gpu.library = lambda precision: ctypes.CDLL({path!r})
 found = test_cuda.result_of(test_cuda.make(), {bounds})
-print(found.steps.size)
+print(found.steps.size, *gpu.launches)
 """
 
 
@@ -46,39 +46,63 @@ def watched(library, path, **given):
     )  # fmt: skip
 
 
-def test_addresses_and_arithmetic():
+WAYS = {"grid": 0, "team": 200_000}  # with so much memory that a block may share
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_addresses_and_arithmetic(way):
     path = compile_kernels("float64", *ADDRESSES)
-    done = watched("asan", path, shape=(2, 64), bounds=[0, 57, 200], entries=2**16)
+    given = {"bounds": [0, 57, 200], "entries": 2**16, "shared": WAYS[way]}
+    done = watched("asan", path, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) > 500
+    n_spikes, name = done.stdout.split()
+    assert int(n_spikes) > 500
+    assert name == f"advance_{way}"
 
 
-@pytest.mark.parametrize("entries", [3, 2**16])
-def test_races(entries):
-    """Blocks and warps run at the same time, and meet in the barrier of the kernels."""
+@pytest.mark.parametrize(("way", "entries"), [("grid", 3), ("grid", 2**16), ("team", 3)])
+def test_races(way, entries):
+    """Blocks and warps run at the same time, and meet as the kernels let them."""
     path = compile_kernels("float64", *RACES)
-    done = watched("tsan", path, shape=(2, 64), bounds=[0, 7, 60], entries=entries)
+    given = {"bounds": [0, 7, 60], "entries": entries, "shared": WAYS[way]}
+    done = watched("tsan", path, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) > 60
+    assert int(done.stdout.split()[0]) > 60
 
 
 BARRIERS = {
-    "after the update": ("        rounds.barrier();\n        met = clock64();", "met = clock64();"),
-    "after the delivery": (
-        "            barrier();\n            const int64 n_left",
-        "const int64 n_left",
+    "after the update": (
+        "grid", "advance.cu",
+        "        rounds.barrier();\n        met = clock64();", "met = clock64();",
     ),
-    "at the begin": ("    rounds.barrier();\n    if (n_remote", "    if (n_remote"),
-}
+    "after the delivery": (
+        "grid", "advance.cu",
+        "            barrier();\n            const int64 n_left", "const int64 n_left",
+    ),
+    "at the begin": (
+        "grid", "advance.cu", "    rounds.barrier();\n    if (n_remote", "    if (n_remote",
+    ),
+    "before a post": (
+        "team", "advance.cu",
+        "            __syncthreads();\n            meets =", "            meets =",
+    ),
+    "until all have posted": ("team", "team.cuh", "if (post >> 32 == meeting)", ""),
+    "after a block's delivery": (
+        "team", "team.cuh", "__syncthreads();\n        } while", "} while",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", BARRIERS)
 def test_missing_barrier_is_found_out(tmp_path, where):
-    text = SOURCE.read_text()
-    assert text.count(BARRIERS[where][0]) == 1
-    (tmp_path / SOURCE.name).write_text(text.replace(*BARRIERS[where]))
+    way, name, barrier, none = BARRIERS[where]
+    text = (SOURCE.parent / name).read_text()
+    assert text.count(barrier) == 1
+    (tmp_path / SOURCE.name).write_text(SOURCE.read_text())
+    (tmp_path / name).write_text(text.replace(barrier, none))
     path = compile_kernels("float64", *RACES, folder=tmp_path)
-    done = watched("tsan", path, shape=(2, 64), bounds=[0, 7, 60], entries=2**16)
+    given = {"bounds": [0, 7, 60], "entries": 2**16, "shared": WAYS[way]}
+    done = watched("tsan", path, shape=(2, 64), **given)
     assert done.returncode != 0
     assert "WARNING: ThreadSanitizer: data race" in done.stderr

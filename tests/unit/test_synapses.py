@@ -1,5 +1,7 @@
 """The synapses as the GPU keeps them: nothing is lost, and at most 6 bytes each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from simcore.fixed_point import Form, fixed_point
 from simcore.kernels.cuda import synapses
 from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.launches import Launches
+from simcore.kernels.cuda.machine import Parts
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.plan import make_plan
@@ -30,15 +33,18 @@ def unpacked(section):
     sources = [
         64 * g + k for g, word in enumerate(bits.tolist()) for k in range(64) if word >> k & 1
     ]
-    assert len(sources) == section.n_rows == firsts.size
-    lengths = np.diff(np.append(firsts, section.n_synapses))
-    assert (lengths > 0).all()
+    assert len(sources) == section.n_rows
+    assert firsts.shape == (section.n_rows, section.parts.n)
+    lengths = np.diff(np.append(firsts, section.n_synapses)).reshape(firsts.shape)
+    assert (lengths.sum(axis=1) > 0).all()
     place = low.astype(np.int64) | high.astype(np.int64) << 16
     channel, target = place >> section.target_bits, place & (1 << section.target_bits) - 1
     table = section.table
     if table.form is Form.CONSTANT:
         weights = table.weights[channel]
-    rows = np.repeat(sources, lengths), section.origin + target
+    parts = np.repeat(np.tile(np.arange(section.parts.n), section.n_rows), lengths.reshape(-1))
+    assert (parts == (section.origin + target) // section.parts.size).all()
+    rows = np.repeat(sources, lengths.sum(axis=1)), section.origin + target
     return (
         *rows,
         table.delays[channel],
@@ -74,13 +80,15 @@ def in_order(columns):
 @pytest.mark.parametrize("chunk", [100, 2**22])
 @pytest.mark.parametrize("block", [8, 40, 2**16])
 @pytest.mark.parametrize("together", [None, 1, 3])
-def test_nothing_is_lost(monkeypatch, chunk, block, together):
+@pytest.mark.parametrize("size", [7, 107])
+def test_nothing_is_lost(monkeypatch, chunk, block, together, size):
     monkeypatch.setattr(synapses, "CHUNK", chunk)
     monkeypatch.setattr(shards, "MAX_BLOCK", block)
     if together:
         monkeypatch.setattr(synapses, "blocks_together", lambda *_: together)
     shard = build(every_feature())
-    sections = make_sections(shard)
+    parts = Parts(shard.neurons.size, size)
+    sections = [replace(section, parts=parts) for section in make_sections(shard)]
     for table in shard.tables:
         own = [unpacked(s) for s in sections if s.table is table]
         columns = [np.concatenate(column) for column in zip(*own, strict=True)]
@@ -171,7 +179,7 @@ def test_memory_is_what_was_said(monkeypatch):
     gpu.free = 2**40
     own, plan = Device("float64"), make_plan(shard, np.dtype("float64"))
     residence = Residence(own, shard, plan, ())
-    Launches(own, residence.n_words)
+    Launches(own, own.grid(), residence.n_words)
     assert asked[0] - 2**24 == pytest.approx(2**40 - gpu.free, abs=1000)
 
 
@@ -191,7 +199,7 @@ def test_estimate_is_what_is_allocated(monkeypatch, case):
     shard = build(net)
     own, plan = Device("float64"), make_plan(shard, np.dtype("float64"))
     residence = Residence(own, shard, plan, ())
-    Launches(own, residence.n_words)
+    Launches(own, own.grid(), residence.n_words)
     points = fixed_point(net, 0.1)
     expected = estimate_device(Expectation(net, points, 0.1), partition(net, 1, "block").owned(0))
     assert 2**40 - gpu.free == pytest.approx(expected.total, rel=0.02)

@@ -1,0 +1,114 @@
+"""Whether the blocks of a launch are a team, each with a part of the neurons for itself.
+
+A team meets less often and reaches the input of its neurons faster than a grid that shares all of
+them, see team.cuh. It takes that a part fits into the memory of a block; that launches have many
+steps, because the input is copied there and back in each; and that rows are long enough to be
+divided among the blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simcore.kernels.cuda import machine as layout
+from simcore.kernels.cuda.machine import Parts, Pieces
+from simcore.kernels.cuda.synapses import CHANNEL, Section
+from simcore.kernels.plan import Plan, most_spikes_of
+from simcore.shard import Shard
+
+# Threads of a block, as many as advance.cu is compiled for, and spikes that it lists at a time
+THREADS, LISTED = 1024, 1024
+
+# Neurons of a block at least: the blocks of a smaller team meet faster
+FEWEST_NEURONS = 32
+
+# Steps of an epoch at least
+FEWEST_STEPS = 16
+
+# Synapses of a row at the neurons of a block, at least and on the average
+FEWEST_SYNAPSES = 4
+
+# Steps between two meetings at most, which bounds the mailboxes
+LONGEST_INTERVAL = 16
+
+
+@dataclass(frozen=True)
+class Team:
+    """Blocks that have a part of the neurons each.
+
+    Parameters
+    ----------
+    interval : int
+        Steps between two meetings.
+    room : int
+        Spikes of a part between two meetings at most.
+    shared_bytes : int
+        What a block keeps in its own memory [B].
+    """
+
+    interval: int
+    room: int
+    shared_bytes: int
+
+
+def team_parts(shard: Shard, sections: list[Section], n_units: int) -> Parts | None:
+    """Return the parts of a team; none where synapses or epochs do not suit one.
+
+    Parameters
+    ----------
+    shard : Shard
+        What the rank owns.
+    sections : list of Section
+        Its synapses, in one part.
+    n_units : int
+        Multiprocessors of the device.
+    """
+    n = shard.neurons.size
+    n_blocks = min(n_units, max(1, n // FEWEST_NEURONS))
+    parts = Parts(n, max(1, -(-n // n_blocks)))
+    n_rows = sum(section.n_rows for section in sections)
+    short = shard.n_synapses < FEWEST_SYNAPSES * parts.n * n_rows
+    if short or shard.min_other_delay < FEWEST_STEPS:
+        return None
+    return parts
+
+
+def make_team(
+    shard: Shard, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
+) -> Team:
+    """Return the team of some parts, whether there is room for it or not."""
+    delays = [int(section.table.delays.min()) for section in sections if section.n_synapses]
+    interval = min([*delays, LONGEST_INTERVAL])
+    room = interval * int(most_spikes_of(shard, parts.bounds).max())
+    return Team(interval, room, _shared_bytes(shard, plan, parts, pieces, sections))
+
+
+def n_slots(shard: Shard) -> int:
+    """Return for how many steps the ring has input: a power of two beyond the longest delay."""
+    return 1 << int(shard.max_delay).bit_length()
+
+
+def _shared_bytes(
+    shard: Shard, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
+) -> int:
+    """Return what the constructor of `Member` in team.cuh gives away [B]."""
+    n, receptors = parts.size, plan.n_receptors
+    table = 8 * len(layout.TABLE_FIELDS)
+    sizes = [
+        layout.DESK_BYTES + 8 * LISTED,
+        8 * len(layout.CURSOR_FIELDS),
+        layout.SEGMENT.itemsize * pieces.most_segments,
+        8 * len(layout.GROUP_FIELDS) * pieces.most_groups,
+        8 * n,
+        plan.potentials.itemsize * n,
+        plan.potentials.itemsize * n * receptors,
+        4 * n * receptors * n_slots(shard),
+        4 * n,
+        4 * plan.thresholds.size,
+        2 * n,
+        table * len(sections),
+        *(CHANNEL.itemsize * section.table.n_channels for section in sections),
+    ]
+    return int(sum(-(-np.array(sizes) // 8) * 8))
