@@ -77,7 +77,7 @@ def report(
         with engine(scheduler, progress):
             found = collect(one, window, populations, bin_width)
             compared = None if two is None else _collect_other(two, window, populations, found)
-        return _write(place, found, compared)
+        return _write(place, found, compared, progress)
 
 
 def _opened(run: Recording | str | os.PathLike[str]) -> Recording:
@@ -109,7 +109,7 @@ def _collect_other(
     return collect(other, window, known, pictures=False)
 
 
-def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
+def _write(place: Folder, found: Findings, other: Findings | None, progress: bool) -> Path:
     """Write the files of a report, the page last."""
     from simcore.analysis.reporting.page import render
     from simcore.analysis.reporting.sections import Story, sections_of
@@ -123,7 +123,7 @@ def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
     place.write_numbers(plain(found, rates, other, distances, spread))
     place.write_tables(table, found.summaries, rates, distances if other else None)
     with styled():
-        sections = sections_of(Story(found, rates, table, other, distances), FILES)
+        sections = sections_of(Story(found, rates, table, other, distances), FILES, progress)
     title = Path(found.recording.path).name
     title += f" compared with {Path(other.recording.path).name}" if other else ""
     with place.open(PAGE) as file:
