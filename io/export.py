@@ -119,6 +119,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
             ids = selection.recorded
             span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
             group = schema.create_spikes(file, selection.population, span, count(selection))
+            schema.write_size(group, excerpt.run.sizes[selection.population])
             schema.fill_spikes(group, blocks(selection, work))
         for report in reports:
             # libsonata reads samples of single precision only
@@ -126,6 +127,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
                 file, report.population, report.node_ids, "f4", len(report.values),
                 (report.start, report.interval),
             )  # fmt: skip
+            schema.write_size(group, excerpt.run.sizes[report.population])
             for rows, values in report.blocks():
                 group["data"][rows] = values
 

@@ -343,6 +343,7 @@ def _write(
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
             span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)
             groups.append(schema.create_spikes(file, name, span, int(n)))
+            schema.write_size(groups[-1], int(span[1]))
         filled = np.zeros(counts.size, dtype=np.int64)
         for times, ids in spikes:
             owners = np.searchsorted(nodes.first, ids, side="right") - 1

@@ -184,6 +184,11 @@ def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | No
         spikes.attrs["dt"] = np.float64(dt)
 
 
+def write_size(group: h5py.Group, size: int) -> None:
+    """Write how many neurons a population has, recorded or not, to a group of its spikes or V_m."""
+    group.attrs["size"] = np.int64(size)
+
+
 def write_steps(group: h5py.Group, begin: int, end: int) -> None:
     """Write which steps the spikes and samples of a file are from."""
     group.attrs["begin"], group.attrs["end"] = np.int64(begin), np.int64(end)

@@ -19,7 +19,6 @@ from simcore.clock import Clock
 from simcore.io import RunWriter
 from simcore.progress import Work
 
-
 # Analyses a run, and tells which libraries were loaded for it
 PROGRAM = """
 import sys
