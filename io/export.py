@@ -34,7 +34,7 @@ def export_run(
     run: Recording,
     path: str | os.PathLike[str],
     to: str | None = None,
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     start: float | None = None,
     stop: float | None = None,
     overwrite: bool = False,
@@ -53,7 +53,7 @@ def export_run(
     to : {"sonata", "csv", "nest", "nwb"}, optional
         Its format; that of its ending, .h5, .csv, .dat or .nwb, if left out. "sonata" and "nwb"
         hold spikes and potentials, the others spikes.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Names; all that were recorded if left out.
     start, stop : float, optional
         A window, after `start` up to and with `stop` [ms]; all there is if left out.

@@ -17,7 +17,7 @@ import simcore as sc
 from simcore import analysis
 from simcore.cli import main
 from simcore.errors import ModelError, OutputError
-from simcore.io import SonataFile
+from simcore.io import SonataFile, export_run
 
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
@@ -209,6 +209,14 @@ def test_copy_goes_on_sigterm(tmp_path, monkeypatch):
         process.terminate()
         assert process.wait(timeout=30.0) == 143
     assert not list(folder.iterdir())
+
+
+def test_one_population_by_its_name(tmp_path):
+    written(tmp_path / "spikes.h5", populations=("E", "EI"))
+    run = sc.open_run(tmp_path / "spikes.h5")
+    assert list(analysis.summarize(run, "EI")) == ["EI"]
+    (exported,) = export_run(run, tmp_path / "out.csv", None, "EI").spikes
+    assert exported.population == "EI"
 
 
 def test_wrong_units(tmp_path):
