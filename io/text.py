@@ -34,8 +34,7 @@ def _table(column: bytes | NDArray[np.generic]) -> NDArray[np.uint8]:
     """Return characters in a row for each line, or one row for all, filled up with zero bytes."""
     if isinstance(column, bytes):
         return np.frombuffer(column, dtype=np.uint8)[None, :]
-    whole = column.dtype.kind in "iu"
-    plain = (column.astype(np.int64), np.zeros(column.size, np.int64)) if whole else _plain(column)
+    plain = _plain(column)
     if plain is None:
         texts = np.array(list(map(repr, column.tolist())), dtype=np.bytes_)
         return texts.view(np.uint8).reshape(column.size, -1)
@@ -49,11 +48,14 @@ def _table(column: bytes | NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def _plain(column: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Return numbers as whole numbers over powers of ten, and these; None where there are others.
+    """Return numbers as whole ones and the places of their dots; None where there are others.
 
-    The smallest power by which a number is the nearest one to such a fraction has the digits that
-    `repr` shows, as long as there are less than 16 of them.
+    The fewest places with which a decimal has this number for its nearest one are those that `repr`
+    shows, as long as there are less than 16 digits.
     """
+    if column.dtype.kind in "iu":
+        whole = column.astype(np.int64)
+        return None if (whole < 0).any() else (whole, np.zeros_like(whole))
     values = np.asarray(column, dtype=np.float64)
     strange = np.signbit(values) | ((values < 1e-4) & (values != 0.0))
     if (strange | (values >= 1e15 / _POWERS[_PLACES])).any():

@@ -86,7 +86,7 @@ def test_times_of_a_grid(n):
     st.lists(
         st.tuples(
             st.one_of(st.floats(-1e9, 1e17), *(decimals(n) for n in range(8))),
-            st.integers(0, 2**63 - 1),
+            st.one_of(st.integers(0, 10**6), st.integers(0, 2**64 - 1)),
         ),
         min_size=1,
     )
@@ -95,3 +95,8 @@ def test_lines(values):
     times, ids = np.array([t for t, _ in values]), np.array([k for _, k in values], np.uint64)
     text = format_lines(times, ",größe,".encode(), ids, b"\n").decode()
     assert text == "".join(f"{t!r},größe,{k}\n" for t, k in values)
+
+
+def test_numbers_that_are_not_plain():
+    whole, times = np.array([5, -3, 0]), np.array([-0.0, 1e-7, 1e22])
+    assert format_lines(whole, b" ", times, b"\n") == b"5 -0.0\n-3 1e-07\n0 1e+22\n"
