@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ModelError
-from simcore.io.recording import Recording
+from simcore.io.recording import Recording, names_of
 from simcore.io.selection import Selection
 from simcore.io.sonata import RESOLUTION
 from simcore.progress import Work
@@ -75,7 +75,7 @@ class Excerpt:
     def of(
         cls,
         run: Recording,
-        populations: Sequence[str] | None = None,
+        populations: str | Sequence[str] | None = None,
         start: float | None = None,
         stop: float | None = None,
     ) -> Excerpt:
@@ -90,7 +90,7 @@ class Excerpt:
         """
         window = run.window(start, stop)
         known = [name for name in run.populations if name in {*run.recorded, *run.reported}]
-        chosen = known if populations is None else list(dict.fromkeys(populations))
+        chosen = names_of(populations, known)
         for name in chosen:
             if name not in known:
                 raise ModelError(

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
 from simcore.io.excerpt import Excerpt, blocks, count
-from simcore.io.nest import first_nest_ids, write_header
+from simcore.io.nest import first_nest_ids, header
 from simcore.io.nwb import write_nwb
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
+from simcore.io.text import format_lines
 from simcore.io.whole import aside, whole_file
 from simcore.progress import Work
 
 # Lines that are formatted together
-_LINES = 2**16
+_LINES = 2**18
 
 # The format that the ending of a file stands for
 ENDINGS = {".h5": "sonata", ".hdf5": "sonata", ".csv": "csv", ".dat": "nest", ".nwb": "nwb"}
@@ -33,7 +34,7 @@ def export_run(
     run: Recording,
     path: str | os.PathLike[str],
     to: str | None = None,
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     start: float | None = None,
     stop: float | None = None,
     overwrite: bool = False,
@@ -52,7 +53,7 @@ def export_run(
     to : {"sonata", "csv", "nest", "nwb"}, optional
         Its format; that of its ending, .h5, .csv, .dat or .nwb, if left out. "sonata" and "nwb"
         hold spikes and potentials, the others spikes.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Names; all that were recorded if left out.
     start, stop : float, optional
         A window, after `start` up to and with `stop` [ms]; all there is if left out.
@@ -119,6 +120,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
             ids = selection.recorded
             span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
             group = schema.create_spikes(file, selection.population, span, count(selection))
+            schema.write_size(group, excerpt.run.sizes[selection.population])
             schema.fill_spikes(group, blocks(selection, work))
         for report in reports:
             # libsonata reads samples of single precision only
@@ -126,40 +128,39 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
                 file, report.population, report.node_ids, "f4", len(report.values),
                 (report.start, report.interval),
             )  # fmt: skip
+            schema.write_size(group, excerpt.run.sizes[report.population])
             for rows, values in report.blocks():
                 group["data"][rows] = values
 
 
 def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
     """Write spikes as text, with the column names of bmtk: a population after the other."""
-    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write("timestamps,population,node_ids\n")
+    with aside(path) as temporary, open(temporary, "wb") as file:
+        file.write(b"timestamps,population,node_ids\n")
         for selection in excerpt.spikes:
-            name = _quoted(selection.population).replace("%", "%%")
+            name = f",{_quoted(selection.population)},".encode()
             for times, ids in blocks(selection, work):
-                _write_lines(file, f"%r,{name},%d\n", times, ids)
+                _write_lines(file, times, name, ids, b"\n")
 
 
 def write_nest(excerpt: Excerpt, path: str, work: Work) -> None:
     """Write spikes as NEST's recording backend "ascii" does, with global ids from 1."""
     first = first_nest_ids(excerpt.run)
-    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        write_header(file)
+    with aside(path) as temporary, open(temporary, "wb") as file:
+        file.write(header().encode())
         for selection in excerpt.spikes:
             for times, ids in blocks(selection, work):
                 senders = ids.astype(np.int64) + first[selection.population]
-                _write_lines(file, "%d\t%r\n", senders, times)
+                _write_lines(file, senders, b"\t", times, b"\n")
 
 
-def _write_lines(
-    file: TextIO, line: str, first: NDArray[np.generic], second: NDArray[np.generic]
-) -> None:
-    """Write two columns as text; a time has as many digits as tell it from all others."""
-    for begin in range(0, first.size, _LINES):
+def _write_lines(file: BinaryIO, *columns: bytes | NDArray[np.generic]) -> None:
+    """Write columns as text, see `format_lines`, some lines at a time."""
+    n = max(len(column) for column in columns if not isinstance(column, bytes))
+    for begin in range(0, n, _LINES):
         rows = slice(begin, begin + _LINES)
-        values = [None] * (2 * first[rows].size)
-        values[::2], values[1::2] = first[rows].tolist(), second[rows].tolist()
-        file.write(line * (len(values) // 2) % tuple(values))
+        some = (column if isinstance(column, bytes) else column[rows] for column in columns)
+        file.write(format_lines(*some))
 
 
 def _quoted(text: str) -> str:

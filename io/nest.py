@@ -7,8 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
-from typing import TextIO
+from io import StringIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,12 @@ from simcore.io import schema
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes, Spikes
+from simcore.io.text import parse_lines
 from simcore.io.whole import whole_file
 from simcore.progress import Work
 
-# Lines that are read together
-_LINES = 2**18
+# Characters that are read together, up to the end of a line
+_BLOCK = 2**22
 
 _MARK = "# NEST version"
 _BACKEND = "# RecordingBackendASCII version"
@@ -139,11 +139,11 @@ def first_nest_ids(run: Recording) -> dict[str, int]:
     return dict(zip(run.populations, firsts, strict=True))
 
 
-def write_header(file: TextIO) -> None:
-    """Write the first lines of a spike recording."""
+def header() -> str:
+    """Return the first lines of a spike recording."""
     from simcore import __version__
 
-    file.write(f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n")
+    return f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n"
 
 
 @dataclass(frozen=True)
@@ -254,25 +254,26 @@ class _Recording:
 
     def read(self, clock: Clock | None, work: Work) -> Iterator[Spikes]:
         """Yield times [ms] and senders, some at a time."""
-        with open(self.path, "rb") as raw, TextIOWrapper(raw, "ascii", "replace") as file:
+        with open(self.path, "rb") as file:
             for _ in range(3):
-                file.readline()
-            done, size = 0, _LINES
-            while size == _LINES:
-                rows = self._parse(file)
-                size = rows.size
+                work.advance(len(file.readline()))
+            while block := file.read(_BLOCK):
+                block += file.readline()
+                rows = parse_lines(block, self.columns)
+                if rows is None:
+                    rows = self._parse_slowly(block)
                 yield self._times(rows, clock), np.ascontiguousarray(rows["sender"])
-                work.advance(raw.tell() - done)
-                done = raw.tell()
+                work.advance(len(block))
 
-    def _parse(self, file: TextIO) -> NDArray[np.void]:
-        """Return the next lines of the file."""
+    def _parse_slowly(self, block: bytes) -> NDArray[np.void]:
+        """Return lines that are not as plain as NEST writes them."""
+        file = StringIO(block.decode("ascii", "replace"), newline=None)
         try:
             with warnings.catch_warnings():
                 # Empty lines, and no line at all, are fine
                 warnings.simplefilter("ignore", UserWarning)
                 rows: NDArray[np.void] = np.loadtxt(
-                    file, dtype=self.columns, comments=None, ndmin=1, max_rows=_LINES
+                    file, dtype=self.columns, comments=None, ndmin=1
                 )
         except ValueError as error:
             raise DamagedError(f"{self.path!r}: {self._first_bad()}") from error
@@ -343,6 +344,7 @@ def _write(
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
             span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)
             groups.append(schema.create_spikes(file, name, span, int(n)))
+            schema.write_size(groups[-1], int(span[1]))
         filled = np.zeros(counts.size, dtype=np.int64)
         for times, ids in spikes:
             owners = np.searchsorted(nodes.first, ids, side="right") - 1

@@ -33,6 +33,7 @@ def write_nwb(excerpt: Excerpt, path: str, work: Work) -> None:
     """
     pynwb = load("pynwb", "interop", "export to NWB")
     file = _new_file(excerpt)
+    file.add_acquisition(_populations(excerpt))
     if excerpt.spikes:
         file.units = _units(excerpt, work)
     reports = [excerpt.potentials(name) for name in excerpt.reported]
@@ -61,6 +62,22 @@ def _new_file(excerpt: Excerpt) -> NWBFile:
         keywords=["simulation", "spiking neural network"],
         source_script=f"simcore {__version__}",
         source_script_file_name=os.path.basename(run.path),
+    )
+
+
+def _populations(excerpt: Excerpt) -> Any:
+    """Return a table of the populations, which tells how many neurons they have."""
+    from hdmf.common import DynamicTable, VectorData
+
+    names = list(dict.fromkeys([*(s.population for s in excerpt.spikes), *excerpt.reported]))
+    sizes = np.array([excerpt.run.sizes[name] for name in names], dtype=np.int64)
+    return DynamicTable(
+        name="populations",
+        description="the populations of which something was recorded",
+        columns=[
+            VectorData(name="population", description="name of the population", data=names),
+            VectorData(name="size", description="number of neurons, recorded or not", data=sizes),
+        ],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,8 @@ class Recording(ABC):
         ------
         ModelError
             When there is no such population, or its spikes were not recorded.
+        ConfigError
+            When the window ends before it begins.
         """
         return self._select(population, start, stop, neurons).read()
 
@@ -176,7 +178,8 @@ class Recording(ABC):
         """
         begin = self.record_from if start is None else max(float(start), self.record_from)
         end = self.end if stop is None else min(float(stop), self.end)
-        valid = f"within what is recorded, {self.record_from:.10g} to {self.end:.10g} ms"
+        recorded = f"{self.record_from:.10g} to {self.end:.10g} ms"
+        valid = f"within what is recorded, {recorded}, and end after its begin"
         # A window has a step at least
         long = end - begin > 0.5 * self.dt
         require(long, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
@@ -249,8 +252,9 @@ class Recording(ABC):
         Rates
             By population [1/s].
         """
+        self._require_forward(start, stop)
         low = self.record_from if start is None else max(start, self.record_from)
-        high = max(low, self.end) if stop is None else min(stop, max(low, self.end))
+        high = max(low, self.end if stop is None else min(stop, self.end))
         rows = {}
         for name in self.recorded:
             window = self._window(self._spikes(name)[0], low, high)
@@ -291,6 +295,7 @@ class Recording(ABC):
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64], Joined, slice]:
         """Return times and node ids of samples, the samples not read yet, and a window of rows."""
         self._require_known(population)
+        self._require_forward(start, stop)
         data = self._data.get(f"{schema.REPORT}/{population}/data")
         if data is None:
             raise ModelError(
@@ -310,6 +315,7 @@ class Recording(ABC):
 
     def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
         """Return the rows of a window of time."""
+        self._require_forward(start, stop)
         begin = 0 if start is None else times.count_until(start, self.dt)
         end = times.size if stop is None else times.count_until(stop, self.dt)
         return slice(begin, max(begin, end))
@@ -320,12 +326,32 @@ class Recording(ABC):
         with open_file(self.path) as file:
             return file[schema.SPIKES][population].attrs.get(name, missing)
 
+    def _require_forward(self, start: float | None, stop: float | None) -> None:
+        """Raise `ConfigError` if a window ends before it begins."""
+        forward = start is None or stop is None or start <= stop
+        valid = "(start, stop) in this order [ms]"
+        require(forward, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
+
     def _require_known(self, population: str) -> None:
         if population not in self.populations:
             raise ModelError(
                 f"run {self.path!r}: there is no population {population!r}; "
                 f"there are {self.populations}"
             )
+
+
+def names_of(populations: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Return the names of chosen populations, each once; a lone one may be given as a text.
+
+    Parameters
+    ----------
+    populations : str or sequence of str, optional
+        The names.
+    known : sequence of str
+        What is returned if they are left out.
+    """
+    chosen = [populations] if isinstance(populations, str) else populations
+    return list(known if chosen is None else dict.fromkeys(chosen))
 
 
 def rate(neurons: int, spikes: int, length: float) -> Rate:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +65,8 @@ def _plain(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, simcore and the packages that are in use."""
+    from importlib import metadata
+
     from simcore import __version__
 
     found = {"python": sys.version.split()[0], "simcore": __version__}
@@ -182,6 +183,11 @@ def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | No
     spikes.attrs["begin"], spikes.attrs["end"] = (np.float64(time) for time in window)
     if dt is not None:
         spikes.attrs["dt"] = np.float64(dt)
+
+
+def write_size(group: h5py.Group, size: int) -> None:
+    """Write how many neurons a population has, recorded or not, to a group of its spikes or V_m."""
+    group.attrs["size"] = np.int64(size)
 
 
 def write_steps(group: h5py.Group, begin: int, end: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +30,9 @@ _BLOCK = 2**22
 # Neurons of a population at most
 _MOST_NEURONS = 2**32
 
+# What to do when spikes cannot be sorted
+_ROOM = "Set TMPDIR to a folder with more room, and sort them for good with `simcore export`."
+
 # Steps of a file whose time step is not known
 _ENDLESS = 2**62
 
@@ -36,10 +40,11 @@ _ENDLESS = 2**62
 class SonataFile(Recording):
     """A spike file in the SONATA convention.
 
-    SONATA tells neither the time step, nor the recorded window, nor which neurons are silent. An
-    exported file has them as attributes, see docs/file-format.md. For others the window ends with
-    the last spike, and the neurons are those up to the largest id that fired, unless `sizes` tells.
-    Spikes that are not sorted by time are sorted into a temporary file.
+    SONATA tells neither the time step, nor the recorded window, nor how many neurons there are and
+    which of them are silent. An exported file has all this as attributes, see docs/file-format.md.
+    For others the window ends with the last spike, and the neurons are those up to the largest id
+    that fired, unless `sizes` tells. Spikes that are not sorted by time are sorted into a temporary
+    folder, which is removed when nobody reads it any more.
 
     Parameters
     ----------
@@ -51,7 +56,8 @@ class SonataFile(Recording):
     Raises
     ------
     OutputError
-        When the file is missing, damaged, or has no spikes in the SONATA convention.
+        When the file is missing, damaged, or has no spikes in the SONATA convention, or there is
+        no room for sorting them.
     ModelError
         When `sizes` names another population or is too small.
     """
@@ -64,17 +70,17 @@ class SonataFile(Recording):
         super().__init__(path)
         self._places: dict[str, Joined] = {}
         self._ids: dict[str, range] = {}
-        self._sorted: tempfile.TemporaryDirectory[str] | None = None
+        self.sizes = {}
         with open_file(self.path) as file:
             spikes = file[schema.SPIKES]
             if not isinstance(spikes, h5py.Group):
                 raise OutputError(f"{self.path!r}: '/spikes' is no group, as SONATA has it")
             attributes = dict(spikes.attrs)
             found = {name: _Spikes.of(self.path, spikes[name]) for name in spikes}
-            for name, population in found.items():
+            for name, population in _sorted_by_time(self.path, found).items():
                 self._add(name, population)
             self._add_reports(file)
-        self.populations = self.recorded = list(found)
+        self.recorded, self.populations = list(found), list(self.sizes)
         self.dt = float(attributes.get("dt", RESOLUTION))
         first = min((s.first for s in found.values() if s.size), default=0.0)
         last = max((s.last for s in found.values() if s.size), default=0.0)
@@ -82,9 +88,9 @@ class SonataFile(Recording):
         begin = 0.0 if first > 0.0 else first - self.dt
         self.record_from = float(attributes.get("begin", begin))
         self.end = float(attributes.get("end", max(last, self.record_from + self.dt)))
-        self.sizes = {name: ids.stop for name, ids in self._ids.items()}
         for name, size in (sizes or {}).items():
-            self._resize(name, size)
+            told = name in found and found[name].told
+            self._resize(name, size, told)
 
     @property
     def _data(self) -> Mapping[str, Joined]:
@@ -92,7 +98,7 @@ class SonataFile(Recording):
 
     def recorded_ids(self, population: str) -> range:
         """Return the node ids of a population whose spikes are in the file."""
-        self._require_known(population)
+        self._spikes(population)
         return self._ids[population]
 
     def __repr__(self) -> str:
@@ -102,17 +108,11 @@ class SonataFile(Recording):
         )
 
     def _add(self, name: str, spikes: _Spikes) -> None:
-        """Add a population, sorted by time."""
-        self._ids[name] = spikes.recorded
-        if not spikes.sorted:
-            if self._sorted is None:
-                self._sorted = tempfile.TemporaryDirectory(prefix="simcore-")
-            place = os.path.join(self._sorted.name, f"{len(self._ids)}.h5")
-            _write_sorted(spikes, name, place)
-            spikes = replace(spikes, path=place)
+        """Add a population."""
+        self._ids[name], self.sizes[name] = spikes.recorded, spikes.neurons
         for field in ("timestamps", "node_ids"):
             where = f"{schema.SPIKES}/{name}/{field}"
-            self._places[where] = spikes.joined(where, self._sorted)
+            self._places[where] = spikes.joined(where)
 
     def _add_reports(self, file: h5py.File) -> None:
         """Add potentials of neurons that are one element each."""
@@ -124,16 +124,22 @@ class SonataFile(Recording):
                 where = f"{schema.REPORT}/{name}/data"
                 piece = Piece(self.path, where, 0, len(data), 0, _ENDLESS)
                 self._places[where] = Joined([piece], data.shape[1:], data.dtype, _mark(self.path))
+                if name not in self.sizes:
+                    ids = group["mapping/node_ids"][()].astype(np.int64)
+                    self.sizes[name] = int(group.attrs.get("size", ids.max(initial=-1) + 1))
 
-    def _resize(self, name: str, size: int) -> None:
-        """Take the number of neurons of a population from the user."""
-        known = f"one of {self.populations}"
+    def _resize(self, name: str, size: int, told: bool) -> None:
+        """Take the number of neurons of a population from the user.
+
+        All of them are recorded, unless the file tells which ones are.
+        """
+        known = f"one of {self.recorded}"
         require(name in self._ids, f"{self.path!r}: sizes: population", name, known)
         ids = self._ids[name]
         largest = ids[-1] if ids else -1
         subject = f"{self.path!r}: sizes: {name!r}"
-        require(size > largest, subject, size, f"> {largest}, the largest id that fired")
-        self._ids[name], self.sizes[name] = range(size), size
+        require(size > largest, subject, size, f"> {largest}, the largest id in the file")
+        self._ids[name], self.sizes[name] = ids if told else range(size), size
 
 
 @dataclass(frozen=True)
@@ -148,18 +154,27 @@ class _Spikes:
         Number of spikes.
     recorded : range
         Node ids of the neurons.
+    told : bool
+        Whether the file tells which these are.
+    neurons : int
+        Number of neurons of the population.
     sorted : bool
         Whether they are in the order of time.
     first, last : float
         Smallest and largest time [ms]; 0 without a spike.
+    owner : object, optional
+        What keeps the file from being removed.
     """
 
     path: str
     size: int
     recorded: range
+    told: bool
+    neurons: int
     sorted: bool
     first: float
     last: float
+    owner: object = None
 
     @classmethod
     def of(cls, path: str, group: h5py.Group) -> _Spikes:
@@ -178,27 +193,76 @@ class _Spikes:
             raise OutputError(
                 f"{path!r}: {group.name!r}: a node id is {largest}, but recorded are {recorded}"
             )
+        neurons = int(group.attrs.get("size", recorded.stop))
+        if recorded and neurons <= recorded[-1]:
+            raise OutputError(
+                f"{path!r}: {group.name!r}: size is {neurons}, but recorded are {recorded}"
+            )
         span = (float(first), float(last)) if size else (0.0, 0.0)
-        return cls(path, size, recorded, ordered, *span)
+        told = "recorded" in group.attrs
+        return cls(path, size, recorded, told, neurons, ordered, *span)
 
-    def joined(self, name: str, owner: object) -> Joined:
+    def joined(self, name: str) -> Joined:
         """Return a dataset of the spikes, which keeps the owner of its file alive."""
         dtype = np.dtype(np.float64 if name.endswith("timestamps") else np.uint64)
         piece = Piece(self.path, name, 0, self.size, 0, _ENDLESS)
-        return Joined([piece], (), dtype, _mark(self.path), owner)
+        return Joined([piece], (), dtype, _mark(self.path), self.owner)
+
+
+def _sorted_by_time(path: str, found: Mapping[str, _Spikes]) -> dict[str, _Spikes]:
+    """Return the spikes of populations, copies in a temporary folder of those not sorted by time.
+
+    Raises
+    ------
+    OutputError
+        When there is no room for the copies.
+    """
+    unsorted = {name: spikes for name, spikes in found.items() if not spikes.sorted}
+    if not unsorted:
+        return dict(found)
+    _require_room(path, [spikes.size for spikes in unsorted.values()])
+    folder = tempfile.TemporaryDirectory(prefix="simcore-")
+    copies = {}
+    try:
+        for k, (name, spikes) in enumerate(unsorted.items()):
+            place = os.path.join(folder.name, f"{k}.h5")
+            _write_sorted(spikes, name, place)
+            copies[name] = replace(spikes, path=place, owner=folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return {**found, **copies}
+
+
+def _require_room(path: str, sizes: list[int]) -> None:
+    """Raise `OutputError` unless numbers of spikes can be sorted in the temporary folder."""
+    # While a population is sorted, its spikes are there twice
+    needed, place = 16 * (sum(sizes) + max(sizes)), tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise OutputError(
+            f"{path!r}: spikes are not sorted by time. To sort them takes {needed:,} bytes in "
+            f"{place!r}, where {free:,} are free. {_ROOM}"
+        )
 
 
 def _write_sorted(spikes: _Spikes, name: str, path: str) -> None:
     """Write the spikes of a population to a file of their own, sorted by time."""
     import h5py
 
-    with open_file(spikes.path) as old, h5py.File(path, "w") as file:
+    ids = spikes.recorded
+    recorded = np.array([ids.start, ids.stop, ids.step])
+    with open_file(spikes.path) as old:
         blocks = _blocks(old[schema.SPIKES][name])
-        with SortedSpikes(blocks, os.path.dirname(path)) as ordered:
-            ids = spikes.recorded
-            recorded = np.array([ids.start, ids.stop, ids.step])
-            group = schema.create_spikes(file, name, recorded, ordered.size)
-            schema.fill_spikes(group, ordered)
+        try:
+            with h5py.File(path, "w") as file, SortedSpikes(blocks, os.path.dirname(path)) as found:
+                schema.fill_spikes(schema.create_spikes(file, name, recorded, found.size), found)
+        except (OSError, RuntimeError) as error:
+            code = getattr(error, "errno", None)
+            raise OutputError(
+                f"{spikes.path!r}: spikes are not sorted by time, and cannot be sorted in "
+                f"{path!r}: {os.strerror(code) if code else error}. {_ROOM}"
+            ) from error
 
 
 def _blocks(group: h5py.Group) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint64]]]:

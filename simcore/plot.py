@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, OutputError, require
+from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def raster(
     run: Run,
     path: str | os.PathLike[str],
     window: tuple[float, float] | None = None,
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     max_neurons: int = 2000,
 ) -> None:
     """Draw the spikes of a window of time, with the mean rates beside them.
@@ -68,7 +69,7 @@ def raster(
         The picture; its ending gives the format, such as .png, .pdf or .svg.
     window : (float, float), optional
         After the first, up to and with the second [ms]; the last 200 ms if left out.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Which ones; all that were recorded if left out.
     max_neurons : int
         How many rows to draw, but for those that small populations keep.
@@ -82,7 +83,7 @@ def raster(
     OutputError
         When the picture cannot be written.
     """
-    names = list(run.recorded if populations is None else populations)
+    names = names_of(populations, run.recorded)
     require(bool(names), "raster: populations", names, "at least one whose spikes were recorded")
     require(max_neurons >= 1, "raster: max_neurons", max_neurons, ">= 1", error=ConfigError)
     start, stop = _last_window(run) if window is None else window

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -51,3 +54,30 @@ class Signals:
             self.stop = True
         else:
             self.checkpoint = True
+
+
+@contextmanager
+def orderly_end(enabled: bool = True) -> Iterator[None]:
+    """Let SIGTERM end the process by an exception inside this context, so that it cleans up.
+
+    Without it temporary files would stay. A shell sees the same exit code, 143.
+
+    Parameters
+    ----------
+    enabled : bool
+        Whether it does anything; it cannot outside the main thread.
+    """
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    # A second one ends the process at once
+    signal.signal(number, signal.SIG_DFL)
+    sys.exit(128 + number)

@@ -53,7 +53,7 @@ def engine(scheduler: str | None = None, progress: bool = False) -> Iterator[Non
 
     with ExitStack() as stack:
         if scheduler in LOCAL:
-            stack.enter_context(dask.config.set(scheduler=scheduler))
+            stack.enter_context(dask.config.set(scheduler=local_scheduler(scheduler)))
             client = None
         elif scheduler is not None:
             client = stack.enter_context(_connect(scheduler))
@@ -62,6 +62,33 @@ def engine(scheduler: str | None = None, progress: bool = False) -> Iterator[Non
         if progress:
             stack.enter_context(_watch(client) if client else _count_tasks())
         yield
+
+
+def compute(*values: Any) -> tuple[Any, ...]:
+    """Return the results of lazy values of dask, computed together.
+
+    The scheduler is the one of `engine`, or else what dask is set to.
+    """
+    import dask
+    from dask.base import compute as work
+
+    # dask would load distributed, which takes longer than a small analysis, to look for a client
+    if "distributed" in sys.modules or dask.config.get("scheduler", None):
+        return tuple(work(*values))
+    return tuple(work(*values, scheduler=local_scheduler("threads")))
+
+
+def local_scheduler(name: str) -> Any:
+    """Return the function of a scheduler of this machine; dask would load distributed for a name.
+
+    Parameters
+    ----------
+    name : {"threads", "processes", "synchronous"}
+        Its name.
+    """
+    from dask.base import named_schedulers
+
+    return named_schedulers[name]
 
 
 @contextmanager

@@ -56,8 +56,7 @@ def to_neo(
         When nothing was recorded of a population, or there is no such neuron.
     """
     neo = load("neo", "interop", "to_neo")
-    names = [populations] if isinstance(populations, str) else populations
-    excerpt = Excerpt.of(run, names, start, stop)
+    excerpt = Excerpt.of(run, populations, start, stop)
     segment = neo.Segment(name=f"{excerpt.window[0]:.10g} to {excerpt.window[1]:.10g} ms")
     trains = []
     for selection in excerpt.spikes:

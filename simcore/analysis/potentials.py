@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.engine import compute
 from simcore.errors import ConfigError, require
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ def potential_statistics(
         When no sample lies in the window, or the width is not positive.
     """
     import dask.array as da
-    from dask.base import compute
 
     require(width > 0.0, "width", width, "> 0 [mV]", error=ConfigError)
     times, neurons, values = recording.dask_V_m(population, start, stop)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.engine import compute
+
 if TYPE_CHECKING:
     from simcore.io.selection import Selection
 
@@ -59,8 +61,6 @@ def reduce_all(passes: Sequence[tuple[Selection, Sequence[Reduction]]]) -> list[
     list of list
         The statistics, in the order of `passes`.
     """
-    from dask.base import compute
-
     totals = compute(*(_tree(selection, tuple(reductions)) for selection, reductions in passes))
     return [
         [reduction.finish(part) for reduction, part in zip(reductions, total, strict=True)]

@@ -21,6 +21,7 @@ from simcore.analysis.rates import (
 )
 from simcore.analysis.reduction import Reduction, reduce_all
 from simcore.analysis.spectrum import NO_SPECTRUM, Spectrum, welch
+from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording
@@ -98,7 +99,7 @@ class Summary:
 
 def summarize(
     recording: Recording,
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     start: float | None = None,
     stop: float | None = None,
     widths: Widths | None = None,
@@ -110,7 +111,7 @@ def summarize(
     ----------
     recording : Recording
         The run.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Which ones; all that were recorded if left out.
     start, stop : float, optional
         A window, after `start` up to and with `stop` [ms]; all there is if left out.
@@ -132,7 +133,7 @@ def summarize(
     ConfigError
         When nothing recorded lies in the window.
     """
-    names = list(recording.recorded if populations is None else populations)
+    names = names_of(populations, recording.recorded)
     selections = [recording.select(name, start, stop) for name in names]
     wanted = [Plan.of(s, widths or Widths(), max_neurons) for s in selections]
     found = reduce_all([(plan.selection, plan.reductions) for plan in wanted])

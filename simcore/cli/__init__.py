@@ -23,6 +23,7 @@ from simcore.comm import Comm, SerialComm, world
 from simcore.errors import ConfigError, SimcoreError, StoppedError
 from simcore.failure import full, report, summary
 from simcore.launch import launched
+from simcore.signals import orderly_end
 
 # Exit codes: an error of the run, a mistake in the command or the run file, Ctrl-C
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -62,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     comm: Comm = SerialComm()
     try:
         comm = world() if arguments.parallel else comm
-        code: int = arguments.command(arguments, comm) or 0
+        with orderly_end(enabled=not arguments.parallel):
+            code: int = arguments.command(arguments, comm) or 0
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("simcore: interrupted", file=sys.stderr)

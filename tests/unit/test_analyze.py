@@ -1,6 +1,7 @@
 """Reports: complete pages and right numbers for runs of each kind, and clear errors."""
 
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from simcore.cli import main
 from simcore.clock import Clock
 from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import RunWriter, open_run
+from simcore.progress import Work
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br"}
@@ -91,7 +93,7 @@ def page(run):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Leave out the pictures, which take longer than the numbers."""
-    monkeypatch.setattr(sections, "sections_of", lambda story, files: [])
+    monkeypatch.setattr(sections, "sections_of", lambda *_: [])
 
 
 def rows(folder, name):
@@ -132,6 +134,25 @@ def test_page_is_complete(page):
     for name in FILES:
         assert (page.parent / name).is_file() == (name != "distances.csv")
         assert (name in found.text) == (name != "distances.csv")
+
+
+def test_drawing_is_reported(run, tmp_path, monkeypatch):
+    stream = io.StringIO()
+
+    def work(*arguments, enabled):
+        made = Work(*arguments, stream=stream, enabled=enabled)
+        made._interval, made._due = 0.0, 0.0
+        return made
+
+    monkeypatch.setattr(sections, "Work", work)
+    analysis.report(run, tmp_path / "silent")
+    assert not stream.getvalue()
+    analysis.report(run, tmp_path / "told", progress=True)
+    lines = stream.getvalue().splitlines()
+    # Ten pictures, and a density of spikes where the dots do not show all
+    assert lines[0].startswith("1 of 11 pictures, ")
+    assert lines[-1] == "11 of 11 pictures, 0 s left (100%)"
+    assert len(lines) == 11
 
 
 def test_numbers_are_the_statistics(run, page):

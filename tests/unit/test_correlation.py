@@ -3,6 +3,7 @@
 import dask
 import numpy as np
 import pytest
+from scipy import signal
 
 import simcore as sc
 from simcore import analysis
@@ -113,6 +114,17 @@ def test_spectrum_of_a_poisson_process_is_flat(run):
     assert found.frequencies[-1] == pytest.approx(500.0)
     # Two-sided r/n, one-sided twice that
     assert np.mean(found.power[:-1]) == pytest.approx(2.0 * 10.0 / 29, rel=0.05)
+
+
+@pytest.mark.parametrize("segment", [2.0, 3.0, 100.0, 333.0, 1024.0, 1e6])
+def test_spectrum_is_that_of_scipy(run, segment):
+    selection = run.select("E")
+    rates = counts(run, "E", 1.0).sum(axis=0) / (1e-3 * selection.n_neurons)
+    length = min(round(segment), rates.size)
+    frequencies, power = signal.welch(rates, 1000.0, nperseg=length)
+    found = analysis.power_spectrum(selection, 1.0, segment)
+    assert found.frequencies == pytest.approx(frequencies[1:], rel=1e-12)
+    assert found.power == pytest.approx(power[1:], rel=1e-9, abs=1e-12 * power.max())
 
 
 def test_spectrum_of_a_regular_rate_has_one_peak(tmp_path):

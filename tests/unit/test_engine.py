@@ -2,17 +2,32 @@
 
 import io
 import re
+import subprocess
+import sys
 import time
 
 import dask
 import numpy as np
 import pytest
 
+import simcore as sc
 from simcore.analysis import engine as module
 from simcore.analysis.bins import Bins
 from simcore.analysis.density import DensityReduction, DotsReduction
 from simcore.analysis.engine import engine
+from simcore.clock import Clock
+from simcore.io import RunWriter
 from simcore.progress import Work
+
+# Analyses a run, and tells which libraries were loaded for it
+PROGRAM = """
+import sys
+import simcore as sc
+from simcore import analysis
+
+found = analysis.summarize(sc.open_run(sys.argv[1]))
+print(found["E"].n_spikes, *sys.modules)
+"""
 
 
 @dask.delayed
@@ -101,3 +116,28 @@ def test_dots(cuts):
     inside = (TIMES > 20.0) & (TIMES <= 35.0) & np.isin(PLACES, [2, 5, 12])
     assert found.times.tolist() == TIMES[inside].tolist()
     assert np.array([2, 5, 12])[found.rows].tolist() == PLACES[inside].tolist()
+
+
+def test_statistics_load_only_what_they_need(tmp_path):
+    net = sc.Network()
+    net.record(net.population("E", 4, sc.LIF()), "spikes")
+    with RunWriter(tmp_path / "run.h5", net, Clock(0.1), {"duration": 100.0}) as writer:
+        writer.append(1000, np.arange(0, 1000, 10), np.arange(100) % 4)
+        writer.finish(np.array([100]), {}, {})
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "run.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    n_spikes, *loaded = done.stdout.split()
+    assert n_spikes == "100"
+    assert not {"distributed", "scipy.signal", "scipy.stats", "matplotlib"} & set(loaded)
+
+
+def test_what_dask_is_set_to_is_taken():
+    seen = []
+
+    def get(graph, keys, **options):
+        seen.append(len(keys))
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=get):
+        assert module.compute(slow(1), slow(2)) == (1, 2)
+    assert seen == [2]

@@ -18,14 +18,12 @@ CLOCK = Clock(0.1)
 N_STEPS = 10_000
 FORMATS = ("sonata", "csv", "nest", "nwb")
 RECORDED = {"E": range(80), "I": range(0, 20, 2), "one, 50 %": range(3), "silent": range(4)}
+SIZES = {"E": 80, "I": 20, "one, 50 %": 3, "silent": 4}
 
 
 def network():
     net = sc.Network(seed=7)
-    e, i, one, silent = (
-        net.population(name, size, sc.LIF())
-        for name, size in (("E", 80), ("I", 20), ("one, 50 %", 3), ("silent", 4))
-    )
+    e, i, one, silent = (net.population(name, size, sc.LIF()) for name, size in SIZES.items())
     net.population("source", 10, sc.PoissonSource(rate=10.0))
     net.record([e, i[:20:2], one, silent], "spikes")
     net.record(e[5:9], "V_m", interval=2.0, dtype="float64")
@@ -90,6 +88,7 @@ def test_sonata(run, tmp_path, in_pieces, window):
     begin, end = (0.0, run.end) if window[0] is None else window
     assert (copy.record_from, copy.end, copy.dt) == (begin, end, 0.1)
     assert copy.recorded == sorted(RECORDED)
+    assert copy.sizes == SIZES
     n = 0
     for name, ids in RECORDED.items():
         found = copy.spikes(name)
@@ -125,6 +124,23 @@ def test_exported_file_is_exported_again(whole, tmp_path):
     times, node_ids = expected(whole, "I", (200.0, 400.0))
     assert np.array_equal(found.times, times)
     assert np.array_equal(found.node_ids, node_ids)
+
+
+def test_potentials_without_spikes(tmp_path):
+    net = sc.Network()
+    net.record(net.population("E", 30, sc.LIF())[5:9], "V_m", interval=1.0)
+    with RunWriter(tmp_path / "run.h5", net, CLOCK, {"duration": 10.0}) as writer:
+        none = np.zeros(0, np.int64)
+        writer.append(100, none, none, [np.arange(40.0).reshape(10, 4)])
+        writer.finish(np.array([0]), {}, {})
+    export_run(sc.open_run(tmp_path / "run.h5"), tmp_path / "out.h5")
+
+    copy = sc.open_run(tmp_path / "out.h5")
+    assert (copy.populations, copy.recorded, copy.sizes) == (["E"], [], {"E": 30})
+    assert (copy.record_from, copy.end) == (0.0, 10.0)
+    assert np.array_equal(copy.V_m("E").values, np.arange(40.0).reshape(10, 4))
+    with pytest.raises(ModelError, match="spikes of population 'E' were not recorded"):
+        copy.spikes("E")
 
 
 def test_foreign_file_without_time_step(tmp_path):
@@ -187,6 +203,8 @@ def test_nwb(run, tmp_path, in_pieces, window):
     with pynwb.NWBHDF5IO(path, "r") as io:
         file = io.read()
         assert file.identifier == run.uuid
+        populations = file.acquisition["populations"]
+        assert dict(zip(populations["population"], populations["size"], strict=True)) == SIZES
         units = file.units
         assert len(units) == sum(map(len, RECORDED.values()))
         assert units.resolution == 0.1 / 1000.0

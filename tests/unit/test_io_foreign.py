@@ -1,7 +1,13 @@
 """SONATA spike files of other programs, opened like a run."""
 
+import gc
 import json
 import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,9 +17,17 @@ import simcore as sc
 from simcore import analysis
 from simcore.cli import main
 from simcore.errors import ModelError, OutputError
-from simcore.io import SonataFile
+from simcore.io import SonataFile, export_run
 
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
+
+
+def empty_folder(tmp_path, monkeypatch):
+    """Return a folder that temporary files go to."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 def written(path, sorting="by_time", populations=("E", "I"), units="ms", n=2000, **attributes):
@@ -126,6 +140,85 @@ def test_bad_sizes(tmp_path, sizes, message):
         sc.open_run(tmp_path / "spikes.h5", sizes)
 
 
+def test_sizes_do_not_touch_what_the_file_tells(tmp_path):
+    path = foreign(tmp_path / "spikes.h5", [1.0, 2.0], [0, 4], recorded=[0, 10, 2], size=10)
+    run = sc.open_run(path)
+    assert (run.sizes, run.recorded_ids("E")) == ({"E": 10}, range(0, 10, 2))
+    run = sc.open_run(path, sizes={"E": 20})
+    assert (run.sizes, run.recorded_ids("E")) == ({"E": 20}, range(0, 10, 2))
+
+
+def test_no_room_for_sorting(tmp_path, monkeypatch):
+    written(tmp_path / "spikes.h5", "by_id", n=1000)
+    folder = empty_folder(tmp_path, monkeypatch)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=47_999))
+    message = f"takes 48,000 bytes in '{folder}', where 47,999 are free. Set TMPDIR to"
+    with pytest.raises(OutputError, match=message):
+        sc.open_run(tmp_path / "spikes.h5")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=48_000))
+    assert sc.open_run(tmp_path / "spikes.h5").spikes("E").times.size == 1000
+
+
+def test_disk_that_is_full_while_sorting(tmp_path, monkeypatch, small_disk):
+    written(tmp_path / "spikes.h5", "by_id", n=100_000)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with pytest.raises(OutputError, match="takes 4,800,000 bytes"):
+        sc.open_run(tmp_path / "spikes.h5")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    with pytest.raises(OutputError, match=r"cannot be sorted in .*: No space left .* Set TMPDIR"):
+        sc.open_run(tmp_path / "spikes.h5")
+    assert not list(small_disk.iterdir())
+
+
+def test_copy_goes_with_its_reader(tmp_path, monkeypatch):
+    written(tmp_path / "spikes.h5", "by_id")
+    folder = empty_folder(tmp_path, monkeypatch)
+    run = sc.open_run(tmp_path / "spikes.h5")
+    lazy = run.dask_spikes("E")
+    del run
+    assert len(list(folder.iterdir())) == 1
+    assert lazy.times.compute().size == 2000
+    del lazy
+    gc.collect()
+    assert not list(folder.iterdir())
+
+
+# Shows a file, and waits when its spikes are sorted
+PROGRAM = """
+import sys, time
+from simcore.cli import main
+from simcore.io import sonata
+
+def copy(*_):
+    print("copied", flush=True)
+    time.sleep(60.0)
+
+sonata.schema.fill_spikes = copy
+sys.exit(main(["info", sys.argv[1]]))
+"""
+
+
+def test_copy_goes_on_sigterm(tmp_path, monkeypatch):
+    written(tmp_path / "spikes.h5", "by_id")
+    folder = empty_folder(tmp_path, monkeypatch)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "spikes.h5")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "copied\n"
+        assert len(list(folder.iterdir())) == 1
+        process.terminate()
+        assert process.wait(timeout=30.0) == 143
+    assert not list(folder.iterdir())
+
+
+def test_one_population_by_its_name(tmp_path):
+    written(tmp_path / "spikes.h5", populations=("E", "EI"))
+    run = sc.open_run(tmp_path / "spikes.h5")
+    assert list(analysis.summarize(run, "EI")) == ["EI"]
+    (exported,) = export_run(run, tmp_path / "out.csv", None, "EI").spikes
+    assert exported.population == "EI"
+
+
 def test_wrong_units(tmp_path):
     written(tmp_path / "spikes.h5", units="s")
     with pytest.raises(OutputError, match="units is 's', must be 'ms'"):
@@ -210,6 +303,7 @@ def test_borders_of_windows_in_decimals(tmp_path):
         ([1.0, 2.0], [0, -1], {}, "a node id is negative or"),
         ([1.0, 2.0], [0, 2**40], {}, "a node id is negative or 4294967296 or more"),
         ([1.0, 2.0], [0, 9], {"recorded": [0, 2, 1]}, "a node id is 9, but recorded are"),
+        ([1.0, 2.0], [0, 9], {"size": 9}, "size is 9, but recorded are"),
         ([1.0, 2.0], [0.5, 1.5], {}, "types are float64 and float64, must be numbers"),
         (np.array([b"1", b"2"]), [0, 1], {}, "types are .S1 and int64|types are"),
     ],

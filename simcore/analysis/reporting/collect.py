@@ -16,6 +16,7 @@ from simcore.analysis.reduction import reduce_all
 from simcore.analysis.reporting.looks import Looks
 from simcore.analysis.summary import Plan, Summary, Widths
 from simcore.errors import ConfigError, require
+from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
     from simcore.io.recording import PotentialData, Recording
@@ -106,7 +107,7 @@ class Findings:
 def collect(
     recording: Recording,
     window: tuple[float | None, float | None] = (None, None),
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     bin_width: float | None = None,
     pictures: bool = True,
 ) -> Findings:
@@ -118,7 +119,7 @@ def collect(
         The run.
     window : (float or None, float or None)
         After the first, up to and with the second [ms]; None for all there is.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Which ones; all if left out.
     bin_width : float, optional
         Of the rates over time [ms]; if left out, such that there are at most 250 bins.
@@ -150,12 +151,13 @@ def collect(
     )
 
 
-def _known(recording: Recording, populations: Sequence[str] | None) -> list[str]:
+def _known(recording: Recording, populations: str | Sequence[str] | None) -> list[str]:
     """Return the names of the populations to look at, each once."""
     known = recording.populations
-    for name in populations or ():
+    names = names_of(populations, known)
+    for name in names:
         require(name in known, f"run {recording.path!r}: population", name, f"one of {known}")
-    return list(known if populations is None else dict.fromkeys(populations))
+    return names
 
 
 def _notes(

@@ -15,6 +15,7 @@ from simcore.analysis.reporting.files import FILES, PAGE, Folder
 from simcore.analysis.reporting.numbers import plain, population_table, rates_over_time
 from simcore.errors import ConfigError
 from simcore.extras import load
+from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording
@@ -25,7 +26,7 @@ def report(
     folder: str | os.PathLike[str] | None = None,
     other: Recording | str | os.PathLike[str] | None = None,
     window: tuple[float | None, float | None] = (None, None),
-    populations: Sequence[str] | None = None,
+    populations: str | Sequence[str] | None = None,
     bin_width: float | None = None,
     scheduler: str | None = None,
     progress: bool = False,
@@ -45,7 +46,7 @@ def report(
         A run to compare with.
     window : (float or None, float or None)
         After the first, up to and with the second [ms]; None for all there is.
-    populations : sequence of str, optional
+    populations : str or sequence of str, optional
         Which ones; all if left out.
     bin_width : float, optional
         Of the rates over time [ms]; if left out, such that there are at most 250 bins.
@@ -77,7 +78,7 @@ def report(
         with engine(scheduler, progress):
             found = collect(one, window, populations, bin_width)
             compared = None if two is None else _collect_other(two, window, populations, found)
-        return _write(place, found, compared)
+        return _write(place, found, compared, progress)
 
 
 def _opened(run: Recording | str | os.PathLike[str]) -> Recording:
@@ -93,11 +94,11 @@ def _default_folder(run: Recording) -> Path:
 def _collect_other(
     other: Recording,
     window: tuple[float | None, float | None],
-    populations: Sequence[str] | None,
+    populations: str | Sequence[str] | None,
     found: Findings,
 ) -> Findings:
     """Return what was found in the other run, of the populations that it has."""
-    names = other.populations if populations is None else populations
+    names = names_of(populations, other.populations)
     known = [name for name in names if name in other.populations]
     common = [name for name in found.summaries if name in known and name in other.recorded]
     if not common:
@@ -109,7 +110,7 @@ def _collect_other(
     return collect(other, window, known, pictures=False)
 
 
-def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
+def _write(place: Folder, found: Findings, other: Findings | None, progress: bool) -> Path:
     """Write the files of a report, the page last."""
     from simcore.analysis.reporting.page import render
     from simcore.analysis.reporting.sections import Story, sections_of
@@ -123,7 +124,7 @@ def _write(place: Folder, found: Findings, other: Findings | None) -> Path:
     place.write_numbers(plain(found, rates, other, distances, spread))
     place.write_tables(table, found.summaries, rates, distances if other else None)
     with styled():
-        sections = sections_of(Story(found, rates, table, other, distances), FILES)
+        sections = sections_of(Story(found, rates, table, other, distances), FILES, progress)
     title = Path(found.recording.path).name
     title += f" compared with {Path(other.recording.path).name}" if other else ""
     with place.open(PAGE) as file:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,6 +21,10 @@ from simcore.analysis.reporting.style import PANELS, Picture
 from simcore.analysis.summary import Summary
 from simcore.io.facts import facts_of
 from simcore.io.reader import Run
+from simcore.progress import Work
+
+# What draws a picture, or finds that there is none
+Drawing: TypeAlias = "Callable[[], Picture | None]"
 
 # Populations whose distributions are drawn one by one when two runs of many are compared
 _FARTHEST = 6
@@ -73,10 +79,12 @@ class Section:
         What it begins with.
     tables : sequence of Table
         Below the pictures.
-    pictures : sequence of Picture
-        Some may have nothing to draw.
+    drawings : sequence of callable
+        What draws its pictures.
     facts : mapping of str to str
         Texts by what they are about.
+    pictures : sequence of Picture
+        Once they are drawn; some may have nothing to show.
     """
 
     key: str
@@ -84,8 +92,17 @@ class Section:
     notes: Sequence[str] = ()
     lead: str = ""
     tables: Sequence[Table] = ()
-    pictures: Sequence[Picture] = ()
+    drawings: Sequence[Drawing] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    pictures: Sequence[Picture] = ()
+
+    def drawn(self, work: Work) -> Section:
+        """Draw the pictures, and report each."""
+        pictures = []
+        for draw in self.drawings:
+            pictures.append(draw())
+            work.advance(1)
+        return replace(self, drawings=(), pictures=[p for p in pictures if p])
 
 
 @dataclass(frozen=True)
@@ -123,8 +140,8 @@ class Story:
         return self.other.summaries if self.other else {}
 
 
-def sections_of(story: Story, files: Mapping[str, str]) -> list[Section]:
-    """Return the sections of a page, those with something in them.
+def sections_of(story: Story, files: Mapping[str, str], progress: bool = False) -> list[Section]:
+    """Return the sections of a page, those with something in them, with their pictures.
 
     Parameters
     ----------
@@ -132,7 +149,17 @@ def sections_of(story: Story, files: Mapping[str, str]) -> list[Section]:
         What to tell.
     files : mapping of str to str
         The files beside the page, and what is in them.
+    progress : bool
+        Whether to tell on standard error how many pictures are drawn.
     """
+    sections = _plan(story, files)
+    n = sum(len(section.drawings) for section in sections)
+    with Work("draw", n, "pictures", enabled=progress) as work:
+        return [section.drawn(work) for section in sections]
+
+
+def _plan(story: Story, files: Mapping[str, str]) -> list[Section]:
+    """Return the sections before their pictures are drawn."""
     found = story.found
     sections = [_about(story)]
     if found.summaries:
@@ -176,12 +203,12 @@ def _facts(found: Findings) -> dict[str, str]:
 
 
 def _spikes(story: Story) -> Section:
-    pictures = [dots(story.found, story.places), density(story.found, story.places)]
-    return Section("spikes", "Spikes", pictures=[p for p in pictures if p])
+    drawings = [partial(draw, story.found, story.places) for draw in (dots, density)]
+    return Section("spikes", "Spikes", drawings=drawings)
 
 
 def _rates(story: Story) -> Section:
-    picture = activity.rates_over_time(story.rates, story.places)
+    drawing = partial(activity.rates_over_time, story.rates, story.places)
     head = ["population", *(f.title for f in FIELDS.values())]
     rows = [[name, *map(_text, row.values())] for name, row in story.table.items()]
     widths = story.found.widths
@@ -192,7 +219,7 @@ def _rates(story: Story) -> Section:
         "synchrony (Potjans and Diesmann 2014)."
     )
     table = Table(caption, head, rows, {f.title: f.meaning for f in FIELDS.values()})
-    return Section("rates", "Rates and synchrony", tables=[table], pictures=[picture])
+    return Section("rates", "Rates and synchrony", tables=[table], drawings=[drawing])
 
 
 def _text(value: float) -> str:
@@ -204,12 +231,14 @@ def _text(value: float) -> str:
 
 def _distributions(story: Story) -> Section:
     found, others = story.found.summaries, story.others
-    pictures = [
-        distributions.distribution(q, found, others, story.places, _bins_note(q, story.found))
+    drawings: list[Drawing] = [
+        partial(
+            distributions.distribution, q, found, others, story.places, _bins_note(q, story.found)
+        )
         for q in QUANTITIES
     ]
-    pictures.append(activity.intervals(found, others, story.places))
-    return Section("distributions", "Distributions", pictures=pictures)
+    drawings.append(partial(activity.intervals, found, others, story.places))
+    return Section("distributions", "Distributions", drawings=drawings)
 
 
 def _bins_note(quantity: Quantity, found: Findings) -> str:
@@ -219,18 +248,20 @@ def _bins_note(quantity: Quantity, found: Findings) -> str:
 
 def _spectra(story: Story) -> Section:
     found = story.found
-    picture = activity.spectra(found.summaries, story.others, story.places, found.widths.rate)
-    return Section("spectra", "Spectra", pictures=[picture])
+    drawing = partial(
+        activity.spectra, found.summaries, story.others, story.places, found.widths.rate
+    )
+    return Section("spectra", "Spectra", drawings=[drawing])
 
 
 def _potentials(story: Story) -> Section:
     found = story.found
     others = story.other.potentials if story.other else {}
-    pictures = [
-        membrane.traces(found, story.places),
-        membrane.distribution(found.potentials, others, story.places),
+    drawings: list[Drawing] = [
+        partial(membrane.traces, found, story.places),
+        partial(membrane.distribution, found.potentials, others, story.places),
     ]
-    return Section("potentials", "Membrane potentials", pictures=pictures)
+    return Section("potentials", "Membrane potentials", drawings=drawings)
 
 
 def _comparison(story: Story, other: Findings) -> Section:
@@ -242,18 +273,18 @@ def _comparison(story: Story, other: Findings) -> Section:
         for name, d in story.distances.items()
     ]
     caption = "Kolmogorov-Smirnov distances by population; – where a run has no value."
-    pictures = [differences.distances(story.distances, spread)]
+    drawings: list[Drawing] = [partial(differences.distances, story.distances, spread)]
     if len(one.summaries) > PANELS:
-        pictures += _farthest(story)
+        drawings += _farthest(story)
     return Section(
         "comparison", "Comparison with the other run", differences.notes(one, other),
-        tables=[Table(caption, head, rows)], pictures=pictures, facts=_facts(other),
+        tables=[Table(caption, head, rows)], drawings=drawings, facts=_facts(other),
     )  # fmt: skip
 
 
-def _farthest(story: Story) -> list[Picture]:
-    """Return distributions of the populations of many that are farthest apart."""
-    pictures = []
+def _farthest(story: Story) -> list[Drawing]:
+    """Return what draws distributions of the populations of many that are farthest apart."""
+    drawings: list[Drawing] = []
     for quantity in QUANTITIES:
         if quantity.key in differences.TITLES:
             names = differences.farthest(story.distances, quantity.key, _FARTHEST)
@@ -262,8 +293,10 @@ def _farthest(story: Story) -> list[Picture]:
                 for run in (story.found.summaries, story.others)
             )
             note = f"The {len(names)} populations in which the runs are farthest apart."
-            pictures.append(distributions.distribution(quantity, one, other, story.places, note))
-    return pictures
+            drawings.append(
+                partial(distributions.distribution, quantity, one, other, story.places, note)
+            )
+    return drawings
 
 
 def _time(run: Run) -> Section:
@@ -284,8 +317,8 @@ def _time(run: Run) -> Section:
         f"({run.timed:.10g} ms), without the build, on the slowest rank."
     )
     tables = [phases, *_shards(run)]
-    pictures = [machine.phases(run)]
-    return Section("time", "Where the time went", lead=lead, tables=tables, pictures=pictures)
+    drawings = [partial(machine.phases, run)]
+    return Section("time", "Where the time went", lead=lead, tables=tables, drawings=drawings)
 
 
 def _shards(run: Run) -> list[Table]:
