@@ -123,7 +123,9 @@ def _table(expectation: Expectation, neurons: Lids, place: int) -> _Table:
             table = expectation.tables(neurons, together)[place]
             rows = float(table.rows.sum()) / table.n_blocks
             index = table.n_blocks * index_bytes(expectation.network.n_neurons, rows)
-            synapses = float(table.synapses.sum()) * synapse_bytes(table.form, high_bytes)
+            synapses = float(table.synapses.sum()) * synapse_bytes(
+                table.form, high_bytes, expectation.points
+            )
             found.append(_Table(synapses, index, table.n_blocks))
     valid = f"at most {KEYS}, pairs of a delay and a constant weight"
     remedy = "Narrow the delays, or use fewer different weights."

@@ -108,6 +108,12 @@ class FixedPoint:
         """Return the quantum of the input of a population."""
         return self.quantum[population.id]
 
+    @functools.cached_property
+    def largest_exact(self) -> int:
+        """The largest weight of the form EXACT, without its sign [quanta]."""
+        given = [w.values for w in self.weights if w.form is Form.EXACT and w.values.size]
+        return max((max(int(v.max()), -int(v.min())) for v in given), default=0)
+
     def digest(self) -> str:
         """Return the SHA-256 of all weights."""
         distinct = {id(w.values): w.values for w in self.weights}

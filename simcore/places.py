@@ -8,14 +8,15 @@ costs nothing.
 
 from __future__ import annotations
 
-from simcore.fixed_point import Form
+from simcore.fixed_point import FixedPoint, Form
 
 # A place: 16 bits, and this many bytes beside them
 LOW_BYTES = 2
 HIGH_BYTES = (1, 2)
 
-# The weight of a synapse beside its place [B]
-WEIGHT_BYTES = {Form.CONSTANT: 0, Form.DRAWN: 2, Form.EXACT: 4}
+# A weight beside the place: 16 bits where it is drawn, and this many bytes more where it was given
+LOW_WEIGHT_BYTES = 2
+HIGH_WEIGHT_BYTES = (1, 2)
 
 # A group of 64 sources: which of them have a row, rows before, synapses before [B]
 GROUP_BYTES = 24
@@ -61,9 +62,17 @@ def blocks_together(largest_block: int, n_channels: int, high_bytes: int) -> int
     return 2**bits // largest_block if bits >= 0 else 0
 
 
-def synapse_bytes(form: Form, high_bytes: int) -> int:
+def high_weight_bytes(form: Form, points: FixedPoint) -> int:
+    """Return what a weight takes beside its low 16 bits [B]."""
+    if form is not Form.EXACT:
+        return 0
+    return min(high for high in HIGH_WEIGHT_BYTES if points.largest_exact < 2 ** (15 + 8 * high))
+
+
+def synapse_bytes(form: Form, high_bytes: int, points: FixedPoint) -> int:
     """Return what a synapse takes, without the index [B]."""
-    return LOW_BYTES + high_bytes + WEIGHT_BYTES[form]
+    low = 0 if form is Form.CONSTANT else LOW_WEIGHT_BYTES
+    return LOW_BYTES + high_bytes + low + high_weight_bytes(form, points)
 
 
 def index_bytes(n_sources: int, n_rows: float, n_parts: int = 1) -> float:

@@ -7,6 +7,7 @@ typedef unsigned char uint8;
 typedef unsigned short uint16;
 typedef unsigned int uint32;
 typedef unsigned long long uint64;
+typedef signed char int8;
 typedef short int16;
 typedef int int32;
 typedef long long int64;
@@ -46,15 +47,17 @@ struct Channel {
 };
 
 // Synapses of one form at neighbouring neurons; see kernels/cuda/synapses.py. The place of a
-// synapse, channel << target_bits | target, lies in a half of 16 bits and one of 8, or 16 if wide
+// synapse, channel << target_bits | target, lies in a half of 16 bits and one of 8, or 16 if wide;
+// so does a weight of the form EXACT
 struct Table {
-    int64 form, shift, origin, target_bits, wide, n_channels;
+    int64 form, shift, origin, target_bits, wide, wide_weights, n_channels;
     const Channel *channels;
     const uint64 *sources; // of 64 sources: which have rows, rows before, synapses before
     const uint32 *rows;    // low half of the number of the first synapse in each part
     const uint16 *low;
     const void *high;
-    const void *weights;   // int16 (DRAWN), or int32 (EXACT)
+    const uint16 *weights; // the low half (EXACT), or all of it (DRAWN)
+    const void *high_weights;
 };
 
 // What a spike has in one table: a row of synapses, with those of other entries before it

@@ -29,8 +29,8 @@ GROUP_FIELDS = (
 )  # fmt: skip
 
 TABLE_FIELDS = (
-    "form", "shift", "origin", "target_bits", "wide", "n_channels", "channels", "sources", "rows",
-    "low", "high", "weights",
+    "form", "shift", "origin", "target_bits", "wide", "wide_weights", "n_channels", "channels",
+    "sources", "rows", "low", "high", "weights", "high_weights",
 )  # fmt: skip
 
 MACHINE_FIELDS = (

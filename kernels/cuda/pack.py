@@ -14,7 +14,7 @@ _DRAWN, _EXACT = int(Form.DRAWN), int(Form.EXACT)
 @njit
 def pack_rows(
     form, sources, groups, rows, runs, words, exact, bounds, target_bits, part_of, n_before,
-    out_rows, low, high, weights,
+    out_rows, low, high, weights, high_weights,
 ):  # fmt: skip
     """Pack the rows of some groups of sources.
 
@@ -36,7 +36,7 @@ def pack_rows(
         Part of each target, from the first on; empty if there is one part only.
     n_before : int
         Number of the first synapse of these groups.
-    out_rows, low, high, weights : ndarray
+    out_rows, low, high, weights, high_weights : ndarray
         Receive what a `Chunk` has.
     """
     n_blocks = sources.shape[0]
@@ -85,8 +85,9 @@ def pack_rows(
                         low[to] = (channel | target) & 0xFFFF
                         high[to] = (channel | target) >> 16
                         if form == _DRAWN:
-                            weights[to] = np.int16(words[k] >> 16)
+                            weights[to] = words[k] >> 16
                         elif form == _EXACT:
-                            weights[to] = exact[k]
+                            weights[to] = exact[k] & 0xFFFF
+                            high_weights[to] = exact[k] >> 16
                     begin = end
             at = places[places.size - 1]

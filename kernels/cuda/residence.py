@@ -14,10 +14,10 @@ from simcore.kernels.cuda.device import Buffer, Device
 from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.cuda.launches import Launches
 from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, one_part
-from simcore.kernels.cuda.synapses import HIGH_TYPES, WEIGHT_TYPES, Section, make_sections
+from simcore.kernels.cuda.synapses import Section, make_sections
 from simcore.kernels.cuda.team import Team, make_team, n_slots, team_parts
 from simcore.kernels.plan import Plan, most_spikes
-from simcore.places import WEIGHT_BYTES, n_entries, n_words
+from simcore.places import high_weight_bytes, n_entries, n_words
 from simcore.shard import Shard
 
 # What the driver and the code of the kernels take, beyond what a device tells to be free [B]
@@ -123,14 +123,12 @@ class Residence:
             "channels": device.upload(section.channels().view(np.int32)),
             "sources": device.upload(groups.reshape(-1)),
             "rows": device.zeros(section.n_rows * section.parts.n + 1, np.uint32),
-            "low": device.zeros(n, np.uint16),
-            "high": device.zeros(n, HIGH_TYPES[section.high_bytes]),
-            "weights": device.zeros(n if WEIGHT_BYTES[form] else 0, WEIGHT_TYPES[form]),
+            **{name: device.zeros(*given) for name, given in section.arrays(n).items()},
         }
         for chunk in section.chunks(groups):
             buffers["rows"].write(chunk.rows.reshape(-1), chunk.first_row * section.parts.n)
-            for name in ("low", "high", "weights"):
-                buffers[name].write(getattr(chunk, name), chunk.first_synapse)
+            for name, array in chunk.arrays.items():
+                buffers[name].write(array, chunk.first_synapse)
         end = np.array([n & 0xFFFFFFFF], dtype=np.uint32)
         buffers["rows"].write(end, section.n_rows * section.parts.n)
         self._tables += buffers.values()
@@ -140,6 +138,7 @@ class Residence:
             "origin": section.origin,
             "target_bits": section.target_bits,
             "wide": int(section.high_bytes == 2),
+            "wide_weights": int(high_weight_bytes(form, section.points) == 2),
             "n_channels": section.table.n_channels,
         }
         addresses = {name: buffer.address for name, buffer in buffers.items()}

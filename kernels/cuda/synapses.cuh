@@ -26,6 +26,12 @@ struct Addition {
     int32 weight;
 };
 
+__device__ inline int32 exact_weight(const Table &table, int64 synapse) {
+    const int32 high = table.wide_weights ? ((const int16 *)table.high_weights)[synapse]
+                                          : ((const int8 *)table.high_weights)[synapse];
+    return high * (1 << 16) + table.weights[synapse];
+}
+
 __device__ inline Addition find_addition(
     const Machine &m, const Part &part, const Table &table, int64 synapse, int64 emitted,
     int64 earliest) {
@@ -37,9 +43,9 @@ __device__ inline Addition find_addition(
     const int64 target = table.origin + (place & ((1u << table.target_bits) - 1)) - part.first;
     int32 weight = channel.weight;
     if (table.form == DRAWN)
-        weight = ((const int16 *)table.weights)[synapse] * (1 << table.shift);
+        weight = (int16)table.weights[synapse] * (1 << table.shift);
     else if (table.form == EXACT)
-        weight = ((const int32 *)table.weights)[synapse];
+        weight = exact_weight(table, synapse);
     int32 *input = input_of(m, part, due, channel.receptor, target);
     return Addition{due < earliest ? nullptr : input, weight};
 }

@@ -9,22 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import CapacityError, require
-from simcore.fixed_point import Form
+from simcore.fixed_point import FixedPoint, Form
 from simcore.kernels.cuda.machine import Parts, one_part
 from simcore.kernels.cuda.pack import pack_rows
-from simcore.places import HIGH_BYTES, WEIGHT_BYTES, blocks_together, index_bytes, synapse_bytes
+from simcore.places import (
+    HIGH_BYTES,
+    blocks_together,
+    high_weight_bytes,
+    index_bytes,
+    synapse_bytes,
+)
 from simcore.shard import Shard, SynapseTable
 
 # Synapses that are packed at a time: 40 MB of host memory beside the shard
 CHUNK = 2**22
 
 HIGH_TYPES = {1: np.uint8, 2: np.uint16}
-WEIGHT_TYPES = {Form.CONSTANT: np.int8, Form.DRAWN: np.int16, Form.EXACT: np.int32}
+HIGH_WEIGHT_TYPES = {0: np.int8, 1: np.int8, 2: np.int16}
 
 CHANNEL = np.dtype([(name, np.int32) for name in ("delay", "receptor", "weight", "unused")])
 """What a synapse does, apart from its target; as in machine.cuh."""
@@ -36,6 +43,8 @@ class Section:
 
     Parameters
     ----------
+    points : FixedPoint
+        The weights of the network.
     table : SynapseTable
         The synapses.
     bounds : ndarray of int64, shape (n_blocks + 1,)
@@ -50,6 +59,7 @@ class Section:
         Who advances which neurons.
     """
 
+    points: FixedPoint
     table: SynapseTable
     bounds: NDArray[np.int64]
     first_block: int
@@ -71,9 +81,20 @@ class Section:
     @property
     def nbytes(self) -> int:
         """Size on the device [B]."""
-        each = synapse_bytes(self.table.form, self.high_bytes)
+        each = synapse_bytes(self.table.form, self.high_bytes, self.points)
         index = index_bytes(64 * self._sources().shape[1], self.n_rows, self.parts.n)
         return self.n_synapses * each + int(index) + CHANNEL.itemsize * self.table.n_channels
+
+    def arrays(self, n: int) -> dict[str, tuple[int, Any]]:
+        """Return size and type of the arrays that hold `n` synapses."""
+        form = self.table.form
+        high = high_weight_bytes(form, self.points)
+        return {
+            "low": (n, np.uint16),
+            "high": (n, HIGH_TYPES[self.high_bytes]),
+            "weights": (0 if form is Form.CONSTANT else n, np.uint16),
+            "high_weights": (n if high else 0, HIGH_WEIGHT_TYPES[high]),
+        }
 
     def channels(self) -> NDArray[np.void]:
         """Return what the channels of the table do, see `CHANNEL`."""
@@ -124,26 +145,20 @@ class Section:
         end: NDArray[np.int64],
     ) -> Chunk:
         """Pack some groups of sources, of which the first and the next ones' rows are given."""
-        table, form = self.table, self.table.form
+        table = self.table
         n_rows, n_synapses = end - begin
         require(
             n_synapses < 2**32, "synapses of 64 sources", n_synapses, "< 2**32",
             error=CapacityError,
         )  # fmt: skip
-        chunk = Chunk(
-            first_row=int(begin[0]),
-            first_synapse=int(begin[1]),
-            rows=np.empty((n_rows, self.parts.n), dtype=np.uint32),
-            low=np.empty(n_synapses, dtype=np.uint16),
-            high=np.empty(n_synapses, dtype=HIGH_TYPES[self.high_bytes]),
-            weights=np.empty(n_synapses if WEIGHT_BYTES[form] else 0, dtype=WEIGHT_TYPES[form]),
-        )
+        arrays = {name: np.empty(*given) for name, given in self.arrays(int(n_synapses)).items()}
+        rows = np.empty((n_rows, self.parts.n), dtype=np.uint32)
         pack_rows(
-            int(form), self._sources()[:, first : first + len(groups)], groups, table.rows,
+            int(table.form), self._sources()[:, first : first + len(groups)], groups, table.rows,
             table.runs, table.words, table.exact, self.bounds - self.origin, self.target_bits,
-            self._part_of(), chunk.first_synapse, chunk.rows, chunk.low, chunk.high, chunk.weights,
+            self._part_of(), int(begin[1]), rows, *arrays.values(),
         )  # fmt: skip
-        return chunk
+        return Chunk(int(begin[0]), int(begin[1]), rows, arrays)
 
     def _part_of(self) -> NDArray[np.uint16]:
         """Return the part of each target; none if there is one part only."""
@@ -165,18 +180,15 @@ class Chunk:
         Where they belong in the section.
     rows : ndarray of uint32, shape (n_rows, n_parts)
         Low half of the number of the first synapse of each part of each row.
-    low, high : ndarray
-        Places of the synapses.
-    weights : ndarray
-        Weights of the synapses, divided by ``2**shift`` (form DRAWN); none (CONSTANT).
+    arrays : dict of str to ndarray
+        Low and high bits of the synapses' places, and of their weights, which are divided by
+        ``2**shift`` in the form DRAWN; see `Section.arrays`.
     """
 
     first_row: int
     first_synapse: int
     rows: NDArray[np.uint32]
-    low: NDArray[np.uint16]
-    high: NDArray[np.uint8] | NDArray[np.uint16]
-    weights: NDArray[np.signedinteger]
+    arrays: dict[str, NDArray[Any]]
 
 
 def make_sections(shard: Shard) -> list[Section]:
@@ -216,9 +228,9 @@ def _section(
     last = first + bounds.size - 1
     n_rows = int(np.bitwise_count(_together(table.sources[first:last])).sum(dtype=np.int64))
     begin, end = (_first_synapse(table, block) for block in (first, last))
-    return Section(
-        table, bounds, first, high_bytes, n_rows, end - begin, one_part(shard.neurons.size)
-    )
+    whole = one_part(shard.neurons.size)
+    points = shard.fixed_point
+    return Section(points, table, bounds, first, high_bytes, n_rows, end - begin, whole)
 
 
 def _together(sources: NDArray[np.uint64]) -> NDArray[np.uint64]:

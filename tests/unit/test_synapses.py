@@ -26,8 +26,9 @@ def unpacked(section):
     groups = section.groups()
     chunks = list(section.chunks(groups))
     firsts = np.concatenate([c.rows for c in chunks]).astype(np.int64)
-    low, high, weights = (
-        np.concatenate([getattr(c, name) for c in chunks]) for name in ("low", "high", "weights")
+    low, high, weights, high_weights = (
+        np.concatenate([c.arrays[name] for c in chunks])
+        for name in ("low", "high", "weights", "high_weights")
     )
     bits = groups[:, 0]
     sources = [
@@ -42,6 +43,10 @@ def unpacked(section):
     table = section.table
     if table.form is Form.CONSTANT:
         weights = table.weights[channel]
+    elif table.form is Form.DRAWN:
+        weights = weights.astype(np.int16)
+    else:
+        weights = (high_weights.astype(np.int64) << 16) + weights
     parts = np.repeat(np.tile(np.arange(section.parts.n), section.n_rows), lengths.reshape(-1))
     assert (parts == (section.origin + target) // section.parts.size).all()
     rows = np.repeat(sources, lengths.sum(axis=1)), section.origin + target
@@ -104,6 +109,26 @@ def test_several_sections_give_the_same_results(monkeypatch, emulated_gpu, block
     monkeypatch.setattr(shards, "MAX_BLOCK", block)
     monkeypatch.setattr(synapses, "blocks_together", lambda *_: together)
     assert differences(advance(network, 300, "cuda"), wanted) == []
+
+
+@pytest.mark.parametrize(("indegree", "expected"), [(10, 7), (1000, 6)])
+def test_weights_given_one_by_one(monkeypatch, emulated_gpu, indegree, expected):
+    """The more synapses a neuron has, the fewer bits each of their weights needs."""
+    net = sc.Network(seed=3)
+    times, n = np.arange(1, 6) * 1.0, 1000
+    source = net.population("source", n, sc.SpikeTrains(times, np.arange(5)))
+    target = net.population("target", 3, sc.LIF(tau_syn=2.0))
+    sources = np.tile(np.arange(indegree), 3)
+    weights = np.linspace(-9.0, 10.0, sources.size)
+    edges = sc.Edges(sources, np.repeat(np.arange(3), indegree), weights=weights)
+    net.connect(source, target, edges, delay=1.0)
+    shard = build(net)
+    (section,) = make_sections(shard)
+    assert sum(np.dtype(d).itemsize for n, d in section.arrays(1).values() if n) == expected
+    (table,) = shard.tables
+    assert (in_order(unpacked(section)) == in_order(originals(shard, table))).all()
+    wanted, found = (advance(net, 100, backend) for backend in ("reference", "cuda"))
+    assert differences(found, wanted) == []
 
 
 @pytest.mark.parametrize(
@@ -216,7 +241,7 @@ def test_estimate_is_what_a_build_takes(drawn):
 def test_host_holds_one_chunk_beside_the_shard(monkeypatch):
     monkeypatch.setattr(synapses, "CHUNK", 20_000)
     (section,) = make_sections(build(sparse(4000, 100, True)))
-    chunks = [chunk.low.size for chunk in section.chunks(section.groups())]
+    chunks = [chunk.arrays["low"].size for chunk in section.chunks(section.groups())]
     assert sum(chunks) == section.n_synapses == 400_000
     assert max(chunks) <= 20_000
     assert len(chunks) < 25
