@@ -1,7 +1,7 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
 from simcore.partition.build import build_shard, build_shards
-from simcore.partition.device import DeviceEstimate, estimate_device
+from simcore.partition.device import LAUNCH_BYTES, DeviceEstimate, estimate_device
 from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
@@ -9,6 +9,7 @@ from simcore.partition.partition import CyclicPartition, Partition, RangePartiti
 from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition
 
 __all__ = [
+    "LAUNCH_BYTES",
     "PARTITIONERS",
     "CyclicPartition",
     "DeviceEstimate",
