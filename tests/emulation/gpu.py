@@ -60,7 +60,7 @@ class Event:
 
 
 class Stream:
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+    def __init__(self, null=False, non_blocking=False, ptds=False):
         assert non_blocking, "a stream that waits for the default one would hide mistakes"
         self.queue = deque()
 
@@ -157,6 +157,8 @@ class Gpu:
 
     def __init__(self, shape=(2, 64), memory=2**40, n_devices=1):
         self.shape, self.memory, self.n_devices = shape, memory, n_devices
+        self.uuids = [bytes(range(16 * k + 1, 16 * k + 17)) for k in range(n_devices)]
+        self.kept = 0
         self.units, self.blocks_per_unit, self.capability = 3, 2, "90"
         self.cooperative, self.refuses = 1, False
         self.free = None
@@ -199,6 +201,10 @@ class Gpu:
                 return gpu.capability
 
             @property
+            def pci_bus_id(self):
+                return f"0000:{self.id + 24:02X}:00.0"
+
+            @property
             def attributes(self):
                 return {
                     "MultiProcessorCount": gpu.units, "CooperativeLaunch": gpu.cooperative,
@@ -227,7 +233,8 @@ class Gpu:
             runtime=namespace(
                 "cupy.cuda.runtime",
                 getDeviceCount=lambda: gpu.n_devices,
-                memGetInfo=lambda: (gpu.memory, 2 * gpu.memory),
+                memGetInfo=lambda: (gpu.memory - gpu.kept, 2 * gpu.memory),
+                getDeviceProperties=self.properties,
             ),
             driver=namespace(
                 "cupy.cuda.driver",
@@ -236,7 +243,11 @@ class Gpu:
             ),
             nvrtc=self.make_nvrtc(),
         )
-        return namespace("cupy", cuda=cuda)
+        return namespace("cupy", cuda=cuda, get_default_memory_pool=lambda: Pool(self))
+
+    def properties(self, device):
+        """CuPy takes the bytes of a UUID for a text of C, which a zero ends."""
+        return {"name": b"Stand-in", "uuid": self.uuids[device].partition(b"\0")[0]}
 
     def occupancy(self, func, block_size, shared):
         assert (func, block_size, shared) == (Function.ptr, BLOCK_THREADS, 0)
@@ -266,6 +277,16 @@ class Gpu:
         """Let `import cupy` find this."""
         patch.setitem(sys.modules, "cupy", self.module)
         patch.setitem(sys.modules, "cupy.cuda", self.module.cuda)
+
+
+class Pool:
+    """What CuPy keeps of the memory that is no longer used; `Gpu.kept` says how much that is."""
+
+    def __init__(self, gpu):
+        self.gpu = gpu
+
+    def free_all_blocks(self, stream=None):
+        self.gpu.kept = 0
 
 
 class CUDADriverError(RuntimeError):
