@@ -13,6 +13,8 @@ a look at the device:
 5. ranks    the microcircuit on 1, 2 and 4 ranks that share the GPU
 6. size     Brunel's network from 10^8 synapses on: events per second, bytes of a synapse, and the
             bytes of delivered synapses as a share of the bandwidth that a copy reaches
+7. sanitize compute-sanitizer, where CUDA's tools are installed: wrong addresses, memory read before
+            it was written, and barriers that not all threads reach, in a small network
 
 What time remains goes to more rounds of the speed. Each row has the seconds of every phase; update,
 deliver and copy are times on the device, taken with events. The JSON file is written after each
@@ -21,7 +23,7 @@ is ended; a size that would end after it, judged by the last one, is left out an
 the work between two commands, and for 2 * 10^10 synapses, which take minutes to build:
 
     python benchmarks/gpu/everything.py compile tests identity speed --json gpu.json
-    python benchmarks/gpu/everything.py compile ranks size --json gpu_size.json
+    python benchmarks/gpu/everything.py compile ranks size sanitize --json gpu_size.json
     python benchmarks/gpu/everything.py size --synapses 2e10 --json gpu_largest.json
 
 With `--rehearse` the script itself is tried where there is no GPU, with the backend cpu and small
@@ -31,6 +33,7 @@ networks:
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import traceback
@@ -41,6 +44,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from common import (
+    HERE,
     Layout,
     Row,
     RunFailed,
@@ -273,6 +277,22 @@ def size(report: Report, options: argparse.Namespace) -> None:
             report.save()
 
 
+def sanitize(report: Report, options: argparse.Namespace) -> None:
+    """Look for mistakes of the kernels that need not change a result."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        report.add(what="sanitize", left_out="there is no compute-sanitizer here")
+        return
+    script = [sys.executable, str(HERE / "simcore_run.py"), "brunel", "--backend", options.backend]
+    given = ["--parameters", '{"order": 200}', "--presim", "0", "--duration", "20"]
+    for tool in ("memcheck", "initcheck", "synccheck"):
+        with tempfile.TemporaryDirectory() as folder:
+            files = ["--output", f"{folder}/run.h5", "--json", f"{folder}/run.json"]
+            command = [sanitizer, "--tool", tool, "--error-exitcode", "9"]
+            code, said = call([*command, *script, *given, *files], max(1.0, report.left()))
+        report.add(what="sanitize", tool=tool, code=code, said=said[-2000:])
+
+
 def bytes_per_synapse(parameters: Row) -> float:
     """Return what a synapse of Brunel's network takes on the device, all of the shard counted."""
     network = brunel.build(**parameters)
@@ -283,7 +303,7 @@ def bytes_per_synapse(parameters: Row) -> float:
 
 PARTS = {
     "device": device, "compile": first_runs, "tests": tests, "identity": identity, "speed": speed,
-    "ranks": ranks, "size": size,
+    "ranks": ranks, "size": size, "sanitize": sanitize,
 }  # fmt: skip
 
 

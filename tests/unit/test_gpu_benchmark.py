@@ -114,6 +114,24 @@ def test_a_size_that_fails_and_one_that_would_take_too_long(everything, report, 
     assert second == {"what": "size", "synapses": 4e6, "left_out": "it would take too long"}
 
 
+def test_sanitizer_runs_the_script_with_each_of_its_tools(
+    everything, report, monkeypatch, tmp_path
+):
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text('#!/bin/sh\necho "called with $2"\nshift 4\n"$@" && exit 9\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    everything.sanitize(report, options())
+    found = rows(report)
+    assert [row["tool"] for row in found] == ["memcheck", "initcheck", "synccheck"]
+    assert [(row["code"], row["said"]) for row in found] == [
+        (9, f"called with {row['tool']}\n") for row in found
+    ]
+    monkeypatch.setattr(everything.shutil, "which", lambda name: None)
+    everything.sanitize(report, options())
+    assert rows(report)[-1]["left_out"] == "there is no compute-sanitizer here"
+
+
 def test_unknown_part_is_told(everything, capsys):
     with pytest.raises(SystemExit):
         everything.main(["--rehearse", "tests", "colour"])
