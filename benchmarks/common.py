@@ -183,6 +183,7 @@ def write_json(path: Path | None, rows: list[Row], **more: Any) -> None:
     # Absolute paths belong to one machine
     given = [Path(text).name if text.startswith("/") else text for text in sys.argv]
     result = {"command": " ".join(["python", *given]), "machine": machine(), **more, "rows": rows}
+
     # Whoever ends this meanwhile leaves what was there before
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(result, indent=1) + "\n")

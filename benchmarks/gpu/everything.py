@@ -18,9 +18,10 @@ a look at the device:
 
 What time remains goes to more rounds of the speed. Each row has the seconds of every phase; update,
 deliver and copy are times on the device, taken with events. The JSON file is written after each
-measurement, and a part that fails leaves the others alone. What is still going on at the time limit
-is ended; a size that would end after it, judged by the last one, is left out and said so. To share
-the work between two commands, and for 2 * 10^10 synapses, which take minutes to build:
+measurement, and a part that fails leaves the others alone. A run that takes longer than --patience,
+or goes on at the time limit, is ended; a size that would end after it, judged by the last one, is
+left out and said so. To share the work between commands, and for 2 * 10^10 synapses, which take
+minutes to build:
 
     python benchmarks/gpu/everything.py compile tests identity speed --json gpu.json
     python benchmarks/gpu/everything.py compile ranks size sanitize --json gpu_size.json
@@ -77,7 +78,6 @@ HEADER = (
     "build [s]", "B/synapse", "of bandwidth",
 )  # fmt: skip
 
-
 # What `--rehearse` takes in place of the defaults
 REHEARSAL = {
     "backend": "cpu", "scale": 0.02, "duration": 50.0, "rounds": 1, "synapses": [1e6, 4e6],
@@ -93,6 +93,8 @@ class Report:
         The file.
     limit : float
         Time for all of it [s].
+    patience : float
+        Time for one run [s].
 
     Attributes
     ----------
@@ -100,14 +102,18 @@ class Report:
         What measures.
     """
 
-    def __init__(self, path: Path | None, limit: float) -> None:
-        self.path, self.rows = path, []
+    def __init__(self, path: Path | None, limit: float, patience: float) -> None:
+        self.path, self.patience, self.rows = path, patience, []
         self.device: Row = {"name": "none"}
         self.end = perf_counter() + limit
 
     def left(self) -> float:
         """Return the time that is left [s]."""
         return self.end - perf_counter()
+
+    def turn(self) -> float:
+        """Return the time that a run may take [s]; one that hangs leaves some for the others."""
+        return max(1.0, min(self.left(), self.patience))
 
     def add(self, **row: Any) -> Row:
         """Keep a measurement, and return it."""
@@ -173,11 +179,12 @@ def measure(
     parameters: Row,
     *given: object,
     shape: Layout = ONE_RANK,
+    timeout: float | None = None,
 ) -> Row | None:
-    """Run simcore once, and keep what it found."""
+    """Run simcore once, in the time of a turn if none is given [s], and keep what it found."""
+    timeout = report.turn() if timeout is None else timeout
     with tempfile.TemporaryDirectory() as folder:
         try:
-            timeout = max(1.0, report.left())
             found = run_simcore(model, parameters, folder, shape, *given, timeout=timeout)
         except RunFailed as error:
             report.add(what=what, model=model, parameters=parameters, failed=str(error)[-2000:])
@@ -215,7 +222,7 @@ def tests(report: Report, options: argparse.Namespace) -> None:
     """Run the tests marked gpu."""
     files = [p for p in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.gpu" in p.read_text()]
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--durations=5", *map(str, files)]
-    code, said = call(command, max(1.0, report.left()), cwd=ROOT)
+    code, said = call(command, report.turn(), cwd=ROOT)
     report.add(what="tests", code=code, said=said[-4000:])
 
 
@@ -268,7 +275,7 @@ def size(report: Report, options: argparse.Namespace) -> None:
         parameters = {"order": n // 5, "epsilon": indegree / n, "V_reset": 10.0}
         begin = perf_counter()
         given = (parameters, *times, "--backend", options.backend, "--no-spikes")
-        row = measure(report, "size", "brunel", *given)
+        row = measure(report, "size", "brunel", *given, timeout=max(1.0, report.left()))
         took, last = perf_counter() - begin, synapses
         if row is not None:
             bandwidth = report.device.get("copy_bytes_per_s", float("nan"))
@@ -289,7 +296,7 @@ def sanitize(report: Report, options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as folder:
             files = ["--output", f"{folder}/run.h5", "--json", f"{folder}/run.json"]
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9"]
-            code, said = call([*command, *script, *given, *files], max(1.0, report.left()))
+            code, said = call([*command, *script, *given, *files], report.turn())
         report.add(what="sanitize", tool=tool, code=code, said=said[-2000:])
 
 
@@ -360,6 +367,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the microcircuit")
     parser.add_argument("--backend", default="cuda", metavar="NAME")
     parser.add_argument("--limit", type=float, default=570.0, metavar="S", help="of all (570)")
+    parser.add_argument("--patience", type=float, default=150.0, metavar="S", help="of a run (150)")
     parser.add_argument("--rehearse", action="store_true", help="try the script without a GPU")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep what was measured")
     options = parser.parse_args(arguments)
@@ -371,7 +379,9 @@ def main(arguments: list[str] | None = None) -> None:
     options.parts = options.parts or list(PARTS)
     if options.backend == "cuda" and (lack := lack_of_gpu()):
         parser.error(f"{lack}. Try the script with --rehearse.")
-    report = Report(options.json, options.limit)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+    report = Report(options.json, options.limit, options.patience)
     run_parts(report, options)
     print(machine(), report.device)
     print(table(HEADER, lines(report.rows)))

@@ -24,7 +24,7 @@ def everything(monkeypatch):
 
 @pytest.fixture
 def report(everything, tmp_path):
-    return everything.Report(tmp_path / "gpu.json", 100.0)
+    return everything.Report(tmp_path / "gpu.json", 100.0, 20.0)
 
 
 def options(**given):
@@ -102,6 +102,20 @@ def test_a_run_that_takes_too_long_is_ended_with_its_children(everything, report
     assert "ended after 3 s" in said
 
 
+def test_a_run_that_hangs_leaves_time_for_the_others(everything, report, monkeypatch):
+    given = []
+    monkeypatch.setattr(everything, "perf_counter", lambda: 0.0)
+
+    def hang(*arguments, timeout):
+        given.append(timeout)
+        raise everything.RunFailed("ended")
+
+    monkeypatch.setattr(everything, "run_simcore", hang)
+    for report.end in (100.0, 15.0, -5.0):
+        assert everything.measure(report, "speed", "brunel", {}) is None
+    assert given == [20.0, 15.0, 1.0]
+
+
 def test_a_size_that_fails_and_one_that_would_take_too_long(everything, report, monkeypatch):
     def fail(*given, timeout):
         report.end = perf_counter() + 1e-3
@@ -146,7 +160,7 @@ def test_without_a_gpu_nothing_is_started(everything, monkeypatch, capsys):
 
 
 def test_rehearsal_of_a_part(everything, tmp_path, capsys):
-    path = tmp_path / "gpu.json"
+    path = tmp_path / "new" / "gpu.json"
     everything.main(["--rehearse", "--synapses", "1e6", "--json", str(path), "size"])
     (row,) = [r for r in json.loads(path.read_text())["rows"] if r["what"] == "size"]
     assert row["synapses"] == pytest.approx(1e6, rel=0.01)
