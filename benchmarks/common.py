@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -41,15 +42,37 @@ def available_memory() -> float:
     return int(found["MemAvailable"].split()[0]) * 1024 / 1e9
 
 
-def call_python(python: str, script: Path, *arguments: object, ranks: int = 1) -> None:
-    """Run a script, quietly; raise `RunFailed` when it fails."""
+def call_python(
+    python: str,
+    script: Path,
+    *arguments: object,
+    ranks: int = 1,
+    timeout: float | None = None,
+) -> None:
+    """Run a script, quietly; raise `RunFailed` when it fails, or takes longer than that [s]."""
     command = [python, str(script), *map(str, arguments)]
     if ranks > 1:
         mpiexec = Path(sys.executable).parent / "mpiexec"
         command = [str(mpiexec), "-n", str(ranks), python, "-m", "mpi4py", *command[1:]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RunFailed(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    code, said = call(command, timeout)
+    if code != 0:
+        raise RunFailed(f"{' '.join(command)}\n{said}")
+
+
+def call(command: list[str], timeout: float | None = None, **options: Any) -> tuple[int, str]:
+    """Run a command; return its exit code, -9 where it took longer, and what it printed."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, **options,
+    ) as process:  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # A launcher alone would leave its ranks behind
+            os.killpg(process.pid, signal.SIGKILL)
+            said, _ = process.communicate()
+            said += f"\nended after {timeout:.0f} s"
+    return process.returncode, said
 
 
 class Layout(NamedTuple):
@@ -78,14 +101,21 @@ def layout(text: str) -> Layout:
 
 
 def run_simcore(
-    model: str, parameters: Row, folder: str, layout: Layout, *arguments: object
+    model: str,
+    parameters: Row,
+    folder: str,
+    layout: Layout,
+    *arguments: object,
+    timeout: float | None = None,
 ) -> Row:
-    """Run simcore_run.py once; return what it found."""
+    """Run simcore_run.py once; return what it found, see `call_python`."""
     report = Path(folder) / f"simcore-{layout.ranks}x{layout.threads}.json"
     output = ("--output", report.with_suffix(".h5"), "--json", report)
     script = HERE / "simcore_run.py"
     given = (model, "--parameters", json.dumps(parameters), "--threads", layout.threads)
-    call_python(sys.executable, script, *given, *arguments, *output, ranks=layout.ranks)
+    call_python(
+        sys.executable, script, *given, *arguments, *output, ranks=layout.ranks, timeout=timeout
+    )
     return json.loads(report.read_text())
 
 
@@ -153,4 +183,8 @@ def write_json(path: Path | None, rows: list[Row], **more: Any) -> None:
     # Absolute paths belong to one machine
     given = [Path(text).name if text.startswith("/") else text for text in sys.argv]
     result = {"command": " ".join(["python", *given]), "machine": machine(), **more, "rows": rows}
-    path.write_text(json.dumps(result, indent=1) + "\n")
+
+    # Whoever ends this meanwhile leaves what was there before
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    part.replace(path)

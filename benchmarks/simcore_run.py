@@ -9,6 +9,7 @@ the build and what comes before are not counted. The timers of the output file c
 import argparse
 import importlib
 import json
+import sys
 from pathlib import Path
 from time import perf_counter
 
@@ -16,6 +17,7 @@ import simcore as sc
 from simcore.comm import world
 from simcore.digest import digest_json
 from simcore.io.reader import Run
+from simcore.kernels.cuda import team
 from simcore.progress import Progress
 
 
@@ -89,6 +91,7 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=1000.0, metavar="MS")
     parser.add_argument("--record-from", type=float, default=0.0, metavar="MS")
     parser.add_argument("--no-spikes", action="store_true", help="count spikes, keep none")
+    parser.add_argument("--grid", action="store_true", help="let a GPU's blocks share all neurons")
     parser.add_argument("--checkpoint-wall", type=float, default=0.0, metavar="S")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE")
@@ -97,6 +100,8 @@ def main() -> None:
     network = importlib.import_module(f"simcore.models.{options.model}").build(**options.parameters)
     if options.no_spikes:
         network.records.clear()
+    if options.grid:
+        team.FEWEST_STEPS = sys.maxsize
     stopwatch = Stopwatch()
     run = sc.simulate(
         network,

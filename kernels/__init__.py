@@ -6,7 +6,7 @@ import numpy as np
 
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.cuda.lack import lack_of_gpu, require_gpu_memory
+from simcore.kernels.cuda.lack import free_gpu_bytes, lack_of_gpu, name_of_gpu
 from simcore.shard import Shard
 
 BACKENDS = ("cpu", "cuda", "reference")
@@ -19,9 +19,10 @@ __all__ = [
     "Probe",
     "check_backend",
     "choose_backend",
+    "free_gpu_bytes",
     "make_backend",
     "make_threaded_backend",
-    "require_gpu_memory",
+    "name_of_gpu",
 ]
 
 

@@ -24,9 +24,10 @@ from simcore.places import (
 )
 from simcore.shard import Lids
 
-# State of a neuron in float64: potential 8, resting potential 8, waiting 2, global id 8, span 4;
-# its current of a receptor, and its input of a receptor and a step [B]
-_NEURON, _CURRENT, _INPUT = 30, 8, 4
+# State of a neuron: waiting 2, global id 8, span 4; its numbers of the type of the state, potential
+# and resting potential, beside a current of each receptor; its input of a receptor and a step [B]
+_NEURON, _NUMBERS, _INPUT = 14, 2, 4
+_NUMBER = {"float64": 8, "float32": 4}
 
 # A spike that is given, with its step [B]
 _GIVEN = 16
@@ -65,7 +66,9 @@ class DeviceEstimate:
         return self.neurons + self.synapses + self.index + self.ring + self.spikes
 
 
-def estimate_device(expectation: Expectation, neurons: Lids) -> DeviceEstimate:
+def estimate_device(
+    expectation: Expectation, neurons: Lids, precision: str = "float64"
+) -> DeviceEstimate:
     """Estimate the memory that a shard takes on a GPU.
 
     Parameters
@@ -74,6 +77,8 @@ def estimate_device(expectation: Expectation, neurons: Lids) -> DeviceEstimate:
         What is expected of the network.
     neurons : Lids
         Those of the shard.
+    precision : {"float64", "float32"}
+        Type of the state.
     """
     slots = 1 << int(expectation.max_delay).bit_length()
     receptors, n = expectation.receptors, float(neurons.size)
@@ -92,7 +97,7 @@ def estimate_device(expectation: Expectation, neurons: Lids) -> DeviceEstimate:
     )
     entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
-        neurons=n * (_NEURON + receptors * _CURRENT),
+        neurons=n * (_NEURON + (_NUMBERS + receptors) * _NUMBER[precision]),
         synapses=sum(part.synapses for part in parts),
         index=sum(part.index for part in parts),
         ring=n * receptors * _INPUT * slots,

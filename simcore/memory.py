@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -57,6 +58,68 @@ def require_memory(comm: Comm, host: str, needed: float) -> None:
                 f"{total / 1e9:.3g} GB, must be below the {room / 1e9:.3g} GB available. "
                 "Use more hosts, or a smaller or sparser network."
             )
+
+
+@dataclass(frozen=True)
+class GpuShare:
+    """What a rank needs of its GPU.
+
+    Parameters
+    ----------
+    gpu : str
+        Name of the GPU, another one for each on a host.
+    needed : float
+        What the rank needs [B].
+    free : float
+        What is free on the GPU, when all ranks have begun to use theirs [B].
+    """
+
+    gpu: str
+    needed: float
+    free: float
+
+
+def require_memory_of_gpus(comm: Comm, host: str, share: GpuShare | None) -> None:
+    """Raise `CapacityError` on all ranks unless every GPU has room for its ranks.
+
+    Parameters
+    ----------
+    comm : Comm
+        The ranks; all of them call this.
+    host : str
+        Name of this rank's host.
+    share : GpuShare or None
+        What this rank needs of its GPU; None if it uses none.
+
+    Raises
+    ------
+    CapacityError
+        Naming the GPU, the host, what is needed and what there is, and how many GPUs would do.
+    """
+    gpus = defaultdict(list)
+    for name, other in comm.allgather((host, share)):
+        if other is not None:
+            gpus[name, other.gpu].append(other)
+
+    for (name, gpu), shares in gpus.items():
+        total = sum(other.needed for other in shares)
+        room = min(other.free for other in shares)
+        if total > room:
+            everyone = [other for group in gpus.values() for other in group]
+            raise CapacityError(
+                f"memory of GPU {gpu!r} on host {name!r}: its {len(shares)} rank(s) need about "
+                f"{total / 1e9:.3g} GB, must be at most the {room / 1e9:.3g} GB free. "
+                f"{_enough_gpus(everyone, room)}, or a smaller or sparser network."
+            )
+
+
+def _enough_gpus(shares: Sequence[GpuShare], room: float) -> str:
+    """Return how many GPUs with so much room would do for all ranks [B]."""
+    together = int(room / max(share.needed for share in shares))
+    if together:
+        return f"Use {math.ceil(len(shares) / together)} such GPUs for the {len(shares)} ranks"
+    n = math.ceil(sum(share.needed for share in shares) / max(room, 1.0))
+    return f"Use {n} such GPUs, with a rank on each"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,9 @@ ENTRY_BYTES = 32
 LARGEST_ROOM = 2**22
 REPORT_BYTES, WAITING_BYTES = 16, 32
 
+# What the driver and the code of the kernels take, beyond what a device tells to be free [B]
+LAUNCH_BYTES = 2**24
+
 
 def n_entries(n_neurons: int, n_sections: int) -> int:
     """Return for how many rows that have something to deliver there is room."""

@@ -15,8 +15,9 @@ from simcore.errors import require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
 from simcore.launch import n_cores
-from simcore.memory import require_memory
+from simcore.memory import GpuShare, require_memory, require_memory_of_gpus
 from simcore.network import Network
+from simcore.places import LAUNCH_BYTES
 from simcore.progress import Progress
 from simcore.shard import LocalNeurons
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
@@ -90,7 +91,6 @@ class Simulation:
             check_backend,
             choose_backend,
             make_threaded_backend,
-            require_gpu_memory,
         )
         from simcore.partition import (
             Expectation,
@@ -119,14 +119,16 @@ class Simulation:
                 self.neurons = LocalNeurons(gids)
                 own = [division.owned(part) for part in parts]
                 expectation = Expectation(network, points, dt)
-                needed = estimate(expectation, own, backend)
+                needed = estimate(expectation, own, backend).total
+                on_gpu = None
                 if backend == "cuda":
-                    require_gpu_memory(estimate_device(expectation, own[0]).total)
+                    device = estimate_device(expectation, own[0], precision)
+                    on_gpu = device.total + LAUNCH_BYTES
             self.model_digest = digest_json(
                 {"network": network.describe(), "dt": dt, "weights": points.digest()}
             )
             _require_agreement(self.comm, self.model_digest)
-            require_memory(self.comm, platform.node(), needed.total)
+            _require_memory(self.comm, needed, on_gpu)
             self._variant = _variant(backend, precision, threads, points)
             if threads > n_cores():
                 self.progress.message(f"{threads} threads on {n_cores()} cores: use fewer")
@@ -238,6 +240,33 @@ def _variant(backend: str, precision: str, threads: int, points: FixedPoint) -> 
     """Return the name of the kind of run that needs the same compiled kernels."""
     forms = sorted({w.form.name for w in points.weights})
     return "-".join([backend, precision, "team" if threads > 1 else "alone", *forms])
+
+
+def _require_memory(comm: Comm, needed: float, on_gpu: float | None) -> None:
+    """Raise `CapacityError` on all ranks unless hosts and GPUs have room for their ranks.
+
+    Parameters
+    ----------
+    comm : Comm
+        The ranks; some may have a GPU, and others none.
+    needed : float
+        What this rank needs of its host [B].
+    on_gpu : float or None
+        What it needs of its GPU [B]; None without one.
+    """
+    from simcore.kernels import free_gpu_bytes, name_of_gpu
+
+    host, share = platform.node(), None
+    require_memory(comm, host, needed)
+
+    # The driver takes memory for each process: let it, on all ranks, before asking what is free
+    with fail_together(comm):
+        if on_gpu is not None:
+            free_gpu_bytes()
+    with fail_together(comm):
+        if on_gpu is not None:
+            share = GpuShare(name_of_gpu(), on_gpu, free_gpu_bytes())
+    require_memory_of_gpus(comm, host, share)
 
 
 def _require_agreement(comm: Comm, own: str) -> None:

@@ -2,41 +2,68 @@
 
     python benchmarks/gpu/everything.py --json benchmarks/results/gpu.json
 
-It needs CuPy, a GPU, and mpi4py for the part with several ranks. In this order:
+It needs simcore with CuPy, NVRTC and a GPU, pytest for the tests, and the extra mpi for the part
+with several ranks; see benchmarks/README.md for a machine without a network. In this order, after
+a look at the device:
 
-1. tests    the tests marked gpu
-2. identity the cortical microcircuit at full scale, 1 s: digests of the GPU and of the CPU
-3. speed    its real-time factor, with direct current and Poisson input, with and without recording
-4. ranks    the microcircuit on 1, 2 and 4 ranks that share the GPU
-5. size     Brunel's network from 10^8 synapses on: events per second, bytes of a synapse, and the
+1. compile  the smallest networks on both backends: a fresh machine compiles here, not below
+2. tests    the tests marked gpu
+3. identity the cortical microcircuit at full scale, 1 s: digests of the GPU, with its blocks as a
+            team and as a grid (docs/design.md), and of the CPU
+4. speed    its real-time factor, with direct current and Poisson input, with and without recording,
+            and by a grid
+5. ranks    the microcircuit on 1, 2 and 4 ranks that share the GPU
+6. size     Brunel's network from 10^8 synapses on: events per second, bytes of a synapse, and the
             bytes of delivered synapses as a share of the bandwidth that a copy reaches
+7. sanitize compute-sanitizer, where CUDA's tools are installed: wrong addresses, memory read before
+            it was written, and barriers that not all threads reach, in a small network
 
-Each row has the seconds of every phase; update, deliver and copy are times on the device, taken
-with events. The JSON file is written after each measurement. What would end after the time limit,
-judged by the last size, is left out and said so; 2 * 10^10 synapses take minutes to build:
+What time remains goes to more rounds of the speed. Each row has the seconds of every phase; update,
+deliver and copy are times on the device, taken with events. The JSON file is written after each
+measurement, and a part that fails leaves the others alone. A run that takes longer than --patience,
+or goes on at the time limit, is ended; a size that would end after it, judged by the last one, is
+left out and said so. To share the work between commands, and for 2 * 10^10 synapses, which take
+minutes to build:
 
-    python benchmarks/gpu/everything.py size --synapses 2e10 --json benchmarks/results/gpu_size.json
+    python benchmarks/gpu/everything.py compile tests identity speed --json gpu.json
+    python benchmarks/gpu/everything.py compile ranks size sanitize --json gpu_size.json
+    python benchmarks/gpu/everything.py size --synapses 2e10 --json gpu_largest.json
 
-With `--backend cpu` the script itself can be tried where there is no GPU:
+With `--rehearse` the script itself is tried where there is no GPU, with the backend cpu and small
+networks:
 
-    python benchmarks/gpu/everything.py --backend cpu --scale 0.05 --duration 200 --synapses 1e6 4e6
+    python benchmarks/gpu/everything.py --rehearse
 """
 
 import argparse
-import subprocess
+import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from common import Layout, Row, RunFailed, groups, machine, median, run_simcore, table, write_json
+from common import (
+    HERE,
+    Layout,
+    Row,
+    RunFailed,
+    call,
+    groups,
+    machine,
+    median,
+    run_simcore,
+    table,
+    write_json,
+)
 
 from simcore.fixed_point import fixed_point
+from simcore.kernels.cuda.lack import lack_of_gpu
 from simcore.models import brunel
-from simcore.partition import estimate_gpu
+from simcore.partition import Expectation, estimate_device, partition
 
 ROOT = Path(__file__).parents[2]
 ONE_RANK = Layout(1, 1)
@@ -53,6 +80,11 @@ HEADER = (
     "build [s]", "B/synapse", "of bandwidth",
 )  # fmt: skip
 
+# What `--rehearse` takes in place of the defaults
+REHEARSAL = {
+    "backend": "cpu", "scale": 0.02, "duration": 50.0, "rounds": 1, "synapses": [1e6, 4e6],
+}  # fmt: skip
+
 
 class Report:
     """What was measured so far, in a file.
@@ -61,12 +93,29 @@ class Report:
     ----------
     path : Path or None
         The file.
+    limit : float
+        Time for all of it [s].
+    patience : float
+        Time for one run [s].
+
+    Attributes
+    ----------
     device : dict
         What measures.
     """
 
-    def __init__(self, path: Path | None, device: Row) -> None:
-        self.path, self.device, self.rows = path, device, []
+    def __init__(self, path: Path | None, limit: float, patience: float) -> None:
+        self.path, self.patience, self.rows = path, patience, []
+        self.device: Row = {"name": "none"}
+        self.end = perf_counter() + limit
+
+    def left(self) -> float:
+        """Return the time that is left [s]."""
+        return self.end - perf_counter()
+
+    def turn(self) -> float:
+        """Return the time that a run may take [s]; one that hangs leaves some for the others."""
+        return max(1.0, min(self.left(), self.patience))
 
     def add(self, **row: Any) -> Row:
         """Keep a measurement, and return it."""
@@ -80,12 +129,22 @@ class Report:
         write_json(self.path, self.rows, gpu=self.device)
 
 
+def device(report: Report, options: argparse.Namespace) -> None:
+    """Tell what measures."""
+    if options.backend == "cuda":
+        report.device = gpu()
+
+
 def gpu() -> Row:
     """Return the name of the GPU, and the versions that drive it."""
     import cupy
 
     runtime = cupy.cuda.runtime
     properties = runtime.getDeviceProperties(cupy.cuda.Device().id)
+    bandwidth = copy_bandwidth()
+
+    # This process lives on beside those that are measured
+    cupy.get_default_memory_pool().free_all_blocks()
     return {
         "name": properties["name"].decode(),
         "multiprocessors": properties["multiProcessorCount"],
@@ -93,7 +152,8 @@ def gpu() -> Row:
         "cupy": cupy.__version__,
         "runtime": runtime.runtimeGetVersion(),
         "driver": runtime.driverGetVersion(),
-        "copy_bytes_per_s": copy_bandwidth(),
+        "free_gb": runtime.memGetInfo()[0] / 1e9,
+        "copy_bytes_per_s": bandwidth,
     }
 
 
@@ -121,11 +181,13 @@ def measure(
     parameters: Row,
     *given: object,
     shape: Layout = ONE_RANK,
+    timeout: float | None = None,
 ) -> Row | None:
-    """Run simcore once, and keep what it found."""
+    """Run simcore once, in the time of a turn if none is given [s], and keep what it found."""
+    timeout = report.turn() if timeout is None else timeout
     with tempfile.TemporaryDirectory() as folder:
         try:
-            found = run_simcore(model, parameters, folder, shape, *given)
+            found = run_simcore(model, parameters, folder, shape, *given, timeout=timeout)
         except RunFailed as error:
             report.add(what=what, model=model, parameters=parameters, failed=str(error)[-2000:])
             return None
@@ -145,15 +207,25 @@ def case(parameters: Row, given: tuple[object, ...]) -> str:
     """Return what tells a measurement from others, as text."""
     words = [f"{name}={value:.3g}" for name, value in parameters.items() if name != "drive"]
     drive = [parameters["drive"]] if "drive" in parameters else []
-    kept = ["not recorded"] if "--no-spikes" in given else []
-    return " ".join([*drive, *words, *kept])
+    options = {"--no-spikes": "not recorded", "--grid": "grid"}
+    return " ".join([*drive, *words, *(text for key, text in options.items() if key in given)])
+
+
+def first_runs(report: Report, options: argparse.Namespace) -> None:
+    """Run what is compiled once on a machine, with constant and with drawn weights."""
+    small = {"drive": "poisson", "N_scaling": 0.01, "K_scaling": 0.01}
+    for backend in dict.fromkeys(("cpu", options.backend)):
+        times = ("--presim", 0.0, "--duration", 10.0, "--backend", backend)
+        measure(report, "compile", "brunel", {"order": 20}, *times)
+        measure(report, "compile", "microcircuit", small, *times)
 
 
 def tests(report: Report, options: argparse.Namespace) -> None:
     """Run the tests marked gpu."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    report.add(what="tests", code=done.returncode, said=done.stdout[-2000:])
+    files = [p for p in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.gpu" in p.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--durations=5", *map(str, files)]
+    code, said = call(command, report.turn(), cwd=ROOT)
+    report.add(what="tests", code=code, said=said[-4000:])
 
 
 def microcircuit(options: argparse.Namespace, drive: str) -> Row:
@@ -167,25 +239,21 @@ def identity(report: Report, options: argparse.Namespace) -> None:
     rows = [
         measure(
             report, "identity", "microcircuit", microcircuit(options, "poisson"), *times,
-            "--backend", backend,
+            "--backend", *backend,
         )
-        for backend in (options.backend, "cpu")
+        for backend in ((options.backend,), (options.backend, "--grid"), ("cpu",))
     ]  # fmt: skip
-    same = None not in rows and rows[0]["digest"] == rows[1]["digest"]
+    same = None not in rows and len({row["digest"] for row in rows if row}) == 1
     report.add(what="identity", identical=same)
 
 
 def speed(report: Report, options: argparse.Namespace) -> None:
     """Measure the real-time factor of the microcircuit."""
     times = ("--presim", 500.0, "--duration", options.duration, "--backend", options.backend)
-    for _ in range(options.rounds):
-        if options.left() < options.limit / 2:
-            report.add(what="speed", left_out="a round more would leave no time for the rest")
-            return
-        for drive in ("dc", "poisson"):
-            for kept in ((), ("--no-spikes",)):
-                given = (microcircuit(options, drive), *times, *kept)
-                measure(report, "speed", "microcircuit", *given)
+    for drive in ("dc", "poisson"):
+        for kept in ((), ("--no-spikes",), ("--no-spikes", "--grid")):
+            given = (microcircuit(options, drive), *times, *kept)
+            measure(report, "speed", "microcircuit", *given)
 
 
 def ranks(report: Report, options: argparse.Namespace) -> None:
@@ -201,7 +269,7 @@ def size(report: Report, options: argparse.Namespace) -> None:
     times = ("--presim", 50.0, "--duration", min(200.0, options.duration))
     took, last = 0.0, 1.0
     for synapses in sorted(options.synapses):
-        if options.left() < took * synapses / last:
+        if report.left() < took * synapses / last:
             report.add(what="size", synapses=synapses, left_out="it would take too long")
             continue
         indegree = next(k for least, k in INDEGREES if synapses >= least)
@@ -209,7 +277,7 @@ def size(report: Report, options: argparse.Namespace) -> None:
         parameters = {"order": n // 5, "epsilon": indegree / n, "V_reset": 10.0}
         begin = perf_counter()
         given = (parameters, *times, "--backend", options.backend, "--no-spikes")
-        row = measure(report, "size", "brunel", *given)
+        row = measure(report, "size", "brunel", *given, timeout=max(1.0, report.left()))
         took, last = perf_counter() - begin, synapses
         if row is not None:
             bandwidth = report.device.get("copy_bytes_per_s", float("nan"))
@@ -218,14 +286,58 @@ def size(report: Report, options: argparse.Namespace) -> None:
             report.save()
 
 
+def sanitize(report: Report, options: argparse.Namespace) -> None:
+    """Look for mistakes of the kernels that need not change a result."""
+    sanitizer = shutil.which("compute-sanitizer")
+    if sanitizer is None:
+        report.add(what="sanitize", left_out="there is no compute-sanitizer here")
+        return
+    script = [sys.executable, str(HERE / "simcore_run.py"), "brunel", "--backend", options.backend]
+    given = ["--parameters", '{"order": 200}', "--presim", "0", "--duration", "20"]
+    for tool in ("memcheck", "initcheck", "synccheck"):
+        with tempfile.TemporaryDirectory() as folder:
+            files = ["--output", f"{folder}/run.h5", "--json", f"{folder}/run.json"]
+            command = [sanitizer, "--tool", tool, "--error-exitcode", "9"]
+            code, said = call([*command, *script, *given, *files], report.turn())
+        report.add(what="sanitize", tool=tool, code=code, said=said[-2000:])
+
+
 def bytes_per_synapse(parameters: Row) -> float:
     """Return what a synapse of Brunel's network takes on the device, all of the shard counted."""
     network = brunel.build(**parameters)
-    n, points = network.n_neurons, fixed_point(network, DT)
-    return estimate_gpu(network, points, n, DT) / (n * parameters["epsilon"] * n)
+    n, expectation = network.n_neurons, Expectation(network, fixed_point(network, DT), DT)
+    found = estimate_device(expectation, partition(network, 1).owned(0))
+    return found.total / (n * parameters["epsilon"] * n)
 
 
-PARTS = {"tests": tests, "identity": identity, "speed": speed, "ranks": ranks, "size": size}
+PARTS = {
+    "device": device, "compile": first_runs, "tests": tests, "identity": identity, "speed": speed,
+    "ranks": ranks, "size": size, "sanitize": sanitize,
+}  # fmt: skip
+
+
+def run_parts(report: Report, options: argparse.Namespace) -> None:
+    """Run all parts that were asked for, then more rounds of the speed while there is time."""
+    parts = dict.fromkeys(("device", *options.parts))
+    took = {part: run_part(part, report, options) for part in parts}
+    for _ in range(options.rounds - 1 if "speed" in took else 0):
+        if report.left() > took["speed"]:
+            run_part("speed", report, options)
+
+
+def run_part(part: str, report: Report, options: argparse.Namespace) -> float:
+    """Run a part, keep why it failed if it does, and return the time it took [s]."""
+    begin = perf_counter()
+    if report.left() <= 0.0:
+        report.add(what=part, left_out="no time is left")
+        return 0.0
+    try:
+        PARTS[part](report, options)
+    except Exception:
+        report.add(what=part, failed=traceback.format_exc()[-2000:])
+    seconds = perf_counter() - begin
+    report.add(what="time", part=part, seconds=seconds)
+    return seconds
 
 
 def lines(rows: list[Row]) -> list[tuple[str, ...]]:
@@ -245,25 +357,34 @@ def lines(rows: list[Row]) -> list[tuple[str, ...]]:
     return found
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", default=list(PARTS), choices=PARTS, metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--duration", type=float, default=10000.0, metavar="MS")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--synapses", type=float, nargs="+", default=[1e8, 1e9, 5e9], metavar="N")
     parser.add_argument("--scale", type=float, default=1.0, help="of the microcircuit")
     parser.add_argument("--backend", default="cuda", metavar="NAME")
-    parser.add_argument("--limit", type=float, default=570.0, metavar="S")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    begin = perf_counter()
-    options.left = lambda: options.limit - (perf_counter() - begin)
-    report = Report(options.json, gpu() if options.backend == "cuda" else {"name": "none"})
-    for part in options.parts:
-        PARTS[part](report, options)
+    parser.add_argument("--limit", type=float, default=570.0, metavar="S", help="of all (570)")
+    parser.add_argument("--patience", type=float, default=150.0, metavar="S", help="of a run (150)")
+    parser.add_argument("--rehearse", action="store_true", help="try the script without a GPU")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep what was measured")
+    options = parser.parse_args(arguments)
+    if options.rehearse:
+        parser.set_defaults(**REHEARSAL)
+        options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {sorted(unknown)[0]!r}, but {', '.join(PARTS)}")
+    options.parts = options.parts or list(PARTS)
+    if options.backend == "cuda" and (lack := lack_of_gpu()):
+        parser.error(f"{lack}. Try the script with --rehearse.")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+    report = Report(options.json, options.limit, options.patience)
+    run_parts(report, options)
     print(machine(), report.device)
     print(table(HEADER, lines(report.rows)))
 

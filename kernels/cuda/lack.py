@@ -1,4 +1,4 @@
-"""Whether this process can use a GPU, and whether a shard fits it."""
+"""Whether this process can use a GPU, which one that is, and whether a shard fits it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import ctypes
 import functools
 import importlib.util
 import math
+import os
+import uuid
+from typing import Any
 
 from simcore.errors import CapacityError
 from simcore.launch import local_rank
@@ -34,7 +37,7 @@ def lack_of_gpu() -> str:
         if not cupy.cuda.is_available():
             return "CuPy finds no CUDA device"
         nvrtc.getVersion()
-        device = cupy.cuda.Device(local_rank() % cupy.cuda.runtime.getDeviceCount())
+        device = _own_device()
         capability = int(device.compute_capability)
         cooperative = device.attributes["CooperativeLaunch"]
     except Exception as error:
@@ -48,26 +51,53 @@ def lack_of_gpu() -> str:
     return ""
 
 
-def free_gpu_bytes() -> int:
-    """Return the memory that is free on the GPU of this rank [B]."""
+def name_of_gpu() -> str:
+    """Return the name of the GPU of this rank: its model, PCI address and UUID.
+
+    The parts of a GPU that was divided (MIG) have one address. A process sees one part, and
+    whoever chose it said so in the environment; CUDA does not promise that UUIDs differ.
+    """
     import cupy
 
-    n_devices = cupy.cuda.runtime.getDeviceCount()
-    with cupy.cuda.Device(local_rank() % n_devices):
+    device = _own_device()
+    properties = cupy.cuda.runtime.getDeviceProperties(device.id)
+    part = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0]
+    if not part.startswith("MIG-"):
+        # CuPy ends the UUID before its first byte that is zero
+        part = str(uuid.UUID(bytes=properties["uuid"][:16].ljust(16, b"\0")))
+    return f"{properties['name'].decode()}, {device.pci_bus_id}, {part}"
+
+
+def free_gpu_bytes() -> int:
+    """Return the memory that is free on the GPU of this rank [B].
+
+    What the driver takes for a process is taken then, if it was not before.
+    """
+    import cupy
+
+    with _own_device():
+        # Memory of earlier simulations in this process is kept for later ones
+        cupy.get_default_memory_pool().free_all_blocks()
         return int(cupy.cuda.runtime.memGetInfo()[0])
 
 
-def require_gpu_memory(needed: float, free: float | None = None) -> None:
+def _own_device() -> Any:
+    """Return the device of this rank, as CuPy has it."""
+    import cupy
+
+    return cupy.cuda.Device(local_rank() % cupy.cuda.runtime.getDeviceCount())
+
+
+def require_gpu_memory(needed: float, free: float) -> None:
     """Raise `CapacityError`, with how many GPUs would do, unless so much is free on the GPU.
 
     Parameters
     ----------
     needed : float
         What the shard takes [B].
-    free : float, optional
-        What is free [B]; the GPU of this rank is asked if left out.
+    free : float
+        What is free [B].
     """
-    free = free_gpu_bytes() if free is None else free
     if needed > free:
         raise CapacityError(
             f"backend 'cuda': the shard needs {needed / 1e9:.3g} GB on the GPU, must be at "

@@ -17,11 +17,8 @@ from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, one_part
 from simcore.kernels.cuda.synapses import Section, make_sections
 from simcore.kernels.cuda.team import Team, make_team, n_slots, team_parts
 from simcore.kernels.plan import Plan, most_spikes
-from simcore.places import high_weight_bytes, n_entries, n_words
+from simcore.places import LAUNCH_BYTES, high_weight_bytes, n_entries, n_words
 from simcore.shard import Shard
-
-# What the driver and the code of the kernels take, beyond what a device tells to be free [B]
-_RESERVE = 2**24
 
 
 class Residence:
@@ -90,7 +87,7 @@ class Residence:
         needed = sum(section.nbytes for section in sections) + Launches.n_bytes(self.n_words)
         needed += sum(array.nbytes for array in arrays.values())
         needed += sum(n * np.dtype(dtype).itemsize for n, dtype in zeros.values())
-        require_gpu_memory(needed + _RESERVE, device.free_bytes())
+        require_gpu_memory(needed + LAUNCH_BYTES, device.free_bytes())
         self.buffers = {name: device.upload(array) for name, array in arrays.items()}
         self.buffers |= {name: device.zeros(n, dtype) for name, (n, dtype) in zeros.items()}
         self._tables: list[Buffer] = []

@@ -97,7 +97,7 @@ def plan(arguments: argparse.Namespace, comm: Comm) -> int:
     if not arguments.json:
         print(plan_text(job.file.model.name, network, made, verdict, planner.costs), flush=True)
     if expected is not None:
-        found = _rehearse(arguments, job, network, made)
+        found = _rehearse(arguments, network, made)
         values["rehearsal"] = dataclasses.asdict(found)
         if not arguments.json:
             print("\n" + rehearsal_text(found, expected))
@@ -130,7 +130,9 @@ def _setup(arguments: argparse.Namespace, job: RunCommand) -> Setup:
     ranks, duration = arguments.ranks, options.duration
     require(ranks >= 1, "ranks", ranks, "a whole number of at least 1", error=ConfigError)
     require(0 < duration < math.inf, "duration", duration, "> 0 [ms]", error=ConfigError)
-    return Setup(ranks, threads, options.dt, duration, backend, options.partitioner)
+    return Setup(
+        ranks, threads, options.dt, duration, backend, options.partitioner, options.precision
+    )
 
 
 def _open_runs(paths: Sequence[str]) -> list[Run]:
@@ -213,11 +215,9 @@ def _verdict(arguments: argparse.Namespace, planner: Planner, made: Plan) -> Ver
     return Verdict(needed <= here, memory, gpu_memory, (needed, here), None)
 
 
-def _rehearse(
-    arguments: argparse.Namespace, job: RunCommand, network: Network, made: Plan
-) -> Rehearsal:
+def _rehearse(arguments: argparse.Namespace, network: Network, made: Plan) -> Rehearsal:
     from simcore.planning import rehearse
 
     progress = Progress(0.0, enabled=not arguments.json)
-    rank, precision = arguments.rehearse, job.options.precision
-    return rehearse(network, made.setup, rank, made.rates, made.epoch_steps, precision, progress)
+    rank = arguments.rehearse
+    return rehearse(network, made.setup, rank, made.rates, made.epoch_steps, progress)

@@ -169,7 +169,7 @@ def _plans(scaling: Scaling, folder: Path, ranks: tuple[int, ...]) -> list[Any]:
         options = job.options
         rates = choose_rates(network, options.duration, {}, measured)
         setup = Setup(n, study.threads, options.dt, options.duration, costs.arithmetic,
-                      options.partitioner)  # fmt: skip
+                      options.partitioner, options.precision)  # fmt: skip
         plans.append(Planner(network, rates, options.dt, costs)(setup))
     return plans
 

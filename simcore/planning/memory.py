@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simcore.partition import Expectation, estimate, estimate_device
-from simcore.places import WAITING_BYTES
+from simcore.places import LAUNCH_BYTES, WAITING_BYTES
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, segment_rates
 from simcore.shard import Lids
@@ -25,9 +25,6 @@ _FLUSHED, _WAITING, _COPIES, _WRITER = 40.0, 2**24, 3, 12e6
 
 # What MPI takes [B]
 _MPI = 16e6
-
-# What a launch needs whatever the shard is [B]
-_LAUNCH = 2**24
 
 # Model time between two flushes [s]
 FLUSH = 0.02
@@ -126,13 +123,13 @@ def device_memory(
     expectation: Expectation, neurons: Lids, setup: Setup, traffic: Traffic
 ) -> dict[str, float]:
     """Return the memory of a rank on its GPU by what takes it [B]; see `host_memory`."""
-    shard = estimate_device(expectation, neurons)
+    shard = estimate_device(expectation, neurons, setup.precision)
     # What arrives from other ranks, and waits beside the spikes of the shard
     several = setup.n_ranks > 1 and traffic.rates.known
     arriving = 2.0 * traffic.total * traffic.epoch if several else 0.0
     waiting = WAITING_BYTES * max(0.0, arriving - shard.most_spikes)
     return {
-        "launch": float(_LAUNCH),
+        "launch": float(LAUNCH_BYTES),
         "neurons": shard.neurons,
         "synapses": shard.synapses,
         "index": shard.index,

@@ -27,8 +27,8 @@ class Setup:
         Number of ranks, and of threads of each.
     dt, duration : float
         Time step, and length of the run [ms].
-    backend, partitioner : str
-        As in `simulate`, but for "auto".
+    backend, partitioner, precision : str
+        As in `simulate`, but for the backend "auto".
     """
 
     n_ranks: int = 1
@@ -37,6 +37,7 @@ class Setup:
     duration: float = 1000.0
     backend: str = "cpu"
     partitioner: str = "balanced"
+    precision: str = "float64"
 
 
 class Ranks:

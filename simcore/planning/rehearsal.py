@@ -65,7 +65,6 @@ def rehearse(
     rank: int,
     rates: Rates,
     epoch: int,
-    precision: str = "float64",
     progress: Progress | None = None,
 ) -> Rehearsal:
     """Build one rank of many as in a real run, and advance it by up to 100 ms.
@@ -85,8 +84,6 @@ def rehearse(
         How often neurons spike; the rank is not advanced where these are unknown.
     epoch : int
         Steps between two exchanges; fewer where a synapse of the rank is faster.
-    precision : {"float64", "float32"}
-        Type of the state.
     progress : Progress, optional
         Where to report how far the build is.
 
@@ -97,7 +94,7 @@ def rehearse(
     """
     simulation = Simulation(
         network, setup.dt, _Alone(rank, setup.n_ranks), setup.backend, setup.partitioner,
-        precision, progress, setup.threads,
+        setup.precision, progress, setup.threads,
     )  # fmt: skip
     built = peak_bytes()
     simulation.warm_up()

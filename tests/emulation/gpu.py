@@ -61,7 +61,7 @@ class Event:
 
 
 class Stream:
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+    def __init__(self, null=False, non_blocking=False, ptds=False):
         assert non_blocking, "a stream that waits for the default one would hide mistakes"
         self.queue = deque()
 
@@ -167,6 +167,8 @@ class Gpu:
 
     def __init__(self, shape=(2, 64), memory=2**40, n_devices=1, shared=200_000):
         self.shape, self.memory, self.n_devices, self.shared = shape, memory, n_devices, shared
+        self.uuids = [bytes(range(16 * k + 1, 16 * k + 17)) for k in range(n_devices)]
+        self.kept = 0
         self.units, self.blocks_per_unit, self.capability = 3, 2, "90"
         self.cooperative, self.refuses = 1, False
         self.free = None
@@ -210,6 +212,10 @@ class Gpu:
                 return gpu.capability
 
             @property
+            def pci_bus_id(self):
+                return f"0000:{self.id + 24:02X}:00.0"
+
+            @property
             def attributes(self):
                 return {
                     "MultiProcessorCount": gpu.units,
@@ -239,7 +245,8 @@ class Gpu:
             runtime=namespace(
                 "cupy.cuda.runtime",
                 getDeviceCount=lambda: gpu.n_devices,
-                memGetInfo=lambda: (gpu.memory, 2 * gpu.memory),
+                memGetInfo=lambda: (gpu.memory - gpu.kept, 2 * gpu.memory),
+                getDeviceProperties=self.properties,
             ),
             driver=namespace(
                 "cupy.cuda.driver",
@@ -250,7 +257,11 @@ class Gpu:
             ),
             nvrtc=self.make_nvrtc(),
         )
-        return namespace("cupy", cuda=cuda)
+        return namespace("cupy", cuda=cuda, get_default_memory_pool=lambda: Pool(self))
+
+    def properties(self, device):
+        """CuPy takes the bytes of a UUID for a text of C, which a zero ends."""
+        return {"name": b"Stand-in", "uuid": self.uuids[device].partition(b"\0")[0]}
 
     def set_attribute(self, func, attribute, value):
         assert attribute == 8
@@ -286,6 +297,16 @@ class Gpu:
         """Let `import cupy` find this."""
         patch.setitem(sys.modules, "cupy", self.module)
         patch.setitem(sys.modules, "cupy.cuda", self.module.cuda)
+
+
+class Pool:
+    """What CuPy keeps of the memory that is no longer used; `Gpu.kept` says how much that is."""
+
+    def __init__(self, gpu):
+        self.gpu = gpu
+
+    def free_all_blocks(self, stream=None):
+        self.gpu.kept = 0
 
 
 class CUDADriverError(RuntimeError):
