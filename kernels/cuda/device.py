@@ -7,57 +7,17 @@ queued in one stream, what they report comes back in another, see `Launches`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import CapacityError, ConfigError
+from simcore.kernels.cuda.compiler import kernels
 from simcore.launch import local_rank
-
-SOURCE = Path(__file__).parent / "advance.cu"
-
-# No fused multiply-add: results are those of the CPU to the last bit
-OPTIONS = ("--fmad=false", "--std=c++17", f"-I{SOURCE.parent}")
 
 # As many as advance.cu is compiled for where all blocks share the neurons
 GRID_THREADS = 512
-
-
-def options(precision: str) -> tuple[str, ...]:
-    """Return the options to compile the kernels with, for a type of the state."""
-    return (*OPTIONS, f"-DREAL={'double' if precision == 'float64' else 'float'}")
-
-
-def compile_kernels(precision: str, capability: int) -> bytes:
-    """Return the kernels for devices of a compute capability.
-
-    NVRTC is called here because CuPy's own compilation flushes small numbers of type float32 to
-    zero (-ftz=true), which the CPU does not, and keeps what it compiled when an included file has
-    changed.
-
-    Parameters
-    ----------
-    precision : {"float64", "float32"}
-        Type of the state.
-    capability : int
-        Compute capability, 90 for 9.0.
-    """
-    from cupy.cuda import nvrtc
-
-    # A device newer than the compiler gets code that its driver translates
-    known = max(c for c in nvrtc.getSupportedArchs() if c <= capability)
-    kind = "sm" if known == capability else "compute"
-    program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
-    try:
-        nvrtc.compileProgram(program, (*options(precision), f"-arch={kind}_{known}"))
-        return nvrtc.getCUBIN(program) if kind == "sm" else nvrtc.getPTX(program)
-    except nvrtc.NVRTCError as error:
-        log = nvrtc.getProgramLog(program)
-        raise ConfigError(f"backend 'cuda': NVRTC does not compile the kernels: {log}") from error
-    finally:
-        nvrtc.destroyProgram(program)
 
 
 @dataclass(frozen=True)
@@ -107,7 +67,7 @@ class Device:
         self._cuda = cuda = cupy.cuda
         own = cuda.Device(local_rank() % cuda.runtime.getDeviceCount()).use()
         self._module = cuda.function.Module()
-        self._module.load(compile_kernels(precision, int(own.compute_capability)))
+        self._module.load(kernels(precision, int(own.compute_capability)))
         self.n_units = int(own.attributes["MultiProcessorCount"])
         self.shared_bytes = int(own.attributes["MaxSharedMemoryPerBlockOptin"])
         self.stream = cuda.Stream(non_blocking=True)

@@ -10,9 +10,10 @@ import simcore as sc
 from simcore.comm import SerialComm
 from simcore.errors import CapacityError, ConfigError
 from simcore.kernels import check_backend, choose_backend
-from simcore.kernels.cuda import device, lack
+from simcore.kernels.cuda import compiler, lack
 from simcore.kernels.cuda.backend import CudaBackend
-from simcore.kernels.cuda.device import Device, compile_kernels
+from simcore.kernels.cuda.compiler import compile_kernels, kernels
+from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.team import THREADS
 from simcore.launch import local_rank
 from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
@@ -98,7 +99,7 @@ def test_arguments_of_copies_are_those_of_cupy(cupy):
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("architecture", [75, 80, 90, 100])
 def test_kernels_compile_without_spills(nvrtc, architecture, precision, monkeypatch):
-    monkeypatch.setattr(device, "OPTIONS", (*device.OPTIONS, "--ptxas-options=-v"))
+    monkeypatch.setattr(compiler, "OPTIONS", (*compiler.OPTIONS, "--ptxas-options=-v"))
     logs = []
     destroy = nvrtc.destroyProgram
 
@@ -130,9 +131,38 @@ def test_device_newer_than_the_compiler_gets_ptx(gpu):
 
 
 def test_kernels_that_do_not_compile_are_told(nvrtc, monkeypatch):
-    monkeypatch.setattr(device, "OPTIONS", ("--no-such-option",))
+    monkeypatch.setattr(compiler, "OPTIONS", ("--no-such-option",))
     with pytest.raises(ConfigError, match=r"does not compile the kernels: .*no-such-option"):
         compile_kernels("float64", 90)
+
+
+def test_kernels_are_compiled_once(gpu, monkeypatch, tmp_path):
+    monkeypatch.setattr("simcore.jit.CACHE", tmp_path / "new")
+    assert kernels("float32", 90) == b"float32"
+    (kept,) = (tmp_path / "new").iterdir()
+    kept.write_bytes(b"from disk")
+    assert kernels("float32", 90) == b"from disk"
+    assert kernels("float64", 90) == b"float64"
+    assert kernels("float32", 80) == b"float32"
+    assert len(list((tmp_path / "new").iterdir())) == 3
+
+
+def test_kernels_are_compiled_again_when_they_have_changed(gpu, monkeypatch, tmp_path):
+    monkeypatch.setattr("simcore.jit.CACHE", tmp_path)
+    before = compiler._digest("float64", 90)
+    for path in compiler.SOURCE.parent.glob("*.cu*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(compiler, "SOURCE", tmp_path / "advance.cu")
+    assert compiler._digest("float64", 90) == before
+    with (tmp_path / "update.cuh").open("a") as file:
+        file.write("// Another line")
+    assert compiler._digest("float64", 90) != before
+
+
+def test_kernels_that_cannot_be_kept_are_compiled_each_time(gpu, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("simcore.jit.CACHE", tmp_path / "file" / "folder")
+    assert kernels("float64", 90) == b"float64"
 
 
 @pytest.mark.parametrize(("rank", "expected"), [("0", 0), ("1", 1), ("5", 1)])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from simcore.kernels.cuda.device import SOURCE
+from simcore.kernels.cuda.compiler import SOURCE
 from tests.emulation.gpu import compile_kernels
 
 ADDRESSES = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

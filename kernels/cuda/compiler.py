@@ -1,0 +1,83 @@
+"""The kernels in the code of a device: compiled by NVRTC, and kept as those of Numba are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from simcore import jit
+from simcore.errors import ConfigError
+
+SOURCE = Path(__file__).parent / "advance.cu"
+
+# No fused multiply-add: results are those of the CPU to the last bit
+OPTIONS = ("--fmad=false", "--std=c++17", f"-I{SOURCE.parent}")
+
+
+def options(precision: str) -> tuple[str, ...]:
+    """Return the options to compile the kernels with, for a type of the state."""
+    return (*OPTIONS, f"-DREAL={'double' if precision == 'float64' else 'float'}")
+
+
+def compile_kernels(precision: str, capability: int) -> bytes:
+    """Return the kernels for devices of a compute capability.
+
+    NVRTC is called here because CuPy's own compilation flushes small numbers of type float32 to
+    zero (-ftz=true), which the CPU does not, and keeps what it compiled when an included file has
+    changed.
+
+    Parameters
+    ----------
+    precision : {"float64", "float32"}
+        Type of the state.
+    capability : int
+        Compute capability, 90 for 9.0.
+    """
+    from cupy.cuda import nvrtc
+
+    # A device newer than the compiler gets code that its driver translates
+    known = max(c for c in nvrtc.getSupportedArchs() if c <= capability)
+    kind = "sm" if known == capability else "compute"
+    program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
+    try:
+        nvrtc.compileProgram(program, (*options(precision), f"-arch={kind}_{known}"))
+        return nvrtc.getCUBIN(program) if kind == "sm" else nvrtc.getPTX(program)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise ConfigError(f"backend 'cuda': NVRTC does not compile the kernels: {log}") from error
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def kernels(precision: str, capability: int) -> bytes:
+    """Return the kernels for devices of a compute capability, compiled now or before.
+
+    Ranks may share what is kept: a file is written under another name and then renamed.
+
+    Parameters
+    ----------
+    precision, capability
+        See `compile_kernels`.
+    """
+    path = jit.CACHE / f"kernels-{_digest(precision, capability)}"
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    code = compile_kernels(precision, capability)
+    own = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes(code)
+        own.replace(path)
+    return code
+
+
+def _digest(precision: str, capability: int) -> str:
+    """Return the SHA-256 of all that tells compiled kernels from others."""
+    from cupy.cuda import nvrtc
+
+    sha = hashlib.sha256(f"{nvrtc.getVersion()} {capability} {options(precision)}".encode())
+    for path in sorted(SOURCE.parent.glob("*.cu*")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()[:16]
