@@ -21,7 +21,8 @@ HIGH_WEIGHT_BYTES = (1, 2)
 # A group of 64 sources: which of them have a row, rows before, synapses before [B]
 GROUP_BYTES = 24
 
-# A row: the low half of the number of its first synapse in each part of the neurons [B]
+# A row: the low half of the number of its first synapse [B]. Without groups, where the neurons are
+# in several parts, this for each source and part
 ROW_BYTES = 4
 
 # Rows that have something to deliver for which there is room at a time: those of every hundredth
@@ -80,4 +81,6 @@ def synapse_bytes(form: Form, high_bytes: int, points: FixedPoint) -> int:
 
 def index_bytes(n_sources: int, n_rows: float, n_parts: int = 1) -> float:
     """Return what finds the synapses of a section [B]."""
-    return GROUP_BYTES * -(-n_sources // 64) + ROW_BYTES * (n_rows * n_parts + 1)
+    if n_parts > 1:
+        return ROW_BYTES * (n_sources * n_parts + 1)
+    return GROUP_BYTES * -(-n_sources // 64) + ROW_BYTES * (n_rows + 1)

@@ -17,8 +17,8 @@ struct Rounds {
 
     __device__ void barrier() { grid_barrier(&m.control->barrier); }
 
-    __device__ void enter_spike(int64 gid, int64 emitted) {
-        enter(m, now(), left(), gid, emitted);
+    __device__ void enter_spikes(bool spikes, int64 gid, int64 emitted) {
+        enter(m, now(), left(), spikes, gid, emitted);
     }
 
     // Deliver what has been entered; all threads have entered theirs, and met
@@ -33,8 +33,11 @@ struct Rounds {
             turn = 1 - turn;
             if (n_left == 0)
                 return;
-            for (int64 k = thread_number() / WARP; k < n_left; k += n_threads() / WARP)
-                enter_spike(spikes[k].gid, spikes[k].emitted);
+            for (int64 first = first_of_warp(); first < n_left; first += n_threads()) {
+                const int64 k = first + lane_number();
+                const Spike spike = k < n_left ? spikes[k] : Spike{0, 0};
+                enter_spikes(k < n_left, spike.gid, spike.emitted);
+            }
             barrier();
         }
     }
@@ -45,32 +48,32 @@ struct Outbox {
     Report *report;
     int64 origin;          // the step of spikes with offset 0
 
-    __device__ void put(int64 step, int64 gid) {
-        int64 *words = (int64 *)(report + 1);
-        words[atomicAdd(&report->n_spikes, (uint64)1)] = (step - origin) << GID_BITS | gid;
+    // Keep the spike of each lane that has one; a warp together
+    __device__ void put(bool spikes, int64 step, int64 gid) {
+        const uint32 all = __ballot_sync(0xFFFFFFFFu, spikes);
+        if (all == 0)
+            return;
+        const int lane = lane_number(), leader = __ffs(all) - 1;
+        uint64 place = 0;
+        if (lane == leader)
+            place = atomicAdd(&report->n_spikes, (uint64)__popcll(all));
+        place = __shfl_sync(0xFFFFFFFFu, place, leader) + __popcll(all & ((1u << lane) - 1));
+        if (spikes)
+            ((int64 *)(report + 1))[place] = (step - origin) << GID_BITS | gid;
     }
 };
-
-// Let a neuron spike: keep the spike, and enter it; a warp together
-__device__ inline void emit(Rounds &rounds, Outbox &outbox, int64 step, int64 gid) {
-    if (lane_number() == 0)
-        outbox.put(step, gid);
-    rounds.enter_spike(gid, step);
-}
 
 // Advance all neurons by a step, and let those that reach the threshold spike
 __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
-    const int lane = lane_number();
-    for (int64 first = thread_number() - lane; first < m.n_neurons; first += n_threads()) {
-        const int64 lid = first + lane;
+    for (int64 first = first_of_warp(); first < m.n_neurons; first += n_threads()) {
+        const int64 lid = first + lane_number();
         int32 n = lid < m.n_neurons ? update(m, rounds.all, step, lid) : 0;
-        const int64 gid = lid < m.n_neurons ? m.gids[lid] : 0;
-        uint32 spiking;
-        while ((spiking = __ballot_sync(0xFFFFFFFFu, n > 0))) {
-            const int speaker = __ffs(spiking) - 1;
-            emit(rounds, outbox, step, __shfl_sync(0xFFFFFFFFu, gid, speaker));
-            n -= lane == speaker;
+        while (__ballot_sync(0xFFFFFFFFu, n > 0)) {
+            const int64 gid = n > 0 ? m.gids[lid] : 0;
+            outbox.put(n > 0, step, gid);
+            rounds.enter_spikes(n > 0, gid, step);
+            n -= n > 0;
         }
     }
 }
@@ -78,33 +81,38 @@ __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
 // Let sources emit the given spikes of a step
 __device__ inline void emit_trains(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
-    const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
     const Cursor &cursor = *rounds.all.cursor;
-    for (int64 k = cursor.train + warp; k < cursor.trains; k += n_warps)
-        emit(rounds, outbox, step, m.gids[m.train_lids[k]]);
+    for (int64 first = cursor.train + first_of_warp(); first < cursor.trains;
+         first += n_threads()) {
+        const int64 k = first + lane_number();
+        const int64 gid = k < cursor.trains ? m.gids[m.train_lids[k]] : 0;
+        outbox.put(k < cursor.trains, step, gid);
+        rounds.enter_spikes(k < cursor.trains, gid, step);
+    }
 }
 
 // Enter spikes that were emitted before, as far as they are due from a step on
 __device__ inline void enter_remote(
     Rounds &rounds, int64 step, int64 origin, const int64 *remote, int64 n_remote) {
-    const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
-    for (int64 k = warp; k < n_remote; k += n_warps)
-        rounds.enter_spike(remote[k] & GID_MASK, origin + (remote[k] >> GID_BITS));
+    for (int64 first = first_of_warp(); first < n_remote; first += n_threads()) {
+        const int64 k = first + lane_number(), word = k < n_remote ? remote[k] : 0;
+        rounds.enter_spikes(k < n_remote, word & GID_MASK, origin + (word >> GID_BITS));
+    }
     rounds.barrier();
     rounds.finish(step);
 }
 
 // Advance from where the last launch ended to a step, or until there is no room for the spikes of
 // another one. Spikes are counted from the step `origin`, those from elsewhere from `remote_origin`
-extern "C" __global__ void __launch_bounds__(512, 1) advance_grid(
+extern "C" __global__ void __launch_bounds__(768, 1) advance_grid(
     const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
     const int64 *remote, int64 n_remote) {
     Rounds rounds{machine, part_of(machine, 0), 0};
     Outbox outbox{report, origin};
     const Machine &m = rounds.m;
-    const bool first = thread_number() == 0;
-    int64 step = m.control->step, updating = 0, delivering = 0, met = clock64();
-    if (first) {
+    const int64 begun = clock64();
+    int64 step = m.control->step, updating = 0;
+    if (thread_number() == 0) {
         report->n_spikes = 0;
         clear_round(m.control->rounds[0]);
     }
@@ -114,28 +122,25 @@ extern "C" __global__ void __launch_bounds__(512, 1) advance_grid(
     if (n_remote > 0)
         enter_remote(rounds, step, remote_origin, remote, n_remote);
     while (step < end) {
-        const int64 begun = clock64();
-        delivering += begun - met;
+        updating -= clock64();
         update_all(rounds, outbox, step);
         emit_trains(rounds, outbox, step);
         rounds.barrier();
-        met = clock64();
-        updating += met - begun;
+        updating += clock64();
         sample(m, rounds.all, origin, step, thread_number(), n_threads());
         if (thread_number() < WARP)
             prepare(m, rounds.all, step + 1);
-        if (first)
+        if (thread_number() == 0)
             m.control->stopped = m.n_words - (int64)report->n_spikes < m.most_spikes;
         rounds.finish(step + 1);
         ++step;
         if (m.control->stopped)
             break;
     }
-    if (first) {
-        delivering += clock64() - met;
+    if (thread_number() == 0) {
         m.control->step = report->step = step;
         report->update_cycles = updating;
-        report->deliver_cycles = delivering;
+        report->deliver_cycles = clock64() - begun - updating;
     }
 }
 
@@ -159,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
             if (meets)
                 own.post();
             sample(m, own.part, origin, step - 1, threadIdx.x, blockDim.x);
-            if (threadIdx.x < WARP)
+            if (own.in_last_warp())
                 prepare(m, own.part, step);
             if (!meets)
                 __syncthreads();
@@ -169,6 +174,5 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
     }
     own.lap(DELIVERING);
     own.leave();
-    if (thread_number() == 0)
-        own.sign(*report, step, n_spikes);
+    own.sign(*report, step, n_spikes);
 }

@@ -1,9 +1,9 @@
 // Delivery of spikes by all threads of a launch together
 //
-// A round has two halves, with a barrier after each. First, spikes are entered: a warp finds the
-// row that a spike has in each table, and how many synapses it has. One atomic addition gives it
-// a place among the entries and tells how many synapses come before its own; so entries are sorted
-// by the number of synapses before them. Then the synapses of all entries are divided evenly among
+// A round has two halves, with a barrier after each. First, spikes are entered: each lane of a warp
+// finds the rows that its spike has in the tables, and how many synapses they have. One atomic
+// addition gives the warp places among the entries and tells how many synapses come before its own;
+// so entries are sorted by the number of synapses before them. Then the synapses of all entries are divided evenly among
 // all warps, whatever spike they belong to, so that a hub does not hold up the others. Spikes that
 // find no room among the entries are left for another round.
 
@@ -22,11 +22,12 @@ __device__ inline void clear_round(Round &round) {
     round.synapses = round.entries = ~(uint64)0;
 }
 
-// Enter the rows of a spike; the lanes of a warp do it together
-__device__ inline void enter(const Machine &m, Round &round, Spike *left, int64 gid, int64 emitted) {
-    const int lane = lane_number();
+// Enter the rows of a spike of each lane that has one; the lanes of a warp do it together
+__device__ inline void enter(
+    const Machine &m, Round &round, Spike *left, bool spikes, int64 gid, int64 emitted) {
     uint64 own = 0;
-    for (int64 k = lane; k < m.n_tables; k += WARP) {
+#pragma unroll 1
+    for (int32 k = 0; spikes && k < (int32)m.n_tables; ++k) {
         const Row row = find_row(m.tables[k], gid, 0, 1);
         if (row.size > 0)
             own += ((uint64)1 << SYNAPSE_BITS) + row.size;
@@ -38,22 +39,22 @@ __device__ inline void enter(const Machine &m, Round &round, Spike *left, int64 
 
     // Ask for no more where all is taken, so that the number of entries fits its bits
     uint64 reserved = 0;
-    if (lane == 0) {
+    if (lane_number() == 0) {
         reserved = load(&round.reserved);
         if ((int64)(reserved >> SYNAPSE_BITS) < m.n_entries)
             reserved = atomicAdd(&round.reserved, total);
     }
-    reserved = __shfl_sync(0xFFFFFFFFu, reserved, 0);
-    if ((int64)((reserved + total) >> SYNAPSE_BITS) > m.n_entries) {
-        if (lane == 0) {
-            atomicMin(&round.entries, reserved >> SYNAPSE_BITS);
-            atomicMin(&round.synapses, reserved & SYNAPSE_MASK);
-            left[atomicAdd(&round.left, (uint64)1)] = Spike{gid, emitted};
-        }
+    uint64 place = __shfl_sync(0xFFFFFFFFu, reserved, 0) + before;
+    if (own == 0)
+        return;
+    if ((int64)((place + own) >> SYNAPSE_BITS) > m.n_entries) {
+        atomicMin(&round.entries, place >> SYNAPSE_BITS);
+        atomicMin(&round.synapses, place & SYNAPSE_MASK);
+        left[atomicAdd(&round.left, (uint64)1)] = Spike{gid, emitted};
         return;
     }
-    uint64 place = reserved + before;
-    for (int64 k = lane; k < m.n_tables; k += WARP) {
+#pragma unroll 1
+    for (int32 k = 0; k < (int32)m.n_tables; ++k) {
         const Row row = find_row(m.tables[k], gid, 0, 1);
         if (row.size == 0)
             continue;
@@ -92,8 +93,9 @@ __device__ inline int64 deliver_short(
     }
     if (synapse < end) {
         const Entry &e = m.entries[first + own];
-        const int64 number = e.first + synapse - e.before;
-        add(find_addition(m, all, m.tables[e.table], number, e.emitted, earliest));
+        const Table &table = m.tables[e.table];
+        const Synapse found = load_synapse(table, e.first + synapse - e.before);
+        add(m, all, table, found, e.emitted, earliest);
     }
     return first + __shfl_sync(0xFFFFFFFFu, own, WARP - 1);
 }
@@ -118,7 +120,7 @@ __device__ inline void deliver(
             if (stop - at >= WARP) {
                 const int64 first = entry.first - entry.before;
                 const Table &table = m.tables[entry.table];
-                deliver_row<4>(m, all, table, first + at, first + stop, entry.emitted, earliest);
+                deliver_row<3>(m, all, table, first + at, first + stop, entry.emitted, earliest);
                 at = stop;
             } else {
                 k = deliver_short(m, all, k, n_entries, at, end, earliest);

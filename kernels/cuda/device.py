@@ -17,7 +17,7 @@ from simcore.kernels.cuda.compiler import kernels
 from simcore.launch import local_rank
 
 # As many as advance.cu is compiled for where all blocks share the neurons
-GRID_THREADS = 512
+GRID_THREADS = 768
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,13 @@ __device__ inline void store_release(uint64 *place, uint64 value) {
     asm volatile("st.release.gpu.u64 [%0], %1;" : : "l"(place), "l"(value) : "memory");
 }
 
+__device__ inline uint64 add_release(uint64 *place, uint64 value) {
+    uint64 before;
+    asm volatile("atom.add.release.gpu.u64 %0, [%1], %2;"
+                 : "=l"(before) : "l"(place), "l"(value) : "memory");
+    return before;
+}
+
 // Read what other threads change at the same time
 __device__ inline uint64 load(const uint64 *place) { return *(const volatile uint64 *)place; }
 
@@ -38,11 +45,9 @@ __device__ inline void grid_barrier(uint64 *counter) {
     __syncthreads();
     if (threadIdx.x == 0) {
         const uint64 own = blockIdx.x == 0 ? half - (gridDim.x - 1) : 1;
-        __threadfence();
-        const uint64 before = atomicAdd(counter, own);
+        const uint64 before = add_release(counter, own);
         while (((load_acquire(counter) ^ before) & half) == 0) {
         }
-        __threadfence();
     }
     __syncthreads();
 }
@@ -56,6 +61,8 @@ __device__ inline int64 thread_number() {
 __device__ inline int64 n_threads() { return (int64)gridDim.x * blockDim.x; }
 
 __device__ inline int lane_number() { return threadIdx.x % WARP; }
+
+__device__ inline int64 first_of_warp() { return thread_number() - lane_number(); }
 
 // Sum over the lanes before this one; all lanes of the warp call it. Total receives that of all
 __device__ inline uint64 sum_before(uint64 value, uint64 &total) {

@@ -40,7 +40,7 @@ struct Group {
 };
 
 // What a synapse does, apart from its target
-struct Channel {
+struct alignas(16) Channel {
     int32 delay, receptor;
     int32 weight;          // in quanta, where all synapses of the channel have the same
     int32 unused;
@@ -53,7 +53,8 @@ struct Table {
     int64 form, shift, origin, target_bits, wide, wide_weights, n_channels;
     const Channel *channels;
     const uint64 *sources; // of 64 sources: which have rows, rows before, synapses before
-    const uint32 *rows;    // low half of the number of the first synapse in each part
+    const uint32 *rows;    // low half of the number of a row's first synapse; or, without `sources`,
+                           // the number of a source's first synapse in each part
     const uint16 *low;
     const void *high;
     const uint16 *weights; // the low half (EXACT), or all of it (DRAWN)

@@ -45,14 +45,18 @@ def pack_rows(
     at = n_found = 0
     for group in range(groups.shape[0]):
         bits = groups[group, 0]
-        if bits == np.uint64(0):
+        if bits == np.uint64(0) and part_of.size == 0:
             continue
         for block in range(n_blocks):
             row_of[block] = np.int64(sources[block, group, 1])
         for place in range(SOURCES_PER_GROUP):
             bit = np.uint64(1) << np.uint64(place)
             if bits & bit == np.uint64(0):
+                if part_of.size:
+                    out_rows[SOURCES_PER_GROUP * group + place] = (n_before + at) & 0xFFFFFFFF
                 continue
+            if part_of.size:
+                n_found = SOURCES_PER_GROUP * group + place
 
             # Where the synapses of each part of this row begin
             places[:] = 0

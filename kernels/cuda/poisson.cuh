@@ -28,13 +28,13 @@ __device__ inline int32 count_events(
         return 0;
     const uint32 word = draw(seed, (uint32)g.stream, gid, step / 4, (int)(step % 4));
     const uint32 *thresholds = all_thresholds + g.first_threshold;
-    int64 first = 0, last = g.n_thresholds;
+    int32 first = 0, last = (int32)g.n_thresholds;
     while (first < last) {
-        const int64 middle = (first + last) / 2;
+        const int32 middle = (first + last) / 2;
         if (thresholds[middle] <= word)
             first = middle + 1;
         else
             last = middle;
     }
-    return (int32)(g.smallest + first);
+    return (int32)g.smallest + first;
 }

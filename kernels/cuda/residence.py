@@ -118,18 +118,20 @@ class Residence:
         n = section.n_synapses
         buffers = {
             "channels": device.upload(section.channels().view(np.int32)),
-            "sources": device.upload(groups.reshape(-1)),
-            "rows": device.zeros(section.n_rows * section.parts.n + 1, np.uint32),
+            "rows": device.zeros(section.n_row_words, np.uint32),
             **{name: device.zeros(*given) for name, given in section.arrays(n).items()},
         }
+        if section.parts.n == 1:
+            buffers["sources"] = device.upload(groups.reshape(-1))
         for chunk in section.chunks(groups):
             buffers["rows"].write(chunk.rows.reshape(-1), chunk.first_row * section.parts.n)
             for name, array in chunk.arrays.items():
                 buffers[name].write(array, chunk.first_synapse)
         end = np.array([n & 0xFFFFFFFF], dtype=np.uint32)
-        buffers["rows"].write(end, section.n_rows * section.parts.n)
+        buffers["rows"].write(end, section.n_row_words - 1)
         self._tables += buffers.values()
         values = {
+            "sources": 0,
             "form": int(form),
             "shift": section.table.shift,
             "origin": section.origin,

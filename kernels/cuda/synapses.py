@@ -2,7 +2,8 @@
 
 The blocks of a table are joined to sections, and runs are given up: see `simcore.places`. Where
 the blocks of a launch have neurons of their own, each row has the synapses at those of the first,
-then at those of the second, and so on; and the index tells where each of these parts begins.
+then at those of the second, and so on; and the index tells for every source where each of these
+parts begins.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from simcore.places import (
     index_bytes,
     synapse_bytes,
 )
-from simcore.shard import Shard, SynapseTable
+from simcore.shard import SOURCES_PER_GROUP, Shard, SynapseTable
 
 # Synapses that are packed at a time: 40 MB of host memory beside the shard
 CHUNK = 2**22
@@ -79,10 +80,20 @@ class Section:
         return int(self.bounds[-1] - self.bounds[0] - 1).bit_length()
 
     @property
+    def n_sources(self) -> int:
+        """Sources of the index, in whole groups."""
+        return SOURCES_PER_GROUP * self._sources().shape[1]
+
+    @property
+    def n_row_words(self) -> int:
+        """Numbers in the index of rows."""
+        return self.parts.n * (self.n_rows if self.parts.n == 1 else self.n_sources) + 1
+
+    @property
     def nbytes(self) -> int:
         """Size on the device [B]."""
         each = synapse_bytes(self.table.form, self.high_bytes, self.points)
-        index = index_bytes(64 * self._sources().shape[1], self.n_rows, self.parts.n)
+        index = index_bytes(self.n_sources, self.n_rows, self.parts.n)
         return self.n_synapses * each + int(index) + CHANNEL.itemsize * self.table.n_channels
 
     def arrays(self, n: int) -> dict[str, tuple[int, Any]]:
@@ -152,13 +163,16 @@ class Section:
             error=CapacityError,
         )  # fmt: skip
         arrays = {name: np.empty(*given) for name, given in self.arrays(int(n_synapses)).items()}
-        rows = np.empty((n_rows, self.parts.n), dtype=np.uint32)
+        dense = self.parts.n > 1
+        n_listed = SOURCES_PER_GROUP * len(groups) if dense else int(n_rows)
+        rows = np.empty((n_listed, self.parts.n), dtype=np.uint32)
         pack_rows(
             int(table.form), self._sources()[:, first : first + len(groups)], groups, table.rows,
             table.runs, table.words, table.exact, self.bounds - self.origin, self.target_bits,
             self._part_of(), int(begin[1]), rows, *arrays.values(),
         )  # fmt: skip
-        return Chunk(int(begin[0]), int(begin[1]), rows, arrays)
+        first_row = SOURCES_PER_GROUP * first if dense else int(begin[0])
+        return Chunk(first_row, int(begin[1]), rows, arrays)
 
     def _part_of(self) -> NDArray[np.uint16]:
         """Return the part of each target; none if there is one part only."""
@@ -178,8 +192,9 @@ class Chunk:
     ----------
     first_row, first_synapse : int
         Where they belong in the section.
-    rows : ndarray of uint32, shape (n_rows, n_parts)
-        Low half of the number of the first synapse of each part of each row.
+    rows : ndarray of uint32, shape (n, n_parts)
+        Low half of the number of the first synapse of each row, in one part; or of each source,
+        with a row or without, in each of several parts.
     arrays : dict of str to ndarray
         Low and high bits of the synapses' places, and of their weights, which are divided by
         ``2**shift`` in the form DRAWN; see `Section.arrays`.

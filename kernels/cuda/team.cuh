@@ -38,7 +38,7 @@ struct Store {
 
     template <typename T> __device__ T *take(int64 n) {
         T *piece = (T *)next;
-        next += (n * sizeof(T) + 7) / 8 * 8;
+        next += (n * sizeof(T) + 15) / 16 * 16;
         return piece;
     }
 
@@ -93,14 +93,19 @@ struct Member {
             desk->n_own[k] = desk->n_heard[k] = desk->n_before[k] = desk->cycles[k] = 0;
         if (k == 0)
             desk->since = clock64();
-        if (k < WARP)
+        if (in_last_warp())
             prepare(m, part, m.control->step);
         __syncthreads();
     }
 
+    // Tell whether this thread speaks for the block: one in the last warp, which has few neurons
+    __device__ bool speaks() const { return threadIdx.x == blockDim.x - 1; }
+
+    __device__ bool in_last_warp() const { return threadIdx.x >= blockDim.x - WARP; }
+
     // A phase is over
     __device__ void lap(int phase) {
-        if (threadIdx.x > 0)
+        if (!speaks())
             return;
         const int64 now = clock64();
         desk->cycles[phase] += now - desk->since;
@@ -120,9 +125,11 @@ struct Member {
         copy(far.waiting, part.waiting, n);
     }
 
-    // Tell host and next launch where this one ended; one thread does it. Those that have not met
-    // have nothing new to tell, and may still read
+    // Tell host and next launch where this one ended; the first block does it. Blocks that have not
+    // met have nothing new to tell, and may still read
     __device__ void sign(Report &report, int64 step, int64 n_spikes) const {
+        if (part.number > 0 || !speaks())
+            return;
         if (meeting - 1 != m.control->meetings) {
             m.control->step = step;
             m.control->meetings = meeting - 1;
@@ -143,6 +150,7 @@ struct Member {
     // Keep a spike, or several of one neuron, for the next meeting
     __device__ void emit(int64 word, int32 n) {
         int64 *place = mailbox(part.number) + atomicAdd(&desk->n_own[turn()], n);
+#pragma unroll 1
         for (int32 k = 0; k < n; ++k)
             place[k] = word;
     }
@@ -165,7 +173,7 @@ struct Member {
 
     // Tell all blocks how many spikes this one has; its threads have emitted them, and met
     __device__ void post() {
-        if (threadIdx.x > 0)
+        if (!speaks())
             return;
         uint64 *place = m.posts + turn() * (uint32)m.n_parts + part.number;
         store_release(place, (uint64)meeting << 32 | (uint32)desk->n_own[turn()]);
@@ -187,6 +195,7 @@ struct Member {
     __device__ void list(int32 block, int32 place, int32 n, int32 first) {
         const int64 *words = mailbox(block);
         const int32 end = min(place + n, first + LISTED);
+#pragma unroll 4
         for (int32 k = place < first ? first : place; k < end; ++k)
             desk->list[k - first] = words[k - place];
     }
@@ -194,7 +203,7 @@ struct Member {
     // Hear of the spikes of all blocks, which count from `origin`, and deliver them; keep those of
     // this block in the report, where there are some already. Return how many there are
     __device__ int64 hear(int64 origin, int64 *report) {
-        const int block = threadIdx.x;
+        const int block = blockDim.x - 1 - threadIdx.x;
         int32 n = 0, place = 0;
         if (block < m.n_parts && (n = wait_for(block)) > 0) {
             place = atomicAdd(&desk->n_heard[turn()], n);
@@ -219,21 +228,23 @@ struct Member {
     // Copy the spikes of this block; the last warp does it
     __device__ void keep(int64 *places) const {
         const int64 *words = mailbox(part.number);
-        if (threadIdx.x >= blockDim.x - WARP)
+        if (in_last_warp())
             for (int64 k = lane_number(); k < desk->n_own[turn()]; k += WARP)
                 places[k] = words[k];
     }
 
     // Deliver no more than `LISTED` spikes, which count from `origin`, to the own neurons, as far
-    // as they are due in a step or later; each warp takes rows in turn
+    // as they are due in a step or later; each warp takes a spike and a table in turn
     __device__ void deliver(const int64 *words, int32 n, int64 origin, int64 earliest) {
-        const uint32 n_tables = m.n_tables, n_warps = blockDim.x / WARP;
+        int32 k = threadIdx.x / WARP;
+        for (int64 t = 0; t < m.n_tables; ++t, k -= n) {
+            const Table &table = tables[t];
 #pragma unroll 1
-        for (uint32 k = threadIdx.x / WARP; k < (uint32)n * n_tables; k += n_warps) {
-            const Table &table = tables[k % n_tables];
-            const int64 word = words[k / n_tables], emitted = origin + (word >> GID_BITS);
-            const Row row = find_row(table, word & GID_MASK, part.number, m.n_parts);
-            deliver_row<2>(m, part, table, row.first, row.first + row.size, emitted, earliest);
+            for (; k < n; k += blockDim.x / WARP) {
+                const int64 word = words[k], emitted = origin + (word >> GID_BITS);
+                const Row row = find_row(table, word & GID_MASK, part.number, m.n_parts);
+                deliver_row<2>(m, part, table, row.first, row.first + row.size, emitted, earliest);
+            }
         }
     }
 

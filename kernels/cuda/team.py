@@ -27,7 +27,7 @@ FEWEST_NEURONS = 32
 # Steps of an epoch at least
 FEWEST_STEPS = 16
 
-# Synapses of a row at the neurons of a block, at least and on the average
+# Synapses that a source has at the neurons of a block, at least and on the average
 FEWEST_SYNAPSES = 4
 
 # Steps between two meetings at most, which bounds the mailboxes
@@ -68,9 +68,10 @@ def team_parts(shard: Shard, sections: list[Section], n_units: int) -> Parts | N
     n = shard.neurons.size
     n_blocks = min(n_units, max(1, n // FEWEST_NEURONS))
     parts = Parts(n, max(1, -(-n // n_blocks)))
-    n_rows = sum(section.n_rows for section in sections)
+    n_rows = sum(section.n_sources for section in sections if section.n_synapses)
     short = shard.n_synapses < FEWEST_SYNAPSES * parts.n * n_rows
-    if short or shard.min_other_delay < FEWEST_STEPS:
+    many = any(section.n_synapses >= 2**32 for section in sections)
+    if short or many or shard.min_other_delay < FEWEST_STEPS:
         return None
     return parts
 
@@ -111,4 +112,4 @@ def _shared_bytes(
         table * len(sections),
         *(CHANNEL.itemsize * section.table.n_channels for section in sections),
     ]
-    return int(sum(-(-np.array(sizes) // 8) * 8))
+    return int(sum(-(-np.array(sizes) // 16) * 16))

@@ -77,20 +77,6 @@ inline void store_release(unsigned long long *place, unsigned long long value) {
     __atomic_store_n(place, value, __ATOMIC_RELEASE);
 }
 
-#ifdef __SANITIZE_THREAD__
-
-extern "C" void __tsan_acquire(void *place);
-extern "C" void __tsan_release(void *place);
-
-// The sanitizer does not know fences: all of them meet at one place
-inline void __threadfence() {
-    static char place;
-    __tsan_acquire(&place);
-    __tsan_release(&place);
+inline unsigned long long add_release(unsigned long long *place, unsigned long long value) {
+    return __atomic_fetch_add(place, value, __ATOMIC_RELEASE);
 }
-
-#else
-
-inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-
-#endif

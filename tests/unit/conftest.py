@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from simcore import kernels
+from simcore.kernels.cuda import team
 from tests.emulation.gpu import Gpu
 
 
@@ -21,4 +22,7 @@ def emulated_gpu(module_patch):
     gpu = Gpu()
     gpu.install(module_patch)
     module_patch.setattr(kernels, "lack_of_gpu", lambda: "")
+
+    # The small networks of the tests have short rows
+    module_patch.setattr(team, "FEWEST_SYNAPSES", 1)
     return gpu

@@ -182,7 +182,7 @@ def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
     assert own.grid().n_blocks == 6
     assert own.team(3, THREADS, 100_000).n_blocks == 3
     gpu.blocks_per_unit = 0
-    with pytest.raises(ConfigError, match="cannot run a block of 512 threads"):
+    with pytest.raises(ConfigError, match="cannot run a block of 768 threads"):
         own.grid()
     with pytest.raises(ConfigError, match="cannot run a block of 1024 threads"):
         own.team(3, THREADS, 100_000)
@@ -191,7 +191,7 @@ def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
 def test_launch_that_is_refused_is_told(gpu):
     run = CudaBackend(build(every_feature()))
     gpu.refuses = True
-    with pytest.raises(ConfigError, match=r"refuses a launch of 3 blocks .*LAUNCH_TOO_LARGE"):
+    with pytest.raises(ConfigError, match=r"refuses a launch of 6 blocks .*LAUNCH_TOO_LARGE"):
         run.warm_up()
 
 

@@ -35,9 +35,12 @@ def unpacked(section):
         64 * g + k for g, word in enumerate(bits.tolist()) for k in range(64) if word >> k & 1
     ]
     assert len(sources) == section.n_rows
-    assert firsts.shape == (section.n_rows, section.parts.n)
+    if section.parts.n > 1:
+        sources = np.arange(section.n_sources)
+    assert firsts.shape == (len(sources), section.parts.n)
+    assert firsts.size + 1 == section.n_row_words
     lengths = np.diff(np.append(firsts, section.n_synapses)).reshape(firsts.shape)
-    assert (lengths.sum(axis=1) > 0).all()
+    assert np.count_nonzero(lengths.sum(axis=1)) == section.n_rows
     place = low.astype(np.int64) | high.astype(np.int64) << 16
     channel, target = place >> section.target_bits, place & (1 << section.target_bits) - 1
     table = section.table
@@ -47,7 +50,7 @@ def unpacked(section):
         weights = weights.astype(np.int16)
     else:
         weights = (high_weights.astype(np.int64) << 16) + weights
-    parts = np.repeat(np.tile(np.arange(section.parts.n), section.n_rows), lengths.reshape(-1))
+    parts = np.repeat(np.tile(np.arange(section.parts.n), len(sources)), lengths.reshape(-1))
     assert (parts == (section.origin + target) // section.parts.size).all()
     rows = np.repeat(sources, lengths.sum(axis=1)), section.origin + target
     return (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.kernels.cuda import team
 from simcore.kernels.cuda.backend import CudaBackend
 from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.machine import Parts, make_pieces
@@ -57,13 +58,14 @@ def test_no_team_where_launches_are_short(delay):
 @pytest.mark.parametrize("indegree", [11, 12])
 def test_no_team_where_rows_are_short(indegree):
     """Rows of 12 synapses on the average are 4 for each of 3 blocks."""
-    shard = build(network(indegree=indegree))
+    shard = build(network(n=128, indegree=indegree))
     sections = make_sections(shard)
-    assert sections[0].n_rows == 96
+    assert sections[0].n_sources == 128
     assert (team_parts(shard, sections, 3) is None) == (indegree < 12)
 
 
-def test_no_team_where_the_memory_of_a_block_is_small(gpu):
+def test_no_team_where_the_memory_of_a_block_is_small(gpu, monkeypatch):
+    monkeypatch.setattr(team, "FEWEST_SYNAPSES", 1)
     shard = build(every_feature())
     needed = residence(shard).team.shared_bytes
     gpu.shared = needed
@@ -73,7 +75,8 @@ def test_no_team_where_the_memory_of_a_block_is_small(gpu):
     assert (found.team, found.n_parts) == (None, 1)
 
 
-def test_blocks_are_as_many_as_parts_and_get_what_they_need(gpu):
+def test_blocks_are_as_many_as_parts_and_get_what_they_need(gpu, monkeypatch):
+    monkeypatch.setattr(team, "FEWEST_SYNAPSES", 1)
     run = CudaBackend(build(every_feature()))
     run.warm_up()
     (function,) = gpu.functions
