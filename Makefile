@@ -5,9 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed one by one: a wheel that is missing
-# would stop pip from installing the whole extra, and the tests that need it are only skipped
-PEERS := nest-simulator elephant libsonata bmtk pynwb cupy-cuda13x nvidia-cuda-nvrtc
+# Python compiles a module when it is first imported; most modules here never are
+PIP := $(BIN)/python -m pip install --quiet --no-compile
+
+# Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed
+# one by one: a wheel that is missing would stop pip from installing the whole extra, and the tests
+# that need it are only skipped. Of what bmtk asks for, its reader of spikes lacks only six
+PEERS := nest-simulator elephant libsonata pynwb "--no-deps bmtk six" cupy-cuda13x nvidia-cuda-nvrtc
 
 # The run that the README shows: one second of the cortical microcircuit on two ranks; the reference
 # rates are those after the first 0.1 s
@@ -31,10 +35,10 @@ $(READY): pyproject.toml setup.cfg
 		f"simcore needs Python 3.11 or later, $(PYTHON) is {sys.version.split()[0]}: " \
 		"name another one, as in make env PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[mpi,analysis,dev]'
+	$(PIP) --editable '.[mpi,analysis,dev]'
 	@for peer in $(PEERS); do \
-		echo "$(BIN)/python -m pip install --quiet --only-binary :all: $$peer"; \
-		$(BIN)/python -m pip install --quiet --only-binary :all: $$peer \
+		echo "$(PIP) --only-binary :all: $$peer"; \
+		$(PIP) --only-binary :all: $$peer \
 			|| echo "No wheel of $$peer here: the tests that need it will be skipped"; \
 	done
 	@touch $@
@@ -54,7 +58,7 @@ lint: env ## Check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/shellcheck .ci/run slurm/*.sh slurm/*.sbatch
 	@rm -rf build
-	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	$(PIP) --no-deps --target build/types .
 	@rm -rf build/lib build/bdist.*
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --package simcore
