@@ -19,6 +19,9 @@ RUN := $(BIN)/mpiexec -n 2 $(BIN)/python -m mpi4py -m simcore run microcircuit \
 	--set drive=dc --duration 1000 --record-from 100 \
 	--output microcircuit.h5 --overwrite --raster microcircuit.png
 
+# The files of tests are spread over two processes; with ARGS="-n 0" they are not
+SPREAD := --numprocesses logical --maxprocesses 2 --no-loadscope-reorder
+
 # With the repository on PYTHONPATH the folder io/ would hide Python's own io
 unexport PYTHONPATH
 
@@ -47,7 +50,7 @@ run: env ## Simulate the cortical microcircuit for one second on two ranks
 	$(RUN)
 
 test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SPREAD) $(ARGS)
 
 faults: env ## Kill runs at every operation on files, and 200 times at random (a quarter of an hour)
 	$(BIN)/python -m tests.faults.points

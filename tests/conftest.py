@@ -5,6 +5,8 @@ starts `mpiexec` with that many ranks, each of which runs pytest on the file; in
 the file is collected like any other. A file says `RANKS = (1, 2)` where only these numbers of
 ranks make sense. The first item of a number starts one job for all files on it, since most of a
 job is its start. If that fails the item fails, and each of the others gets a job of its own.
+
+`make test` spreads the files over several processes with pytest-xdist; a plain `pytest` does not.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 import pytest
 
 RANKS_FOLDER = Path(__file__).parent / "ranks"
+SLURM_FOLDER = Path(__file__).parent / "slurm"
 RANK_COUNTS = (1, 2, 3, 4)
 
 TEST_LIMIT = 120  # [s] for one test inside the ranks, which then print their stacks and abort
@@ -76,6 +79,26 @@ def pytest_sessionstart(session):
 def pytest_sessionfinish(session):
     if launched_rank() is None:
         remove_segments(segments() - session.stash[SEGMENTS_BEFORE])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep in one process what is done once: for a file, the Slurm cluster, a number of ranks."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            path, _, name = nodeid.partition("::")
+            return {"tests/slurm": "slurm", "tests/ranks": name}.get(path.rpartition("/")[0], path)
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Let the first of several processes begin with Slurm, where it waits most of the time."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: SLURM_FOLDER not in item.path.parents)
 
 
 def pytest_pycollect_makemodule(module_path, parent):
