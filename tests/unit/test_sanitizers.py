@@ -53,11 +53,16 @@ def test_addresses_and_arithmetic():
     assert int(done.stdout) > 500
 
 
+@pytest.fixture(scope="module")
+def races():
+    """The library of the kernels that finds races."""
+    return compile_kernels("float64", *RACES)
+
+
 @pytest.mark.parametrize("entries", [3, 2**16])
-def test_races(entries):
+def test_races(races, entries):
     """Blocks and warps run at the same time, and meet in the barrier of the kernels."""
-    path = compile_kernels("float64", *RACES)
-    done = watched("tsan", path, shape=(2, 64), bounds=[0, 7, 60], entries=entries)
+    done = watched("tsan", races, shape=(2, 64), bounds=[0, 7, 60], entries=entries)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 60
 
