@@ -5,15 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed one by one: a wheel that is missing
-# would stop pip from installing the whole extra, and the tests that need it are only skipped
-PEERS := nest-simulator elephant libsonata bmtk pynwb cupy-cuda13x nvidia-cuda-nvrtc
+# Python compiles a module when it is first imported; most modules here never are
+PIP := $(BIN)/python -m pip install --quiet --no-compile
+
+# Those of the extra "peers" that tests compare with, and what compiles the CUDA kernels, installed
+# one by one: a wheel that is missing would stop pip from installing the whole extra, and the tests
+# that need it are only skipped. Of what bmtk asks for, its reader of spikes lacks only six
+PEERS := nest-simulator elephant libsonata pynwb nwbinspector "--no-deps bmtk six" cupy-cuda13x nvidia-cuda-nvrtc
 
 # The run that the README shows: one second of the cortical microcircuit on two ranks; the reference
 # rates are those after the first 0.1 s
 RUN := $(BIN)/mpiexec -n 2 $(BIN)/python -m mpi4py -m simcore run microcircuit \
 	--set drive=dc --duration 1000 --record-from 100 \
 	--output microcircuit.h5 --overwrite --raster microcircuit.png
+
+# The files of tests are spread over two processes; with ARGS="-n 0" they are not
+SPREAD := --numprocesses logical --maxprocesses 2 --no-loadscope-reorder
 
 # With the repository on PYTHONPATH the folder io/ would hide Python's own io
 unexport PYTHONPATH
@@ -31,10 +38,10 @@ $(READY): pyproject.toml setup.cfg
 		f"simcore needs Python 3.11 or later, $(PYTHON) is {sys.version.split()[0]}: " \
 		"name another one, as in make env PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[mpi,analysis,dev]'
+	$(PIP) --editable '.[mpi,analysis,dev]'
 	@for peer in $(PEERS); do \
-		echo "$(BIN)/python -m pip install --quiet --only-binary :all: $$peer"; \
-		$(BIN)/python -m pip install --quiet --only-binary :all: $$peer \
+		echo "$(PIP) --only-binary :all: $$peer"; \
+		$(PIP) --only-binary :all: $$peer \
 			|| echo "No wheel of $$peer here: the tests that need it will be skipped"; \
 	done
 	@touch $@
@@ -43,7 +50,7 @@ run: env ## Simulate the cortical microcircuit for one second on two ranks
 	$(RUN)
 
 test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SPREAD) $(ARGS)
 
 faults: env ## Kill runs at every operation on files, and 200 times at random (a quarter of an hour)
 	$(BIN)/python -m tests.faults.points
@@ -54,7 +61,7 @@ lint: env ## Check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/shellcheck .ci/run slurm/*.sh slurm/*.sbatch
 	@rm -rf build
-	$(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	$(PIP) --no-deps --target build/types .
 	@rm -rf build/lib build/bdist.*
 	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml \
 		--cache-dir ../../.mypy_cache --package simcore

@@ -3,7 +3,10 @@
 A plain `pytest` collects each file of tests/ranks as the items np1, np2, np3 and np4. An item
 starts `mpiexec` with that many ranks, each of which runs pytest on the file; inside those ranks
 the file is collected like any other. A file says `RANKS = (1, 2)` where only these numbers of
-ranks make sense.
+ranks make sense. The first item of a number starts one job for all files on it, since most of a
+job is its start. If that fails the item fails, and each of the others gets a job of its own.
+
+`make test` spreads the files over several processes with pytest-xdist; a plain `pytest` does not.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -24,16 +28,19 @@ from pathlib import Path
 import pytest
 
 RANKS_FOLDER = Path(__file__).parent / "ranks"
+SLURM_FOLDER = Path(__file__).parent / "slurm"
 RANK_COUNTS = (1, 2, 3, 4)
 
 TEST_LIMIT = 120  # [s] for one test inside the ranks, which then print their stacks and abort
 JOB_LIMIT = 300  # [s] for one file on one number of ranks, whose processes are then killed
+ALL_FILES_LIMIT = 900  # [s] for all files on one number of ranks
 KILL_GRACE = 5  # [s] for mpiexec to end its ranks by itself
 
 LAUNCHER_PREFIXES = ("PMI_", "PMIX_", "OMPI_COMM")
 RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
 NOTHING_SELECTED = 5  # pytest's exit code
 SEGMENTS_BEFORE = pytest.StashKey[set[Path]]()
+PASSED_TOGETHER = pytest.StashKey[dict[int, set[str]]]()
 
 
 def launched_rank() -> int | None:
@@ -66,11 +73,32 @@ def pytest_configure(config):
 
 def pytest_sessionstart(session):
     session.stash[SEGMENTS_BEFORE] = segments()
+    session.stash[PASSED_TOGETHER] = {}
 
 
 def pytest_sessionfinish(session):
     if launched_rank() is None:
         remove_segments(segments() - session.stash[SEGMENTS_BEFORE])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep in one process what is done once: for a file, the Slurm cluster, a number of ranks."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            path, _, name = nodeid.partition("::")
+            return {"tests/slurm": "slurm", "tests/ranks": name}.get(path.rpartition("/")[0], path)
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Let the first of several processes begin with Slurm, where it waits most of the time."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: SLURM_FOLDER not in item.path.parents)
 
 
 def pytest_pycollect_makemodule(module_path, parent):
@@ -102,21 +130,48 @@ class RankItem(pytest.Item):
     def __init__(self, *, n_ranks, **kwargs):
         super().__init__(**kwargs)
         self.n_ranks = n_ranks
-        self.add_marker(pytest.mark.timeout(JOB_LIMIT + 2 * KILL_GRACE))
+        self.add_marker(pytest.mark.timeout(ALL_FILES_LIMIT + JOB_LIMIT + 4 * KILL_GRACE))
 
     def setup(self):
         if lack := lack_of_mpi():
             pytest.skip(lack)
 
     def runtest(self):
-        command = rank_command(self.path, self.n_ranks, self.config.getoption("markexpr"))
-        code, output = run_job(command, rank_environment(self.n_ranks), self.config.rootpath)
+        if self.nodeid in self.passed_together():
+            return
+        command, code, output = self.run([self.path], JOB_LIMIT)
         if code == NOTHING_SELECTED:
             pytest.skip("no test of the file is selected")
         if code:
             raise JobFailedError(command, code, output)
         if " passed" not in output:
             pytest.skip(output.strip().splitlines()[-1])
+
+    def passed_together(self):
+        """Return the items that passed in one job of all files on this number of ranks."""
+        found = self.session.stash[PASSED_TOGETHER]
+        if self.n_ranks not in found:
+            found[self.n_ranks] = set()
+            items = [
+                item for item in self.session.items if getattr(item, "n_ranks", 0) == self.n_ranks
+            ]
+            if len(items) > 1:
+                found[self.n_ranks] = self.run_together(items)
+        return found[self.n_ranks]
+
+    def run_together(self, items):
+        """Run the files of items in one job, and return those of which a test passed."""
+        command, code, output = self.run([item.path for item in items], ALL_FILES_LIMIT)
+        if code not in (0, NOTHING_SELECTED):
+            raise JobFailedError(command, code, output)
+        # A line of the output names a file and has a dot for each test that passed
+        passed = re.findall(r"^(\S+\.py) [a-zA-Z]*\.", output, re.MULTILINE)
+        return {item.nodeid for item in items if item.nodeid.partition("::")[0] in passed}
+
+    def run(self, paths, limit):
+        command = rank_command(paths, self.n_ranks, self.config.getoption("markexpr"))
+        environment = rank_environment(self.n_ranks)
+        return command, *run_job(command, environment, self.config.rootpath, limit)
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, JobFailedError):
@@ -148,8 +203,8 @@ def mpiexec() -> Path:
     return Path(sys.executable).parent / "mpiexec"
 
 
-def rank_command(path: Path, n_ranks: int, markexpr: str) -> list[str]:
-    """Return the command that runs a file on a number of ranks.
+def rank_command(paths: list[Path], n_ranks: int, markexpr: str) -> list[str]:
+    """Return the command that runs files on a number of ranks.
 
     Without -x a failure on one rank would leave the others waiting, and a timeout by signal does
     not interrupt a rank that waits inside MPI. Hypothesis stays outside: every rank would draw
@@ -159,7 +214,7 @@ def rank_command(path: Path, n_ranks: int, markexpr: str) -> list[str]:
     command += ["-x", f"--timeout={TEST_LIMIT}", "--timeout-method=thread", "--with-mpi"]
     command += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
     command += ["-o", "console_output_style=classic"]
-    return [*command, *(["-m", markexpr] if markexpr else []), str(path)]
+    return [*command, *(["-m", markexpr] if markexpr else []), *map(str, paths)]
 
 
 def rank_environment(n_ranks: int) -> dict[str, str]:
@@ -173,7 +228,7 @@ def rank_environment(n_ranks: int) -> dict[str, str]:
 
 
 def run_job(
-    command: list[str], environment: dict[str, str], folder: Path, limit: float = JOB_LIMIT
+    command: list[str], environment: dict[str, str], folder: Path, limit: float
 ) -> tuple[int | str, str]:
     """Run a command in a process group of its own; return how it ended and what it printed."""
     with tempfile.TemporaryFile("w+", errors="replace") as output:

@@ -57,12 +57,12 @@ def broken(folder, fault, rank):
 
 
 def check_resumed(path, whole, log):
-    """Look at what is there, resume on three ranks, and compare."""
+    """Look at what is there, resume on three ranks in the fast backend, and compare."""
     assert not broken_promises(path, whole)
     checkpoints = list_checkpoints(str(path))
     assert all(is_valid(place) for _, place in checkpoints)
     complete = sc.open_run(path).status == "complete"
-    code, text = run(["resume", str(path)], log, 3)
+    code, text = run(["resume", str(path), "--backend", "cpu"], log, 3)
     assert code == 0, text
     if complete:
         assert "has reached its end" in text
@@ -167,10 +167,11 @@ def test_rank_that_fails(whole, tmp_path, fault, named, rank):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_rank_that_hangs(whole, tmp_path, rank):
     path = tmp_path / "run.h5"
-    options = [*broken(tmp_path, "hang", rank), "--watchdog", "3s"]
+    # Longer than a start takes on a busy machine, which makes no progress either
+    options = [*broken(tmp_path, "hang", rank), "--watchdog", "10s"]
     with Job(simcore(started(path, *options, model=BROKEN), 2), tmp_path / "log") as job:
-        code, _ = job.wait(60.0)
+        code, _ = job.wait(90.0)
         assert code != 0, job.text
-        assert f"rank {1 - rank} made no progress for 3 s" in job.text
+        assert f"rank {1 - rank} made no progress for 10 s" in job.text
         assert "in allgather" in job.text or "in allreduce" in job.text, job.text
     assert not broken_promises(path, whole)

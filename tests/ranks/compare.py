@@ -40,7 +40,7 @@ ALONE = {}
 
 def alone(name, network, duration, **options):
     """Return the outcome without other ranks; it is computed once, on rank 0."""
-    key = name, tuple(options.items())
+    key = name, duration, tuple(options.items())
     if key not in ALONE:
         ALONE[key] = outcome(serial(network, **options), duration)
     return ALONE[key]

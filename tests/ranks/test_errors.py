@@ -9,6 +9,9 @@ from simcore.comm import MPIComm
 from simcore.errors import ConfigError, ModelError, OutputError, SimcoreError
 from simcore.failure import PeerError
 
+# One, two, and one between the first and the last
+RANKS = (1, 2, 3)
+
 
 @pytest.fixture(scope="module")
 def ranks(comm):

@@ -7,6 +7,9 @@ import simcore as sc
 from simcore.planning import Planner, Setup, Workload, choose_rates
 from tests.networks import every_feature
 
+# One, two, and one between the first and the last
+RANKS = (1, 2, 3)
+
 
 @pytest.mark.parametrize("partitioner", ["balanced", "block", "round_robin"])
 def test_a_run_does_what_was_planned(comm, ranks, parallel_assert, mpi_tmp_path, partitioner):

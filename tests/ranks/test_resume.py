@@ -11,6 +11,9 @@ from simcore.io.compare import compare
 from simcore.keeper import Keeper
 from tests.networks import every_feature
 
+# One, two, and one between the first and the last
+RANKS = (1, 2, 3)
+
 DURATION = 60.0
 
 

@@ -84,7 +84,7 @@ import threading, time
 from simcore.watchdog import Watchdog
 def where_it_hangs():
     {hang}
-with Watchdog(0.5, 3) as dog:
+with Watchdog(2.0, 3) as dog:
     for _ in range(20):
         time.sleep(0.1)
         dog.beat()
@@ -106,7 +106,7 @@ def test_watchdog_ends_what_hangs():
     done, seconds = hung("threading.Event().wait()")
     assert done.returncode == 1
     assert done.stdout == "beats were heard\n"
-    assert "rank 3 made no progress for 0.5 s" in done.stderr
+    assert "rank 3 made no progress for 2 s" in done.stderr
     assert "where_it_hangs" in done.stderr
     assert seconds < 20.0
 
@@ -120,15 +120,20 @@ def test_watchdog_ends_a_stuck_interpreter():
     assert seconds < 40.0
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def watchers():
+    """Return how many watchdogs watch; threads of runs before may still be leaving."""
+    return [thread.name for thread in threading.enumerate()].count("watchdog")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
 def test_watchdog_lets_a_run_that_goes_on(seconds):
-    before = threading.active_count()
+    assert watchers() == 0
     with Watchdog(seconds, 0) as dog:
-        assert threading.active_count() == before + (seconds > 0)
-        for _ in range(8):
-            time.sleep(0.05)
+        assert watchers() == (seconds > 0)
+        for _ in range(15):
+            time.sleep(0.1)
             dog.beat()
-    assert threading.active_count() == before
+    assert watchers() == 0
 
 
 def test_watchdog_that_is_over_does_not_come_back(monkeypatch):

@@ -20,16 +20,17 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def run_on_ranks(tmp_path):
-    """Run pytest on one file in a tests/ranks folder of its own; return exit code and output."""
+    """Run pytest on files in a tests/ranks folder of their own; return exit code and output."""
 
-    def run(source, *options, limit=60):
+    def run(*sources, options=(), limit=60):
         (tmp_path / "tests/ranks").mkdir(parents=True)
         conftest = (TESTS / "conftest.py").read_text()
         (tmp_path / "tests/conftest.py").write_text(
             conftest.replace("JOB_LIMIT = 300", f"JOB_LIMIT = {limit}")
         )
         shutil.copy(TESTS / "ranks/conftest.py", tmp_path / "tests/ranks")
-        (tmp_path / "tests/ranks/test_it.py").write_text(source)
+        for name, source in zip(("it", "that"), sources, strict=False):
+            (tmp_path / f"tests/ranks/test_{name}.py").write_text(source)
         (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib -rs\n")
 
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, "tests"]
@@ -44,7 +45,7 @@ def run_on_ranks(tmp_path):
 def test_file_runs_on_the_ranks_it_names(run_on_ranks):
     source = "RANKS = (1, 3)\ndef test_size(comm):\n    assert comm.size in RANKS\n"
 
-    code, output = run_on_ranks(source, "-v")
+    code, output = run_on_ranks(source, options=["-v"])
 
     assert code == 0, output
     assert "np1 PASSED" in output
@@ -122,3 +123,61 @@ def test_skip_on_all_ranks_is_a_skip(run_on_ranks):
 
     assert code == 0, output
     assert "1 skipped" in output
+
+
+def test_files_share_a_job(run_on_ranks, tmp_path):
+    source = (
+        "import os\nRANKS = (2,)\ndef test_it():\n    print(os.getppid(), file=open('jobs', 'a'))\n"
+    )
+
+    code, output = run_on_ranks(source, source, options=["-v"])
+
+    assert code == 0, output
+    assert "test_it.py::np2 PASSED" in output
+    assert "test_that.py::np2 PASSED" in output
+    jobs = (tmp_path / "jobs").read_text().split()
+    assert len(jobs) == 4
+    assert len(set(jobs)) == 1
+
+
+PASSES = "RANKS = (2,)\ndef test_it():\n    pass\n"
+
+
+def test_failure_in_a_shared_job_is_reported_and_the_rest_is_tested(run_on_ranks):
+    fails = "RANKS = (2,)\ndef test_it(comm):\n    assert comm.rank == 0, 'this rank fails'\n"
+
+    code, output = run_on_ranks(fails, PASSES, options=["-v"])
+
+    assert code == 1, output
+    assert "test_it.py::np2 FAILED" in output
+    assert "this rank fails" in output
+    assert "test_that.py::np2 PASSED" in output
+
+
+def test_failure_in_a_shared_job_alone_is_a_failure(run_on_ranks):
+    once = (
+        "from pathlib import Path\n"
+        "RANKS = (2,)\n"
+        "def test_it(comm):\n"
+        "    first = not Path('there').exists()\n"
+        "    comm.barrier()\n"
+        "    Path('there').touch()\n"
+        "    assert not first, 'the first time it fails'\n"
+    )
+
+    code, output = run_on_ranks(PASSES, once, options=["-v"])
+
+    assert code == 1, output
+    assert "the first time it fails" in output
+    assert "test_it.py::np2 FAILED" in output
+    assert "test_that.py::np2 PASSED" in output
+
+
+def test_files_that_share_a_job_are_skipped_alone(run_on_ranks):
+    skips = "import pytest\nRANKS = (2,)\ndef test_it():\n    pytest.skip('no reason')\n"
+
+    code, output = run_on_ranks(skips, PASSES, options=["-v"])
+
+    assert code == 0, output
+    assert "test_it.py::np2 SKIPPED" in output
+    assert "test_that.py::np2 PASSED" in output

@@ -61,12 +61,17 @@ def test_addresses_and_arithmetic(way):
     assert name == f"advance_{way}"
 
 
+@pytest.fixture(scope="module")
+def races():
+    """The library of the kernels that finds races."""
+    return compile_kernels("float64", *RACES)
+
+
 @pytest.mark.parametrize(("way", "entries"), [("grid", 3), ("grid", 2**16), ("team", 3)])
-def test_races(way, entries):
+def test_races(races, way, entries):
     """Blocks and warps run at the same time, and meet as the kernels let them."""
-    path = compile_kernels("float64", *RACES)
     given = {"bounds": [0, 7, 60], "entries": entries, "shared": WAYS[way]}
-    done = watched("tsan", path, shape=(2, 64), **given)
+    done = watched("tsan", races, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout.split()[0]) > 60
 
