@@ -71,7 +71,9 @@ def team_parts(shard: Shard, sections: list[Section], n_units: int) -> Parts | N
     n_rows = sum(section.n_sources for section in sections if section.n_synapses)
     short = shard.n_synapses < FEWEST_SYNAPSES * parts.n * n_rows
     many = any(section.n_synapses >= 2**32 for section in sections)
-    if short or many or shard.min_other_delay < FEWEST_STEPS:
+
+    # An epoch of a GPU is half the shortest delay
+    if short or many or shard.min_other_delay // 2 < FEWEST_STEPS:
         return None
     return parts
 
