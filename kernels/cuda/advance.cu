@@ -68,7 +68,7 @@ __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
     const Machine &m = rounds.m;
     for (int64 first = first_of_warp(); first < m.n_neurons; first += n_threads()) {
         const int64 lid = first + lane_number();
-        int32 n = lid < m.n_neurons ? update(m, rounds.all, step, lid) : 0;
+        int32 n = lid < m.n_neurons ? update<false>(m, rounds.all, step, lid) : 0;
         while (__ballot_sync(0xFFFFFFFFu, n > 0)) {
             const int64 gid = n > 0 ? m.gids[lid] : 0;
             outbox.put(n > 0, step, gid);
@@ -152,6 +152,13 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
     const Machine &m = own.m;
     const int64 most = m.interval * m.most_spikes;
     int64 step = m.control->step, n_spikes = 0;
+    int64 n_drawn = own.part.cursor->drawn;
+
+    // Whoever takes no step leaves no input behind: the next launch may begin elsewhere
+    if (n_drawn <= step && step < end) {
+        own.draw_all(step);
+        n_drawn = step + 1;
+    }
     own.deliver_remote(remote, n_remote, remote_origin, step);
     while (step < end && m.n_words - n_spikes >= most) {
         own.lap(DELIVERING);
@@ -166,6 +173,8 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
             sample(m, own.part, origin, step - 1, threadIdx.x, blockDim.x);
             if (own.in_last_warp())
                 prepare(m, own.part, step);
+            own.draw_all(step);
+            n_drawn = step + 1;
             if (!meets)
                 __syncthreads();
         }
@@ -173,6 +182,6 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
         n_spikes += own.hear(origin, (int64 *)(report + 1) + n_spikes);
     }
     own.lap(DELIVERING);
-    own.leave();
+    own.leave(n_drawn);
     own.sign(*report, step, n_spikes);
 }

@@ -84,6 +84,7 @@ struct Cursor {
     int64 train, trains;   // the given spikes of this step, and the one after them
     int64 change;          // the first change of a current that is not done
     int64 due;             // the next step for which there is something to do
+    int64 drawn;           // of a team: steps whose Poisson input is drawn, or was used
 };
 
 // What all threads share, from launch to launch

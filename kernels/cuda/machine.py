@@ -43,7 +43,7 @@ MACHINE_FIELDS = (
     "probe_intervals", "probe_places", "samples", "cursors", "control", "posts", "mail",
 )  # fmt: skip
 
-CURSOR_FIELDS = ("train", "trains", "change", "due")
+CURSOR_FIELDS = ("train", "trains", "change", "due", "drawn")
 
 CONTROL_FIELDS = ("barrier", "step", "stopped", "meetings")
 CONTROL_SIZE = len(CONTROL_FIELDS) + 8

@@ -113,10 +113,13 @@ struct Member {
     }
 
     // Keep what the next launch goes on from; the threads have met
-    __device__ void leave() {
+    __device__ void leave(int64 n_drawn) {
         const Part far = part_of(m, blockIdx.x);
         const int64 n = part.n_neurons;
-        copy(far.cursor, part.cursor, 1);
+        if (threadIdx.x == 0) {
+            *far.cursor = *part.cursor;
+            far.cursor->drawn = n_drawn;
+        }
         copy(far.segments, part.segments, part.n_segments);
         copy(far.V, part.V, n);
         for (int64 k = 0; k < m.n_receptors; ++k)
@@ -159,10 +162,17 @@ struct Member {
     __device__ void update_all(int64 step, int64 offset) {
 #pragma unroll 1
         for (int32 k = threadIdx.x; k < part.n_neurons; k += blockDim.x) {
-            const int32 n = update(m, part, step, k);
+            const int32 n = update<true>(m, part, step, k);
             if (n > 0)
                 emit(offset << GID_BITS | part.gids[k], n);
         }
+    }
+
+    // Draw the Poisson input of a step to come, while others are waited for
+    __device__ void draw_all(int64 step) {
+#pragma unroll 1
+        for (int32 k = threadIdx.x; m.most_groups > 0 && k < part.n_neurons; k += blockDim.x)
+            draw_input(m, part, step, k);
     }
 
     // Let sources emit the given spikes of the step

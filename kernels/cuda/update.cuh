@@ -14,7 +14,22 @@ __device__ inline int32 take_input(
     return arrived;
 }
 
-// Advance a neuron of a part by a step; return how often it spikes
+// Add the Poisson input of a neuron in a step to come to the ring; emit nothing
+__device__ inline void draw_input(const Machine &m, const Part &part, int64 step, int64 neuron) {
+    const Segment &s = part.segments[part.segment_of[neuron]];
+    if (s.kind == SOURCE)
+        return;
+#pragma unroll 1
+    for (int32 k = 0; k < (int32)s.n_groups; ++k) {
+        const Group &g = part.groups[s.first_group + k];
+        const int32 n = count_events(part.thresholds, g, m.seed, part.gids[neuron], step);
+        *input_of(m, part, step, g.receptor, neuron) += n * (int32)g.weight;
+    }
+}
+
+// Advance a neuron of a part by a step; return how often it spikes. Its Poisson input is drawn here
+// unless it lies in the ring
+template <bool IS_DRAWN>
 __device__ inline int32 update(const Machine &m, const Part &part, int64 step, int64 neuron) {
     const Segment &s = part.segments[part.segment_of[neuron]];
     const Group *groups = part.groups + s.first_group;
@@ -26,7 +41,7 @@ __device__ inline int32 update(const Machine &m, const Part &part, int64 step, i
     }
     int32 arrived = take_input(m, part, step, 0, neuron);
     int32 arrived_second = m.n_receptors == 2 ? take_input(m, part, step, 1, neuron) : 0;
-    for (int64 k = 0; k < s.n_groups; ++k) {
+    for (int64 k = 0; !IS_DRAWN && k < s.n_groups; ++k) {
         const int32 n = count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
         (groups[k].receptor ? arrived_second : arrived) += n * (int32)groups[k].weight;
     }
