@@ -7,7 +7,8 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
+from io import TextIOWrapper
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,11 @@ from simcore.io import schema
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes, Spikes
-from simcore.io.text import parse_lines
 from simcore.io.whole import whole_file
 from simcore.progress import Work
 
-# Characters that are read together, up to the end of a line
-_BLOCK = 2**22
+# Lines that are read together
+_LINES = 2**18
 
 _MARK = "# NEST version"
 _BACKEND = "# RecordingBackendASCII version"
@@ -139,11 +139,11 @@ def first_nest_ids(run: Recording) -> dict[str, int]:
     return dict(zip(run.populations, firsts, strict=True))
 
 
-def header() -> str:
-    """Return the first lines of a spike recording."""
+def write_header(file: TextIO) -> None:
+    """Write the first lines of a spike recording."""
     from simcore import __version__
 
-    return f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n"
+    file.write(f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n")
 
 
 @dataclass(frozen=True)
@@ -254,26 +254,25 @@ class _Recording:
 
     def read(self, clock: Clock | None, work: Work) -> Iterator[Spikes]:
         """Yield times [ms] and senders, some at a time."""
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb") as raw, TextIOWrapper(raw, "ascii", "replace") as file:
             for _ in range(3):
-                work.advance(len(file.readline()))
-            while block := file.read(_BLOCK):
-                block += file.readline()
-                rows = parse_lines(block, self.columns)
-                if rows is None:
-                    rows = self._parse_slowly(block)
+                file.readline()
+            done, size = 0, _LINES
+            while size == _LINES:
+                rows = self._parse(file)
+                size = rows.size
                 yield self._times(rows, clock), np.ascontiguousarray(rows["sender"])
-                work.advance(len(block))
+                work.advance(raw.tell() - done)
+                done = raw.tell()
 
-    def _parse_slowly(self, block: bytes) -> NDArray[np.void]:
-        """Return lines that are not as plain as NEST writes them."""
-        file = StringIO(block.decode("ascii", "replace"), newline=None)
+    def _parse(self, file: TextIO) -> NDArray[np.void]:
+        """Return the next lines of the file."""
         try:
             with warnings.catch_warnings():
                 # Empty lines, and no line at all, are fine
                 warnings.simplefilter("ignore", UserWarning)
                 rows: NDArray[np.void] = np.loadtxt(
-                    file, dtype=self.columns, comments=None, ndmin=1
+                    file, dtype=self.columns, comments=None, ndmin=1, max_rows=_LINES
                 )
         except ValueError as error:
             raise DamagedError(f"{self.path!r}: {self._first_bad()}") from error

@@ -31,7 +31,6 @@ def _sources() -> list[Path]:
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     used = [_HERE / f"{name}.py" for name in ("fixed_point", "philox", "shard", "spikes")]
     used.append(_HERE / "analysis" / "streams.py")
-    used += [path for root in roots if (path := root / "io" / "digits.py").exists()]
     return [*used, *found]
 
 

@@ -20,8 +20,8 @@ IDS = {"E": (1, 8), "I": (11, 12)}
 
 @pytest.fixture
 def few_lines(monkeypatch):
-    """Read a file in pieces of some lines."""
-    monkeypatch.setattr(nest, "_BLOCK", 20)
+    """Read a file in pieces of 3 lines."""
+    monkeypatch.setattr(nest, "_LINES", 3)
 
 
 def taken(tmp_path, *texts, **options):
