@@ -7,7 +7,8 @@ from simcore.errors import CapacityError
 from simcore.failure import PeerError
 from simcore.fixed_point import fixed_point
 from simcore.kernels.cuda import lack
-from simcore.partition import LAUNCH_BYTES, Expectation, estimate_device, partition
+from simcore.partition import Expectation, estimate_device, partition
+from simcore.places import LAUNCH_BYTES
 from tests.emulation.gpu import Gpu
 
 
