@@ -96,8 +96,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    """Let the first of several processes begin with Slurm, where it waits most of the time."""
+    """Let one of several processes begin with Slurm, where it waits most of the time.
+
+    The sanitizers come next, since a long file at the end would leave the others without work.
+    """
     if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name != "test_sanitizers.py")
         items.sort(key=lambda item: SLURM_FOLDER not in item.path.parents)
 
 

@@ -50,11 +50,16 @@ def watched(library, path, **given):
 WAYS = {"grid": 0, "team": 200_000}  # with so much memory that a block may share
 
 
+@pytest.fixture(scope="module")
+def addresses():
+    """The library of the kernels that finds wrong addresses and arithmetic."""
+    return compile_kernels("float64", *ADDRESSES)
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_addresses_and_arithmetic(way):
-    path = compile_kernels("float64", *ADDRESSES)
+def test_addresses_and_arithmetic(addresses, way):
     given = {"bounds": [0, 57, 200], "entries": 2**16, "shared": WAYS[way]}
-    done = watched("asan", path, shape=(2, 64), **given)
+    done = watched("asan", addresses, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
     n_spikes, name = done.stdout.split()
     assert int(n_spikes) > 500
@@ -107,7 +112,7 @@ def test_missing_barrier_is_found_out(tmp_path, where):
     assert text.count(barrier) == 1
     (tmp_path / SOURCE.name).write_text(SOURCE.read_text())
     (tmp_path / name).write_text(text.replace(barrier, none))
-    path = compile_kernels("float64", *RACES, folder=tmp_path)
+    path = compile_kernels("float64", *RACES, "-O0", folder=tmp_path)
     given = {"bounds": [0, 7, 60], "entries": 2**16, "shared": WAYS[way]}
     done = watched("tsan", path, shape=(2, 64), **given)
     assert done.returncode != 0
