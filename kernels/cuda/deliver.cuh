@@ -3,9 +3,9 @@
 // A round has two halves, with a barrier after each. First, spikes are entered: each lane of a warp
 // finds the rows that its spike has in the tables, and how many synapses they have. One atomic
 // addition gives the warp places among the entries and tells how many synapses come before its own;
-// so entries are sorted by the number of synapses before them. Then the synapses of all entries are divided evenly among
-// all warps, whatever spike they belong to, so that a hub does not hold up the others. Spikes that
-// find no room among the entries are left for another round.
+// so entries are sorted by the number of synapses before them. Then the synapses of all entries are
+// divided evenly among all warps, whatever spike they belong to, so that a hub does not hold up the
+// others. Spikes that find no room among the entries are left for another round.
 
 #pragma once
 

@@ -53,7 +53,7 @@ struct Table {
     int64 form, shift, origin, target_bits, wide, wide_weights, n_channels;
     const Channel *channels;
     const uint64 *sources; // of 64 sources: which have rows, rows before, synapses before
-    const uint32 *rows;    // low half of the number of a row's first synapse; or, without `sources`,
+    const uint32 *rows;    // low half of the number of a row's first synapse; without `sources`
                            // the number of a source's first synapse in each part
     const uint16 *low;
     const void *high;

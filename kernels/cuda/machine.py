@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.kernels.plan import Plan
+from simcore.shard import Shard
 
 SEGMENT = np.dtype(
     [(name, np.int64) for name in ("kind", "refractory", "first_group", "n_groups")]
@@ -60,6 +61,11 @@ def struct_of(fields: tuple[str, ...], values: dict[str, int]) -> NDArray[np.int
     """Return a struct as whole numbers; addresses and seeds may need all 64 bits."""
     words = [values[name] & 0xFFFFFFFFFFFFFFFF for name in fields]
     return np.array(words, dtype=np.uint64).view(np.int64)
+
+
+def n_slots(shard: Shard) -> int:
+    """Return for how many steps the ring has input: a power of two beyond the longest delay."""
+    return 1 << int(shard.max_delay).bit_length()
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Buffer, Device
 from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.cuda.launches import Launches
-from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, one_part
+from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, n_slots, one_part
 from simcore.kernels.cuda.synapses import Section, make_sections
-from simcore.kernels.cuda.team import Team, make_team, n_slots, team_parts
+from simcore.kernels.cuda.team import Team, make_team, team_parts
 from simcore.kernels.plan import Plan, most_spikes
 from simcore.places import LAUNCH_BYTES, high_weight_bytes, n_entries, n_words
 from simcore.shard import Shard

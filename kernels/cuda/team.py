@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simcore.kernels.cuda import machine as layout
-from simcore.kernels.cuda.machine import Parts, Pieces
+from simcore.kernels.cuda.machine import Parts, Pieces, n_slots
 from simcore.kernels.cuda.synapses import CHANNEL, Section
 from simcore.kernels.plan import Plan, most_spikes_of
 from simcore.shard import Shard
@@ -86,11 +86,6 @@ def make_team(
     interval = min([*delays, LONGEST_INTERVAL])
     room = interval * int(most_spikes_of(shard, parts.bounds).max())
     return Team(interval, room, _shared_bytes(shard, plan, parts, pieces, sections))
-
-
-def n_slots(shard: Shard) -> int:
-    """Return for how many steps the ring has input: a power of two beyond the longest delay."""
-    return 1 << int(shard.max_delay).bit_length()
 
 
 def _shared_bytes(
