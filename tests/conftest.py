@@ -16,7 +16,6 @@ import contextlib
 import functools
 import importlib.util
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -38,6 +37,7 @@ KILL_GRACE = 5  # [s] for mpiexec to end its ranks by itself
 
 LAUNCHER_PREFIXES = ("PMI_", "PMIX_", "OMPI_COMM")
 RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
+PASSED_VARIABLE = "SIMCORE_TEST_PASSED"  # names the file in which rank 0 notes what passed
 NOTHING_SELECTED = 5  # pytest's exit code
 SEGMENTS_BEFORE = pytest.StashKey[set[Path]]()
 PASSED_TOGETHER = pytest.StashKey[dict[int, set[str]]]()
@@ -79,6 +79,14 @@ def pytest_sessionstart(session):
 def pytest_sessionfinish(session):
     if launched_rank() is None:
         remove_segments(segments() - session.stash[SEGMENTS_BEFORE])
+
+
+def pytest_runtest_logreport(report):
+    """Note the file of each test that passed on rank 0: what ranks print is mixed."""
+    noting = PASSED_VARIABLE in os.environ and launched_rank() == 0
+    if noting and report.when == "call" and report.passed:
+        with open(os.environ[PASSED_VARIABLE], "a", encoding="utf-8") as note:
+            note.write(report.nodeid.partition("::")[0] + "\n")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -143,12 +151,8 @@ class RankItem(pytest.Item):
     def runtest(self):
         if self.nodeid in self.passed_together():
             return
-        command, code, output = self.run([self.path], JOB_LIMIT)
-        if code == NOTHING_SELECTED:
-            pytest.skip("no test of the file is selected")
-        if code:
-            raise JobFailedError(command, code, output)
-        if " passed" not in output:
+        passed, output = self.run([self.path], JOB_LIMIT)
+        if not passed:
             pytest.skip(output.strip().splitlines()[-1])
 
     def passed_together(self):
@@ -165,17 +169,18 @@ class RankItem(pytest.Item):
 
     def run_together(self, items):
         """Run the files of items in one job, and return those of which a test passed."""
-        command, code, output = self.run([item.path for item in items], ALL_FILES_LIMIT)
-        if code not in (0, NOTHING_SELECTED):
-            raise JobFailedError(command, code, output)
-        # A line of the output names a file and has a dot for each test that passed
-        passed = re.findall(r"^(\S+\.py) [a-zA-Z]*\.", output, re.MULTILINE)
+        passed, _ = self.run([item.path for item in items], ALL_FILES_LIMIT)
         return {item.nodeid for item in items if item.nodeid.partition("::")[0] in passed}
 
     def run(self, paths, limit):
+        """Run files in one job; return those of which a test passed, and what was printed."""
         command = rank_command(paths, self.n_ranks, self.config.getoption("markexpr"))
-        environment = rank_environment(self.n_ranks)
-        return command, *run_job(command, environment, self.config.rootpath, limit)
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as passed:
+            environment = rank_environment(self.n_ranks) | {PASSED_VARIABLE: passed.name}
+            code, output = run_job(command, environment, self.config.rootpath, limit)
+            if code not in (0, NOTHING_SELECTED):
+                raise JobFailedError(command, code, output)
+            return set(passed.read().splitlines()), output
 
     def repr_failure(self, excinfo, style=None):
         if isinstance(excinfo.value, JobFailedError):
@@ -217,7 +222,6 @@ def rank_command(paths: list[Path], n_ranks: int, markexpr: str) -> list[str]:
     command = [str(mpiexec()), "-n", str(n_ranks), sys.executable, "-m", "mpi4py", "-m", "pytest"]
     command += ["-x", f"--timeout={TEST_LIMIT}", "--timeout-method=thread", "--with-mpi"]
     command += ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
-    command += ["-o", "console_output_style=classic"]
     return [*command, *(["-m", markexpr] if markexpr else []), *map(str, paths)]
 
 

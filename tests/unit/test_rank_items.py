@@ -140,6 +140,22 @@ def test_files_share_a_job(run_on_ranks, tmp_path):
     assert len(set(jobs)) == 1
 
 
+def test_what_ranks_print_is_no_verdict(run_on_ranks):
+    prints = (
+        "RANKS = (2,)\n"
+        "def test_prints(capfd):\n"
+        "    with capfd.disabled():\n"
+        "        print('tests/ranks/test_that.py . 1 passed')\n"
+    )
+    skips = "import pytest\nRANKS = (2,)\ndef test_nothing():\n    pytest.skip('no reason')\n"
+
+    code, output = run_on_ranks(prints, skips, options=["-v"])
+
+    assert code == 0, output
+    assert "test_it.py::np2 PASSED" in output
+    assert "test_that.py::np2 SKIPPED" in output
+
+
 PASSES = "RANKS = (2,)\ndef test_it():\n    pass\n"
 
 
