@@ -13,8 +13,8 @@ from simcore.clock import Clock, Epoch
 from simcore.comm import Comm
 from simcore.errors import OutputError
 from simcore.io.schema import SPIKE_TYPE, first_sample, recorded_span, sample_interval
+from simcore.local import LocalNeurons
 from simcore.network import Network, Record
-from simcore.shard import LocalNeurons
 from simcore.spikes import GID_BITS, Spikes
 
 # A spike on its way to rank 0: step since the last flush in the high 16 bits, gid in the low 47

@@ -1,13 +1,16 @@
 """The arithmetic of a step, behind one contract."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from simcore.draft import Draft
 from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cuda.lack import free_gpu_bytes, lack_of_gpu, name_of_gpu
 from simcore.shard import Shard
+
+Report = Callable[[float], None]
 
 BACKENDS = ("cpu", "cuda", "reference")
 
@@ -60,7 +63,11 @@ def choose_backend(name: str, threads: int = 1) -> tuple[str, str]:
 
 
 def make_backend(
-    name: str, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+    name: str,
+    shard: Draft,
+    probes: tuple[Probe, ...] = (),
+    precision: str = "float64",
+    report: Report = lambda share: None,
 ) -> Backend:
     """Return the backend of that name for a shard.
 
@@ -68,12 +75,14 @@ def make_backend(
     ----------
     name : {"auto", "cpu", "cuda", "reference"}
         The backend; "auto" takes the GPU where there is one.
-    shard : Shard
-        What the rank owns.
+    shard : Draft
+        What the rank owns; a `Shard` for all backends but "cuda".
     probes : tuple of Probe
         What to sample.
     precision : {"float64", "float32"}
         Type of the state.
+    report : callable, optional
+        Called now and then with the share, from 0 to 1, of what the backend builds itself.
 
     Raises
     ------
@@ -82,14 +91,15 @@ def make_backend(
     """
     check_backend(name, precision)
     name, _ = choose_backend(name)
+    if name == "cuda":
+        from simcore.kernels.cuda.backend import CudaBackend
+
+        return CudaBackend(shard, probes, precision, report)
+    assert isinstance(shard, Shard)
     if name == "reference":
         from simcore.kernels.reference import ReferenceBackend
 
         return ReferenceBackend(shard, probes, precision)
-    if name == "cuda":
-        from simcore.kernels.cuda.backend import CudaBackend
-
-        return CudaBackend(shard, probes, precision)
     from simcore.kernels.cpu.backend import CpuBackend
 
     return CpuBackend(shard, probes, precision)
@@ -97,9 +107,10 @@ def make_backend(
 
 def make_threaded_backend(
     name: str,
-    shards: Sequence[Shard],
+    shards: Sequence[Draft],
     probes: Sequence[tuple[Probe, ...]],
     precision: str = "float64",
+    report: Report = lambda share: None,
 ) -> Backend:
     """Return the backend of that name for the shards of a rank, each with a thread of its own.
 
@@ -107,12 +118,14 @@ def make_threaded_backend(
     ----------
     name : {"auto", "cpu"}
         The backend; "cuda" and "reference" as well where there is one shard.
-    shards : sequence of Shard
-        What the rank owns.
+    shards : sequence of Draft
+        What the rank owns, see `make_backend`.
     probes : sequence of tuple of Probe
         What to sample of each shard.
     precision : {"float64", "float32"}
         Type of the state.
+    report : callable, optional
+        See `make_backend`.
 
     Raises
     ------
@@ -121,7 +134,8 @@ def make_threaded_backend(
     """
     check_backend(name, precision, len(shards))
     if len(shards) == 1:
-        return make_backend(name, shards[0], probes[0], precision)
+        return make_backend(name, shards[0], probes[0], precision, report)
     from simcore.kernels.cpu.threads import ThreadedCpuBackend
 
-    return ThreadedCpuBackend(shards, probes, precision)
+    built = [shard for shard in shards if isinstance(shard, Shard)]
+    return ThreadedCpuBackend(built, probes, precision)

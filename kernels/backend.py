@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Epoch
-from simcore.shard import Shard
+from simcore.draft import Draft, Inventory
 from simcore.spikes import Spikes
 from simcore.state import State
 
@@ -48,8 +48,8 @@ class Backend(ABC):
 
     Parameters
     ----------
-    shard : Shard
-        What the rank owns.
+    shard : Draft
+        What the rank owns; some backends draw the synapses, others need a `Shard` that has them.
     probes : tuple of Probe
         What to sample.
     precision : {"float64", "float32"}
@@ -62,7 +62,7 @@ class Backend(ABC):
     """Whether `start` returns before the epoch is over."""
 
     def __init__(
-        self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+        self, shard: Draft, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:
         self.shard = shard
         self.probes = probes
@@ -85,6 +85,10 @@ class Backend(ABC):
         Spikes
             What the neurons of the shard emitted, with ``origin = epoch.begin``.
         """
+
+    @abstractmethod
+    def inventory(self) -> list[Inventory]:
+        """Return the synapses in numbers, for each shard."""
 
     def start(self, epoch: Epoch, remote: Spikes) -> None:
         """Begin to advance the shard by an epoch, see `advance`; `finish` returns what it emitted.

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from simcore import random
 from simcore.clock import Clock
+from simcore.draft import Draft
 from simcore.errors import require
 from simcore.fixed_point import largest_multiplicity
+from simcore.local import LocalNeurons
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.population import Population
-from simcore.shard import LocalNeurons, Shard
 from simcore.stimulus import Current, Drive, Poisson
 from simcore.tables import DiscreteTable, poisson_table
 
@@ -108,12 +109,12 @@ class Plan:
     n_receptors: int
 
 
-def make_plan(shard: Shard, real: np.dtype) -> Plan:
+def make_plan(shard: Draft, real: np.dtype) -> Plan:
     """Return the flat tables of a shard.
 
     Parameters
     ----------
-    shard : Shard
+    shard : Draft
         What the rank owns.
     real : dtype
         Type of the state, float64 or float32.
@@ -144,17 +145,17 @@ def current_response(tau_m: float, tau_syn: float, C_m: float, dt: float) -> flo
     return math.exp(-dt / tau_m) / C_m * span
 
 
-def most_spikes(shard: Shard) -> int:
+def most_spikes(shard: Draft) -> int:
     """Return how many spikes the neurons of a shard can emit in one step."""
     return int(most_spikes_of(shard, np.array([0, shard.neurons.size])).sum())
 
 
-def most_spikes_of(shard: Shard, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+def most_spikes_of(shard: Draft, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how many spikes the neurons of each part of a shard can emit in one step.
 
     Parameters
     ----------
-    shard : Shard
+    shard : Draft
         What the rank owns.
     bounds : ndarray of int64, shape (n + 1,)
         Bounds of the parts, in lids.
@@ -167,7 +168,7 @@ def most_spikes_of(shard: Shard, bounds: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def _segments(
-    shard: Shard, real: np.dtype
+    shard: Draft, real: np.dtype
 ) -> tuple[NDArray[np.void], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]]:
     currents = [d for d in shard.network.drives if isinstance(d.stimulus, Current)]
     records: list[dict[str, float]] = []
@@ -202,7 +203,7 @@ def _segments(
 
 
 def _pieces(
-    shard: Shard, population: Population, drives: list[Drive]
+    shard: Draft, population: Population, drives: list[Drive]
 ) -> list[tuple[int, int, int]]:
     """Cut the neurons of a population at the borders of blocks and driven views."""
     begin, end = shard.neurons.lid_range(population.view().gid_range)
@@ -265,7 +266,7 @@ def _constants(model: LIF, dt: float, quantum: float) -> dict[str, float]:
     return constants
 
 
-def _groups(shard: Shard) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
+def _groups(shard: Draft) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
     """Return the groups of Poisson input and Poisson sources, and their thresholds."""
     clock = Clock(shard.dt)
     rows: list[tuple[int, ...]] = []
@@ -309,7 +310,7 @@ def _groups(shard: Shard) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
     return np.array(rows, dtype=POISSON_GROUP), np.concatenate([empty, *thresholds])
 
 
-def _trains(shard: Shard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _trains(shard: Draft) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return steps and lids of the given spikes of local sources."""
     clock = Clock(shard.dt)
     steps, lids = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
@@ -329,7 +330,7 @@ def _trains(shard: Shard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return all_steps[order], all_lids[order]
 
 
-def _potentials(shard: Shard, real: np.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _potentials(shard: Draft, real: np.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return initial and resting potentials; initial ones relative to resting."""
     initial = np.zeros(shard.neurons.size)
     resting = np.zeros(shard.neurons.size)

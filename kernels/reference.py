@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from simcore import random
 from simcore.clock import Epoch
+from simcore.draft import Inventory
 from simcore.fixed_point import Form
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.plan import DELTA, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW, make_plan
@@ -28,6 +29,7 @@ class ReferenceBackend(Backend):
         self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:
         super().__init__(shard, probes, precision)
+        self._shard = shard
         n = shard.neurons.size
         self.plan = make_plan(shard, self.dtype)
         self.V = self.plan.potentials.copy()
@@ -48,6 +50,10 @@ class ReferenceBackend(Backend):
                 self._deliver(step, int(gid), step + 1)
             words.append((step - epoch.begin) << GID_BITS | gids)
         return Spikes(epoch.begin, np.concatenate(words))
+
+    def inventory(self) -> list[Inventory]:
+        """Return the synapses in numbers."""
+        return [self._shard.inventory()]
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
@@ -81,7 +87,7 @@ class ReferenceBackend(Backend):
 
     def _deliver(self, step: int, gid: int, earliest: int) -> None:
         """Add the synapses of one spike that are due in `earliest` or later to the input."""
-        for table in self.shard.tables:
+        for table in self._shard.tables:
             for block in range(self.shard.blocks.size - 1):
                 for channel, begin, end in table.runs_of(block, gid):
                     due = step + int(table.delays[channel])

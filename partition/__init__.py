@@ -2,6 +2,7 @@
 
 from simcore.partition.build import build_shard, build_shards
 from simcore.partition.device import DeviceEstimate, estimate_device
+from simcore.partition.drafting import draft_shards
 from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
@@ -21,6 +22,7 @@ __all__ = [
     "build_shard",
     "build_shards",
     "check_partitioner",
+    "draft_shards",
     "estimate",
     "estimate_device",
     "partition",

@@ -1,40 +1,27 @@
-"""Build the shard of one rank: every synapse that arrives at its neurons.
+"""Build the tables of a shard: every synapse that arrives at its neurons, sorted by source.
 
-Connectivity is a function of the target, so a rank needs nothing from the others. Synapses are
-drawn twice: once to count, once to keep.
+Synapses are drawn twice: once to count, once to keep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from threading import Event
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore import random
-from simcore.connectivity import (
-    AllToAll,
-    Edges,
-    FixedIndegree,
-    FixedOutdegree,
-    FixedTotalNumber,
-    OneToOne,
-    PairwiseBernoulli,
-)
-from simcore.degrees import n_synapses
-from simcore.errors import CapacityError, require
-from simcore.fixed_point import FixedPoint, Form, fixed_point
+from simcore.draft import Draft, Drawn, Listed, TableDraft
+from simcore.fixed_point import FixedPoint, Form
 from simcore.network import Network
-from simcore.partition import binomial, draw
-from simcore.partition.buckets import KEYS, put_each, rows_per_bucket, shortest_remote, sort_buckets
-from simcore.partition.explicit import explicit_synapses
+from simcore.partition import draw
+from simcore.partition.buckets import put_each, rows_per_bucket, shortest_remote, sort_buckets
+from simcore.partition.drafting import draft_shards
 from simcore.partition.partition import Partition
-from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
-from simcore.shard import LocalNeurons, Shard, SynapseTable, block_bounds
+from simcore.shard import Shard, SynapseTable
 
 Report = Callable[[float], None]
 
@@ -68,26 +55,24 @@ def build_shards(
     ModelError, CapacityError
         When the description cannot be built.
     """
-    points = points or fixed_point(network, dt)
-    together = np.sort(np.concatenate([partition.gids(part) for part in parts]))
-    recipes = [make_recipe(p, points, dt) for p in network.projections]
-
+    drafts = draft_shards(network, partition, parts, dt, points)
+    together = np.sort(np.concatenate([draft.neurons.gids for draft in drafts]))
     stop = Event()
 
-    def build(part: int) -> Shard:
+    def build(draft: Draft) -> Shard:
         def told(share: float) -> None:
             if stop.is_set():
                 raise RuntimeError("another thread could not build its shard")
-            if part == parts[0]:
+            if draft is drafts[0]:
                 report(share)
 
-        return _build(network, points, recipes, partition.gids(part), together, dt, told)
+        return _build(draft, together, told)
 
-    if len(parts) == 1:
-        return (build(parts[0]),)
-    with ThreadPoolExecutor(len(parts)) as pool:
+    if len(drafts) == 1:
+        return (build(drafts[0]),)
+    with ThreadPoolExecutor(len(drafts)) as pool:
         try:
-            return tuple(pool.map(build, parts))
+            return tuple(pool.map(build, drafts))
         except BaseException:
             # An interrupt too must not wait for all that was begun
             stop.set()
@@ -131,66 +116,33 @@ def build_shard(
     return build_shards(network, partition, range(rank, rank + 1), dt, report, points)[0]
 
 
-def _build(
-    network: Network,
-    points: FixedPoint,
-    recipes: list[Recipe],
-    gids: NDArray[np.int64],
-    together: NDArray[np.int64],
-    dt: float,
-    report: Report,
-) -> Shard:
+def _build(draft: Draft, together: NDArray[np.int64], report: Report) -> Shard:
     """Build the shard of some of the neurons `together` that a rank has."""
-    neurons = LocalNeurons(gids)
-    receptors = max((p.n_receptors for p in network.populations), default=1)
-    blocks = block_bounds(neurons.size, receptors)
-
-    # Edges without entries have no weights
-    used = [r for r in recipes if r.weights.size and _size(neurons, r.projection.target.gid_range)]
-    forms = sorted({r.form for r in used})
     tables = []
-    for number, form in enumerate(forms):
-        chosen = [r for r in used if r.form is form]
-        step = _Steps(report, number / len(forms), 1.0 / len(forms), 2 * len(chosen))
-        tables.append(_table(network, form, chosen, neurons, blocks, points.shift, step))
+    for number, table in enumerate(draft.drafts):
+        share = 1.0 / len(draft.drafts)
+        step = _Steps(report, number * share, share, 2 * len(table.projections))
+        tables.append(_table(draft, table, step))
+    gids = draft.neurons.gids
     other = _shortest(tables, gids)
     alone = gids.size == together.size
     return Shard(
-        network=network,
-        fixed_point=points,
-        dt=dt,
-        neurons=neurons,
-        blocks=blocks,
+        **{field.name: getattr(draft, field.name) for field in fields(Draft)},
         tables=tuple(tables),
         min_remote_delay=other if alone else _shortest(tables, together),
         min_other_delay=other,
-        max_delay=max((r.delays.last for r in recipes), default=1),
     )
 
 
-def _table(
-    network: Network,
-    form: Form,
-    recipes: list[Recipe],
-    neurons: LocalNeurons,
-    blocks: NDArray[np.int64],
-    shift: int,
-    step: _Steps,
-) -> SynapseTable:
-    channels = all_channels(recipes)
-    valid = f"at most {KEYS}, pairs of a delay and a constant weight"
-    remedy = "Narrow the delays, or use fewer different weights."
-    subject = "synapses: channels"
-    require(len(channels) <= KEYS, subject, len(channels), valid, remedy, CapacityError)
-    index = {channel: i for i, channel in enumerate(channels)}
-    delays, receptors, weights = (
-        np.array([c[k] for c in channels], dtype=np.int32) for k in range(3)
-    )
-    n_sources, n_blocks, n_channels = network.n_neurons, blocks.size - 1, len(channels)
-    expected = sum(n_synapses(r.projection) * _share(neurons, r) for r in recipes)
-    bits = rows_per_bucket(n_sources, n_channels, expected / n_blocks)
+def _table(draft: Draft, table: TableDraft, step: _Steps) -> SynapseTable:
+    form, blocks, seed = table.form, draft.blocks, draft.network.seed
+    n_sources, n_blocks = draft.network.n_neurons, blocks.size - 1
+    n_channels = table.n_channels
+    bits = rows_per_bucket(n_sources, n_channels, table.expected / n_blocks)
     n_buckets = (n_sources - 1 >> bits) + 1
-    draws = [Draws(network.seed, r, neurons, index, (bits, n_channels, shift)) for r in recipes]
+    buckets = bits, n_channels, table.shift
+    gids = draft.neurons.gids
+    draws = [Draws(seed, gids, projection, buckets) for projection in table.projections]
 
     # Count the synapses of every bucket
     dtype = np.uint32 if form is Form.DRAWN else np.uint16
@@ -228,36 +180,29 @@ def _table(
     last = np.array([[n_runs, words.size]], dtype=row_type)
     return SynapseTable(
         form=form,
-        delays=delays,
-        receptors=receptors,
-        weights=weights,
+        delays=table.delays,
+        receptors=table.receptors,
+        weights=table.weights,
         sources=np.stack([at for at, _, _ in found]),
         rows=np.concatenate([*(rows for _, rows, _ in found), last]),
         runs=np.concatenate([runs for _, _, runs in found]),
         words=words,
         exact=exact,
-        shift=shift if form is Form.DRAWN else 0,
+        shift=table.shift,
     )
 
 
-def _share(neurons: LocalNeurons, recipe: Recipe) -> float:
-    begin, end = neurons.lid_range(recipe.projection.target.gid_range)
-    return (end - begin) / recipe.projection.target.size
-
-
 class Draws:
-    """The synapses of one projection at the neurons of a rank, ready to be drawn.
+    """The synapses of one projection at the neurons of a rank, ready to be put into buckets.
 
     Parameters
     ----------
     seed : int
         Seed of the model.
-    recipe : Recipe
+    gids : ndarray of int64
+        Global ids of the neurons.
+    projection : Drawn or Listed
         The projection.
-    neurons : LocalNeurons
-        The neurons of the rank.
-    index : dict
-        Number of each channel.
     buckets : (int, int, int)
         Rows in a bucket, as a power of two; number of channels; shift of the weights.
     """
@@ -265,18 +210,13 @@ class Draws:
     def __init__(
         self,
         seed: int,
-        recipe: Recipe,
-        neurons: LocalNeurons,
-        index: dict[Channel, int],
+        gids: NDArray[np.int64],
+        projection: Drawn | Listed,
         buckets: tuple[int, int, int],
     ) -> None:
-        self.seed, self.recipe, self.neurons, self.buckets = seed, recipe, neurons, buckets
-        self.channel_of = recipe.channel_of(index)
-        self.lids = neurons.lid_range(recipe.projection.target.gid_range)
-        self.explicit = isinstance(recipe.projection.rule, (Edges, OneToOne, FixedOutdegree))
-        if not self.explicit:
-            self.indegrees = _indegrees(seed, recipe, neurons.gids[slice(*self.lids)])
-            _check_indegrees(recipe, self.indegrees)
+        self.seed, self.gids, self.projection, self.buckets = seed, gids, projection, buckets
+        if isinstance(projection, Drawn):
+            self.indegrees = projection.indegrees()
 
     def visit(self, form: int, block: NDArray[np.int64], arrays: Arrays) -> None:
         """Draw the synapses of a block, and count them (form -1) or put them into buckets.
@@ -291,88 +231,33 @@ class Draws:
             Cursors of the buckets, words, exact weights, keys.
         """
         origin = int(block[0])
-        begin = min(max(self.lids[0], origin), int(block[1]))
-        end = max(begin, min(self.lids[1], int(block[1])))
+        first, stop = self.projection.lids
+        begin = min(max(first, origin), int(block[1]))
+        end = max(begin, min(stop, int(block[1])))
         if begin == end:
             return
-        if self.explicit:
-            self._visit_explicit(form, begin, end, origin, arrays)
+        if isinstance(self.projection, Drawn):
+            self._visit_drawn(self.projection, form, begin, end, origin, arrays)
         else:
-            self._visit_drawn(form, begin, end, origin, arrays)
+            for rows, targets, channels, weights in self.projection.synapses(begin, end):
+                places = begin - origin + targets
+                put_each(form, places, rows, channels, weights, self.buckets, arrays)
 
-    def _visit_drawn(self, form: int, begin: int, end: int, origin: int, arrays: Arrays) -> None:
-        projection, delays = self.recipe.projection, self.recipe.delays
-        first, stop = projection.source.gid_range
-        excluded = (first, stop) if projection.excludes_autapses else (-1, -1)
-        stream = random.stream(random.CONNECT, projection.id)
+    def _visit_drawn(
+        self, drawn: Drawn, form: int, begin: int, end: int, origin: int, arrays: Arrays
+    ) -> None:
+        first = drawn.lids[0]
         draw.visit_targets(
             form,
-            _kind(projection.rule),
-            (np.uint64(self.seed), np.uint64(stream)),
-            (self.neurons.gids[begin:end], np.arange(begin - origin, end - origin)),
-            self.indegrees[begin - self.lids[0] : end - self.lids[0]],
-            (first, projection.source.size, *excluded),
-            (delays.thresholds, delays.guide, self.recipe.weights, self.channel_of),
+            int(drawn.kind),
+            (np.uint64(self.seed), np.uint64(drawn.stream)),
+            (self.gids[begin:end], np.arange(begin - origin, end - origin)),
+            self.indegrees[begin - first : end - first],
+            (*drawn.sources, *drawn.excluded),
+            (drawn.thresholds, drawn.guide, drawn.weights, drawn.channel_of),
             self.buckets,
             arrays,
         )
-
-    def _visit_explicit(self, form: int, begin: int, end: int, origin: int, arrays: Arrays) -> None:
-        gids = self.neurons.gids[begin:end]
-        received = np.zeros(gids.size, dtype=np.int64)
-        for rows, found, delays, weights in explicit_synapses(self.seed, self.recipe, gids):
-            received += np.bincount(found, minlength=gids.size)
-            channels = self.channel_of[2 * delays + (weights < 0)]
-            targets = begin - origin + found
-            put_each(form, targets, rows, channels, weights, self.buckets, arrays)
-        _check_indegrees(self.recipe, received)
-
-
-def _kind(rule: object) -> int:
-    if isinstance(rule, AllToAll):
-        return draw.ALL
-    if isinstance(rule, PairwiseBernoulli):
-        return draw.DISTINCT
-    if isinstance(rule, FixedIndegree) and not rule.allow_multapses:
-        return draw.DISTINCT
-    return draw.UNIFORM
-
-
-def _indegrees(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of synapses at each of the targets `gids`."""
-    projection, rule = recipe.projection, recipe.projection.rule
-    n_sources = projection.source.size
-    first, stop = projection.source.gid_range if projection.excludes_autapses else (-1, -1)
-    stream = np.uint64(random.stream(random.INDEGREE, projection.id))
-    if isinstance(rule, FixedIndegree):
-        return np.full(gids.size, rule.indegree, dtype=np.int64)
-    if isinstance(rule, AllToAll):
-        return n_sources - ((gids >= first) & (gids < stop)).astype(np.int64)
-    if isinstance(rule, PairwiseBernoulli):
-        return binomial.bernoulli_indegrees(
-            np.uint64(seed), stream, gids, n_sources, first, stop, float(rule.p)
-        )
-    if isinstance(rule, FixedTotalNumber):
-        origin = projection.target.gid_range[0]
-        return binomial.split_total(
-            np.uint64(seed), stream, rule.n, n_sources, first - origin, stop - origin,
-            projection.target.size, gids - origin,
-        )  # fmt: skip
-    raise TypeError(f"unknown rule {rule!r}")
-
-
-def _check_indegrees(recipe: Recipe, indegrees: NDArray[np.int64]) -> None:
-    largest = int(indegrees.max(initial=0))
-    if largest > recipe.indegree_bound:
-        raise CapacityError(
-            f"{recipe.projection.name}: a target received {largest} synapses, the fixed-point sum "
-            f"allows for {recipe.indegree_bound}. Use another seed."
-        )
-
-
-def _size(neurons: LocalNeurons, gid_range: tuple[int, int]) -> int:
-    begin, end = neurons.lid_range(gid_range)
-    return end - begin
 
 
 def _shortest(tables: list[SynapseTable], gids: NDArray[np.int64]) -> int:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from simcore.errors import CapacityError, require
 from simcore.fixed_point import largest_multiplicity
+from simcore.local import Lids
 from simcore.neurons import SpikeTrains
 from simcore.partition.buckets import KEYS
 from simcore.partition.expected import Expectation
 from simcore.places import (
+    COUNT_BYTES,
     ENTRY_BYTES,
-    HIGH_BYTES,
+    OWN_BYTES,
     REPORT_BYTES,
     WAITING_BYTES,
-    blocks_together,
+    cut_targets,
     index_bytes,
     n_entries,
     n_words,
     synapse_bytes,
 )
-from simcore.shard import Lids
 
 # State of a neuron: waiting 2, global id 8, span 4; its numbers of the type of the state, potential
 # and resting potential, beside a current of each receptor; its input of a receptor and a step [B]
@@ -51,6 +50,8 @@ class DeviceEstimate:
         Spikes of the shard on their way and those given, rows that have something to deliver.
     most_spikes : int
         Spikes of a step in which all neurons spike.
+    counting : float
+        What it takes to count synapses, beyond the memory that they and reports take later.
     """
 
     neurons: float
@@ -59,11 +60,13 @@ class DeviceEstimate:
     ring: float
     spikes: float
     most_spikes: int
+    counting: float
 
     @property
     def total(self) -> float:
         """The sum of the parts [B]."""
-        return self.neurons + self.synapses + self.index + self.ring + self.spikes
+        kept = self.neurons + self.synapses + self.index + self.ring + self.spikes
+        return kept + self.counting
 
 
 def estimate_device(
@@ -95,17 +98,17 @@ def estimate_device(
         for p, (first, stop) in zip(network.populations, ranges, strict=True)
         if isinstance(p.model, SpikeTrains)
     )
+    synapses, reports = sum(part.synapses for part in parts), REPORT_BYTES * n_words(most)
+    counts = COUNT_BYTES * network.n_neurons if parts else 0
     entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
         neurons=n * (_NEURON + (_NUMBERS + receptors) * _NUMBER[precision]),
-        synapses=sum(part.synapses for part in parts),
+        synapses=synapses,
         index=sum(part.index for part in parts),
         ring=n * receptors * _INPUT * slots,
-        spikes=REPORT_BYTES * n_words(most)
-        + WAITING_BYTES * most
-        + ENTRY_BYTES * entries
-        + _GIVEN * given,
+        spikes=reports + WAITING_BYTES * most + ENTRY_BYTES * entries + _GIVEN * given,
         most_spikes=most,
+        counting=OWN_BYTES * network.n_neurons + max(0.0, counts - synapses - reports),
     )
 
 
@@ -120,19 +123,18 @@ class _Table:
 
 def _table(expectation: Expectation, neurons: Lids, place: int) -> _Table:
     """Return what a table takes, with the places that take less."""
-    n_channels = expectation.tables(neurons)[place].n_channels
-    largest = int(np.diff(expectation.blocks(neurons)).max())
-    found = []
-    for high_bytes in HIGH_BYTES:
-        if together := blocks_together(largest, n_channels, high_bytes):
-            table = expectation.tables(neurons, together)[place]
-            rows = float(table.rows.sum()) / table.n_blocks
-            index = table.n_blocks * index_bytes(expectation.network.n_neurons, rows)
-            synapses = float(table.synapses.sum()) * synapse_bytes(
-                table.form, high_bytes, expectation.points
-            )
-            found.append(_Table(synapses, index, table.n_blocks))
+    whole = expectation.tables(neurons)[place]
     valid = f"at most {KEYS}, pairs of a delay and a constant weight"
     remedy = "Narrow the delays, or use fewer different weights."
-    require(bool(found), "synapses: channels", n_channels, valid, remedy, CapacityError)
-    return min(found, key=lambda table: table.synapses + table.index)
+    subject = "synapses: channels"
+    require(whole.n_channels <= KEYS, subject, whole.n_channels, valid, remedy, CapacityError)
+    points, n_sources = expectation.points, expectation.network.n_neurons
+    n_synapses = float(whole.synapses.sum())
+    cut = cut_targets(whole.form, points, whole.n_channels, neurons.size, n_sources, n_synapses)
+    table = expectation.tables(neurons, cut.bounds)[place]
+    rows = float(table.rows.sum()) / table.n_blocks
+    return _Table(
+        synapses=n_synapses * synapse_bytes(table.form, cut.high_bytes, points),
+        index=table.n_blocks * index_bytes(n_sources, rows),
+        n_sections=table.n_blocks,
+    )

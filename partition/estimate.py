@@ -9,8 +9,8 @@ import numpy as np
 
 from simcore.degrees import n_synapses
 from simcore.fixed_point import Form
+from simcore.local import Lids
 from simcore.partition.expected import Expectation, TableCounts
-from simcore.shard import Lids
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 192 MB alone, 198 MB under MPICH,
 # 210 MB there on the rank that writes; compiling takes 0.2 GB more, but after the build, when its
@@ -31,6 +31,9 @@ SYNAPSE_BYTES = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
 
 # A source in the index, a row, and a run, see `simcore.shard.SynapseTable` [B]
 _SOURCE, _ROW, _RUN = 0.25, 8, 4
+
+# What is listed or counted for a device at a time [B]
+_LISTS = 64e6
 
 # Key of a synapse in the sort, see `simcore.partition.buckets` [B]
 _KEY = 2
@@ -93,6 +96,11 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     n_local = sum(neurons.size for neurons in shards)
     ring = (expectation.max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0
     synapses = index = sorting = 0.0
+    if backend == "cuda":
+        # The device has the synapses; the host draws the in-degrees of all tables
+        tables = [table for neurons in shards for table in expectation.tables(neurons)]
+        sorting = _EDGE_DELAY * given + _INDEGREE * float(sum(t.indegrees for t in tables))
+        return Estimate(_RANK, n_local * _NEURON, 0.0, 0.0, sorting + _LISTS, 0.0)
     for neurons in shards:
         buffers = [0.0]
         for table in expectation.tables(neurons):

@@ -18,9 +18,10 @@ from simcore.connectivity import (
 )
 from simcore.degrees import mean_indegree
 from simcore.fixed_point import FixedPoint, Form
+from simcore.local import Lids
 from simcore.network import Network
 from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
-from simcore.shard import Lids, block_bounds
+from simcore.shard import block_bounds
 
 
 @dataclass(frozen=True)
@@ -109,24 +110,23 @@ class Expectation:
         """Return the bounds of the blocks of targets of a shard, shape (n_blocks + 1,)."""
         return block_bounds(neurons.size, self.receptors)
 
-    def tables(self, neurons: Lids, together: int = 1) -> list[TableCounts]:
+    def tables(self, neurons: Lids, bounds: NDArray[np.int64] | None = None) -> list[TableCounts]:
         """Return what is expected of the tables of a shard.
 
         Parameters
         ----------
         neurons : Lids
             Those of the shard.
-        together : int
-            How many neighbouring blocks are taken for one.
+        bounds : ndarray of int64, shape (n_blocks + 1,), optional
+            Bounds of blocks of targets, in lids; those of `blocks` if left out.
         """
         if neurons.size == 0:
             return []
         # Many ranks and threads own the same
         owned = (neurons.lid_range(target) for target in self._targets)
-        key = neurons.size, together, *owned
+        key = neurons.size, None if bounds is None else bounds.tobytes(), *owned
         if key not in self._known:
-            bounds = self.blocks(neurons)
-            blocks = np.append(bounds[:-1:together], bounds[-1])
+            blocks = self.blocks(neurons) if bounds is None else bounds
             counts = [table.counts(neurons, blocks) for table in self._tables]
             self._known[key] = [found for found in counts if found.synapses.any()]
         return self._known[key]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.errors import ModelError, require
-from simcore.shard import Lids
+from simcore.local import Lids
 
 
 class Partition(ABC):

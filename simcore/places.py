@@ -1,12 +1,18 @@
 """Places: how a GPU keeps the channel and the target of a synapse, in 3 or 4 bytes.
 
 A place has the channel in its high bits and the target in its low ones. Targets are counted within
-a section, which is as many neighbouring blocks as places have room for. So a row holds all that a
-source sends to a section, and stays long where blocks are many; and a run of a single synapse
+a section, which has as many neighbouring neurons as places have room for. So a row holds all that
+a source sends to a section, and stays long where neurons are many; and a run of a single synapse
 costs nothing.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from simcore.fixed_point import FixedPoint, Form
 
@@ -25,6 +31,10 @@ GROUP_BYTES = 24
 # in several parts, this for each source and part
 ROW_BYTES = 4
 
+# During the build, for each source: number of its synapses in a section, and whether it belongs to
+# the shard [B]
+COUNT_BYTES, OWN_BYTES = 4, 1 / 8
+
 # Rows that have something to deliver for which there is room at a time: those of every hundredth
 # neuron, within these bounds, and what each takes [B]
 NEURONS_PER_ENTRY, FEWEST_ENTRIES, MOST_ENTRIES = 100, 2**16, 2**22
@@ -35,8 +45,12 @@ ENTRY_BYTES = 32
 LARGEST_ROOM = 2**22
 REPORT_BYTES, WAITING_BYTES = 16, 32
 
-# What the driver and the code of the kernels take, beyond what a device tells to be free [B]
-LAUNCH_BYTES = 2**24
+# Sources without repetition of all targets that are drawn at a time, during the build [B]
+SCRATCH_BYTES = 2**26
+
+# What the driver and the code of the kernels take, beyond what a device tells to be free, and what
+# else a build takes beside the shard [B]
+LAUNCH_BYTES = 2**24 + SCRATCH_BYTES
 
 
 def n_entries(n_neurons: int, n_sections: int) -> int:
@@ -48,22 +62,6 @@ def n_entries(n_neurons: int, n_sections: int) -> int:
 def n_words(most_spikes: int) -> int:
     """Return for how many spikes a launch has room, of a shard with so many at most in a step."""
     return most_spikes + min(most_spikes, LARGEST_ROOM) + 64
-
-
-def blocks_together(largest_block: int, n_channels: int, high_bytes: int) -> int:
-    """Return how many blocks make a section; 0 when places of this size serve not even one.
-
-    Parameters
-    ----------
-    largest_block : int
-        Neurons of the largest block.
-    n_channels : int
-        Number of channels.
-    high_bytes : int
-        Of `HIGH_BYTES`.
-    """
-    bits = 8 * (LOW_BYTES + high_bytes) - int(n_channels - 1).bit_length()
-    return 2**bits // largest_block if bits >= 0 else 0
 
 
 def high_weight_bytes(form: Form, points: FixedPoint) -> int:
@@ -84,3 +82,71 @@ def index_bytes(n_sources: int, n_rows: float, n_parts: int = 1) -> float:
     if n_parts > 1:
         return ROW_BYTES * (n_sources * n_parts + 1)
     return GROUP_BYTES * -(-n_sources // 64) + ROW_BYTES * (n_rows + 1)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """How the targets of a table are cut.
+
+    Parameters
+    ----------
+    n_neurons : int
+        Neurons of the shard.
+    size : int
+        Neurons of a section; the last may have fewer.
+    high_bytes : {1, 2}
+        Bytes of a place beside the low ones.
+    """
+
+    n_neurons: int
+    size: int
+    high_bytes: int
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Bounds of the sections, in lids, shape (n + 1,)."""
+        firsts = np.arange(0, max(self.n_neurons, 1), self.size, dtype=np.int64)
+        return np.append(firsts, self.n_neurons)
+
+    @property
+    def target_bits(self) -> int:
+        """Low bits of a place, which hold the target."""
+        return (self.size - 1).bit_length()
+
+
+def cut_targets(
+    form: Form,
+    points: FixedPoint,
+    n_channels: int,
+    n_neurons: int,
+    n_sources: int,
+    n_synapses: float,
+) -> Sections:
+    """Return the sections that are expected to take less memory, with narrow or with wide places.
+
+    Parameters
+    ----------
+    form : Form
+        How weights are kept.
+    points : FixedPoint
+        The weights of the network.
+    n_channels : int
+        Number of channels, at most 2**16.
+    n_neurons : int
+        Neurons of the shard.
+    n_sources : int
+        Neurons of the whole network.
+    n_synapses : float
+        Expected number of synapses of the table.
+    """
+    found = []
+    for high_bytes in HIGH_BYTES:
+        bits = 8 * (LOW_BYTES + high_bytes) - (n_channels - 1).bit_length()
+        if bits < 0:
+            continue
+        n = max(1, -(-n_neurons >> bits))
+        rows = n_sources * -math.expm1(-n_synapses / (n * max(n_sources, 1)))
+        size = n_synapses * synapse_bytes(form, high_bytes, points)
+        size += n * index_bytes(n_sources, rows)
+        found.append((size, Sections(n_neurons, max(1, -(-n_neurons // n)), high_bytes)))
+    return min(found, key=lambda sized: sized[0])[1]

@@ -221,16 +221,16 @@ class Session:
     def _shard_columns(self) -> dict[str, int]:
         """Return what this rank owned, and what it had to do; collective."""
         simulation, exchange, recorder = self.simulation, self.simulation.exchange, self.recorder
-        shards, step = simulation.shards, simulation.step
+        inventory, step = simulation.inventory, simulation.step
         emitted = self.comm.allreduce_sum(recorder.emitted)
         sent = int(recorder.emitted.sum())
         return {
             "n_neurons": simulation.neurons.size,
-            "n_synapses": sum(s.n_synapses for s in shards),
-            "bytes": sum(s.nbytes for s in shards),
+            "n_synapses": sum(own.n_synapses for own in inventory),
+            "bytes": sum(own.nbytes for own in inventory),
             "peak_bytes": peak_bytes(),
             **neuron_work(simulation.network, simulation.neurons, self.job.dt, self._begin, step),
-            **delivery_work(shards, emitted),
+            **delivery_work(simulation.network, inventory, emitted),
             "sent": sent,
             "received": int(emitted.sum()) - sent,
             "meetings": exchange.n_meetings,
@@ -242,7 +242,7 @@ class Session:
         """Compile, wait for all ranks, and say what was built."""
         simulation = self.simulation
         simulation.warm_up()
-        synapses = np.array([sum(s.n_synapses for s in simulation.shards)], dtype=np.int64)
+        synapses = np.array([sum(own.n_synapses for own in simulation.inventory)], dtype=np.int64)
         total = int(self.comm.allreduce_sum(synapses)[0])
         seconds = simulation.timers.seconds["build"]
         self.progress.built(seconds, simulation.network.n_neurons, total)

@@ -4,53 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.fixed_point import FixedPoint, Form
+from simcore.draft import Draft, Inventory
+from simcore.fixed_point import Form
 from simcore.network import Network
 
 MAX_BLOCK = 2**16
 SOURCES_PER_GROUP = 64
-
-
-class Lids(Protocol):
-    """Some neurons in ascending order of global id; a local id (lid) is a place in this order."""
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-
-    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
-        """Return first lid, and the one after the last, of the global ids in a range."""
-
-
-@dataclass(frozen=True)
-class LocalNeurons:
-    """The neurons of one rank, in ascending order of global id.
-
-    The local id (lid) of a neuron is its place in this order. Neurons of one population, and of a
-    contiguous view of one, are neighbours.
-
-    Parameters
-    ----------
-    gids : ndarray of int64, shape (n_local,)
-        Global ids.
-    """
-
-    gids: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-        return self.gids.size
-
-    def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
-        """Return first lid, and the one after the last, of the global ids in a range."""
-        begin, end = np.searchsorted(self.gids, gid_range)
-        return int(begin), int(end)
 
 
 @dataclass(frozen=True)
@@ -120,6 +83,16 @@ class SynapseTable:
         """Size in memory [B]."""
         return self.words.nbytes + self.exact.nbytes + self.index_nbytes
 
+    def by_population(self, network: Network) -> NDArray[np.int64]:
+        """Return the runs and synapses that come from each population, shape (n_populations, 2)."""
+        firsts = np.array([p.first for p in network.populations], dtype=np.int64)
+        group, place = firsts >> 6, (firsts & 63).astype(np.uint64)
+        below = (np.uint64(1) << place) - np.uint64(1)
+        words = self.sources[:, group]
+        at = words[..., 1].astype(np.int64) + np.bitwise_count(words[..., 0] & below)
+        edges = self.rows[np.append(at.ravel(), len(self.rows) - 1)].astype(np.int64)
+        return np.diff(edges, axis=0).reshape(*at.shape, 2).sum(axis=0)
+
     def runs_of(self, block: int, source: int) -> Iterator[tuple[int, int, int]]:
         """Yield channel, first synapse and the one after the last of each run of a row.
 
@@ -143,40 +116,24 @@ class SynapseTable:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The part of a network that one rank owns.
+class Shard(Draft):
+    """The part of a network that one rank, or a thread of it, owns, with its synapses.
 
     Parameters
     ----------
-    network : Network
-        The description of the whole.
-    fixed_point : FixedPoint
-        Its weights as whole numbers.
-    dt : float
-        Time step [ms].
-    neurons : LocalNeurons
-        The neurons.
-    blocks : ndarray of int64, shape (n_blocks + 1,)
-        Bounds of the blocks, in lids.
+    network, fixed_point, dt, neurons, blocks, drafts, max_delay, earliest
+        See `Draft`.
     tables : tuple of SynapseTable
         The synapses, one table per form in use.
     min_remote_delay : int
         Shortest delay of a synapse from another rank [steps]; 2**62 without any.
     min_other_delay : int
         Shortest delay of a synapse from outside the shard; less where the rank has other shards.
-    max_delay : int
-        Longest delay in the whole network [steps], at least 1.
     """
 
-    network: Network
-    fixed_point: FixedPoint
-    dt: float
-    neurons: LocalNeurons
-    blocks: NDArray[np.int64]
     tables: tuple[SynapseTable, ...]
     min_remote_delay: int
     min_other_delay: int
-    max_delay: int
 
     @property
     def n_synapses(self) -> int:
@@ -187,6 +144,14 @@ class Shard:
     def nbytes(self) -> int:
         """Size of the synapses in memory [B]."""
         return sum(t.nbytes for t in self.tables)
+
+    def inventory(self) -> Inventory:
+        """Return the synapses in numbers."""
+        met = np.zeros((len(self.network.populations), 2), dtype=np.int64)
+        for table in self.tables:
+            met += table.by_population(self.network)
+        lookups = len(self.tables) * (self.blocks.size - 1)
+        return Inventory(self.n_synapses, self.nbytes, self.min_remote_delay, lookups, met)
 
 
 def block_bounds(n_local: int, n_receptors: int) -> NDArray[np.int64]:

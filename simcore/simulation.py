@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +12,16 @@ import numpy as np
 from simcore.clock import Clock, Epoch, epochs
 from simcore.comm import Comm, world
 from simcore.digest import digest_json
+from simcore.draft import Draft
 from simcore.errors import require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
 from simcore.launch import n_cores
+from simcore.local import LocalNeurons
 from simcore.memory import GpuShare, require_memory, require_memory_of_gpus
 from simcore.network import Network
 from simcore.places import LAUNCH_BYTES
 from simcore.progress import Progress
-from simcore.shard import LocalNeurons
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.timers import Timers
 
@@ -56,8 +58,10 @@ class Simulation:
 
     Attributes
     ----------
-    shards : tuple of Shard
+    shards : sequence of Draft
         What this rank owns, one shard for each thread.
+    inventory : list of Inventory
+        Their synapses in numbers.
     neurons : LocalNeurons
         The neurons of all of them.
     backend : Backend
@@ -96,6 +100,7 @@ class Simulation:
             Expectation,
             SpikeExchange,
             build_shards,
+            draft_shards,
             estimate,
             estimate_device,
             partition,
@@ -135,18 +140,22 @@ class Simulation:
             if not is_compiled(self._variant):
                 self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):
-                self.shards = build_shards(
-                    network, division, parts, dt, self.progress.building, points
+                # A GPU draws the synapses itself
+                self.shards: Sequence[Draft] = (
+                    draft_shards(network, division, parts, dt, points)
+                    if backend == "cuda"
+                    else build_shards(network, division, parts, dt, self.progress.building, points)
                 )
                 sampled = [
                     tuple(Probe(*p) for p in probes(network, shard.neurons, self.clock))
                     for shard in self.shards
                 ]
                 self.backend: Backend = make_threaded_backend(
-                    backend, self.shards, sampled, precision
+                    backend, self.shards, sampled, precision, self.progress.building
                 )
+                self.inventory = self.backend.inventory()
         self.exchange = SpikeExchange(self.comm)
-        shortest = self.comm.allreduce_min(min(s.min_remote_delay for s in self.shards))
+        shortest = self.comm.allreduce_min(min(own.min_remote_delay for own in self.inventory))
         beside = self.backend.runs_beside_host and shortest >= 2
         self._beside = bool(self.comm.allreduce_min(int(beside)))
         self.epoch_steps = min(shortest // 2 if self._beside else shortest, LONGEST_EPOCH)

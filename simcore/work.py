@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
+from simcore.draft import Inventory
+from simcore.local import LocalNeurons
 from simcore.network import Network
 from simcore.neurons import LIF, PoissonSource
 from simcore.population import PopulationView
-from simcore.shard import LocalNeurons, Shard, SynapseTable
 from simcore.stimulus import Poisson
 
 # Each is a count of one rank, see docs/file-format.md
@@ -62,42 +63,30 @@ def poisson_processes(
     return [(view, process) for view, process in found if process.rate > 0.0]
 
 
-def delivery_work(shards: Sequence[Shard], emitted: NDArray[np.int64]) -> dict[str, int]:
+def delivery_work(
+    network: Network, inventories: Sequence[Inventory], emitted: NDArray[np.int64]
+) -> dict[str, int]:
     """Return how many synapses, runs and rows the spikes of the whole network met on a rank.
 
     The spikes of a population count as if each of its neurons had emitted equally many.
 
     Parameters
     ----------
-    shards : sequence of Shard
-        Those of the rank.
+    network : Network
+        The model.
+    inventories : sequence of Inventory
+        Those of the shards of the rank.
     emitted : ndarray of int64, shape (n_populations,)
         Spikes of each population, of all ranks.
     """
-    network = shards[0].network
-    met = np.zeros((len(network.populations), 2), dtype=np.int64)
-    for shard in shards:
-        for table in shard.tables:
-            met += by_population(network, table)
+    met = np.sum([own.met for own in inventories], axis=0)
     sizes = np.array([p.size for p in network.populations])
     runs, events = (emitted / sizes) @ met
-    places = sum(len(s.tables) * (s.blocks.size - 1) for s in shards)
     return {
         "events": round(float(events)),
         "runs": round(float(runs)),
-        "lookups": int(emitted.sum()) * places,
+        "lookups": int(emitted.sum()) * sum(own.lookups for own in inventories),
     }
-
-
-def by_population(network: Network, table: SynapseTable) -> NDArray[np.int64]:
-    """Return the runs and the synapses that come from each population, shape (n_populations, 2)."""
-    firsts = np.array([p.first for p in network.populations], dtype=np.int64)
-    group, place = firsts >> 6, (firsts & 63).astype(np.uint64)
-    below = (np.uint64(1) << place) - np.uint64(1)
-    words = table.sources[:, group]
-    at = words[..., 1].astype(np.int64) + np.bitwise_count(words[..., 0] & below)
-    edges = table.rows[np.append(at.ravel(), len(table.rows) - 1)].astype(np.int64)
-    return np.diff(edges, axis=0).reshape(*at.shape, 2).sum(axis=0)
 
 
 def _active_steps(process: Poisson | PoissonSource, clock: Clock, begin: int, end: int) -> int:

@@ -13,8 +13,8 @@ from simcore.comm import Comm
 from simcore.io.recorder import probes
 from simcore.kernels.cpu import team
 from simcore.kernels.cpu.threads import ThreadedCpuBackend
+from simcore.local import LocalNeurons
 from simcore.partition import RangePartition, build_shards
-from simcore.shard import LocalNeurons
 from simcore.spikes import NO_SPIKES, Spikes
 from simcore.state import join
 from tests.networks import Result, make_run

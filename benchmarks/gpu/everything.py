@@ -22,12 +22,10 @@ What time remains goes to more rounds of the speed. Each row has the seconds of 
 deliver and copy are times on the device, taken with events. The JSON file is written after each
 measurement, and a part that fails leaves the others alone. A run that takes longer than --patience,
 or goes on at the time limit, is ended; a size that would end after it, judged by the last one, is
-left out and said so. To share the work between commands, and for 2 * 10^10 synapses, which take
-minutes to build:
+left out and said so. To share the work between commands:
 
     python benchmarks/gpu/everything.py compile tests identity speed --json gpu.json
     python benchmarks/gpu/everything.py compile ranks size sanitize --json gpu_size.json
-    python benchmarks/gpu/everything.py size --synapses 2e10 --json gpu_largest.json
 
 With `--rehearse` the script itself is tried where there is no GPU, with the backend cpu and small
 networks:
@@ -365,7 +363,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--duration", type=float, default=10000.0, metavar="MS")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--synapses", type=float, nargs="+", default=[1e8, 1e9, 5e9], metavar="N")
+    parser.add_argument(
+        "--synapses", type=float, nargs="+", default=[1e8, 1e9, 5e9, 2e10], metavar="N"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="of the microcircuit")
     parser.add_argument("--backend", default="cuda", metavar="NAME")
     parser.add_argument("--limit", type=float, default=570.0, metavar="S", help="of all (570)")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Epoch
+from simcore.draft import Inventory
 from simcore.errors import CapacityError, require
 from simcore.fixed_point import Form, largest_multiplicity
 from simcore.kernels.backend import Backend, Probe
@@ -34,6 +35,7 @@ class CpuBackend(Backend):
         self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:
         super().__init__(shard, probes, precision)
+        self._shard = shard
         plan = make_plan(shard, self.dtype)
         longest = int(plan.segments["refractory"].max(initial=0))
         require(longest < 2**15, "t_ref [steps]", longest, "below 32768", error=CapacityError)
@@ -82,6 +84,10 @@ class CpuBackend(Backend):
         """Become part of a team."""
         self.team = team
         loop.set_team(self._machine, team)
+
+    def inventory(self) -> list[Inventory]:
+        """Return the synapses in numbers."""
+        return [self._shard.inventory()]
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Epoch
+from simcore.draft import Inventory
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import team as crew
 from simcore.kernels.cpu.backend import CpuBackend, share_seconds
@@ -80,6 +81,10 @@ class ThreadedCpuBackend(Backend):
             remote = NO_SPIKES
         self._seconds += time.perf_counter() - start
         return Spikes(epoch.begin, np.concatenate(pieces))
+
+    def inventory(self) -> list[Inventory]:
+        """Return the synapses in numbers, for each shard."""
+        return [own for part in self._parts for own in part.inventory()]
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""

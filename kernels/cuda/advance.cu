@@ -2,6 +2,7 @@
 // each of which has neurons of its own
 
 #include "deliver.cuh"
+#include "draw.cuh"
 #include "team.cuh"
 #include "update.cuh"
 

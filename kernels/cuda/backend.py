@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Epoch
+from simcore.draft import Draft, Inventory
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Device, Kernel
@@ -13,7 +16,6 @@ from simcore.kernels.cuda.launches import DEPTH, Launches
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.team import THREADS
 from simcore.kernels.plan import make_plan
-from simcore.shard import Shard
 from simcore.spikes import NO_SPIKES, Spikes
 from simcore.state import State
 
@@ -25,19 +27,23 @@ _FEWEST_REMOTE = 64
 
 
 class CudaBackend(Backend):
-    """See `Backend`."""
+    """See `Backend`; draws the synapses on the device, and reports how far that is."""
 
     name = "cuda"
 
     runs_beside_host = True
 
     def __init__(
-        self, shard: Shard, probes: tuple[Probe, ...] = (), precision: str = "float64"
+        self,
+        shard: Draft,
+        probes: tuple[Probe, ...] = (),
+        precision: str = "float64",
+        report: Callable[[float], None] = lambda share: None,
     ) -> None:
         super().__init__(shard, probes, precision)
         plan = make_plan(shard, self.dtype)
         self._device = Device(precision)
-        self._residence = Residence(self._device, shard, plan, probes)
+        self._residence = Residence(self._device, shard, plan, probes, report)
         self._buffers = self._residence.buffers
         self._launches = Launches(self._device, self._kernel(), self._residence.n_words)
         self._resting, self._n_receptors = plan.resting, plan.n_receptors
@@ -73,6 +79,10 @@ class CudaBackend(Backend):
         """Advance the shard by an epoch."""
         self.start(epoch, remote)
         return self.finish()
+
+    def inventory(self) -> list[Inventory]:
+        """Return the synapses in numbers."""
+        return [self._residence.inventory]
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from simcore.errors import CapacityError, ConfigError
 from simcore.kernels.cuda.compiler import kernels
+from simcore.kernels.cuda.lack import free_gpu_bytes
 from simcore.launch import local_rank
 
-# As many as advance.cu is compiled for where all blocks share the neurons
-GRID_THREADS = 768
+# As many as advance.cu is compiled for where all blocks share the neurons, and draw.cuh
+GRID_THREADS, DRAW_THREADS = 768, 256
+
+_WARP = 32
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Kernel:
     n_blocks: int
     n_threads: int
     shared_bytes: int = 0
+
+    @property
+    def n_warps(self) -> int:
+        """Warps of a launch."""
+        return self.n_blocks * self.n_threads // _WARP
 
 
 class Device:
@@ -81,9 +89,21 @@ class Device:
         ConfigError
             When the device cannot run a block of it.
         """
-        function = self._module.get_function("advance_grid")
-        per_unit = self._blocks_per_unit(function, GRID_THREADS, 0)
-        return Kernel(function, per_unit * self.n_units, GRID_THREADS)
+        return self._whole("advance_grid", GRID_THREADS)
+
+    def counting(self) -> Kernel:
+        """Return the kernel that counts synapses."""
+        return self._whole("count_synapses", DRAW_THREADS)
+
+    def putting(self) -> Kernel:
+        """Return the kernel that puts synapses into their rows."""
+        return self._whole("put_synapses", DRAW_THREADS)
+
+    def _whole(self, name: str, n_threads: int) -> Kernel:
+        """Return a kernel with as many blocks as run at once."""
+        function = self._module.get_function(name)
+        per_unit = self._blocks_per_unit(function, n_threads, 0)
+        return Kernel(function, per_unit * self.n_units, n_threads)
 
     def team(self, n_blocks: int, n_threads: int, shared_bytes: int) -> Kernel:
         """Return the kernel whose blocks have neurons of their own.
@@ -151,7 +171,7 @@ class Device:
 
     def free_bytes(self) -> int:
         """Return the memory that is free [B]."""
-        return int(self._cuda.runtime.memGetInfo()[0])
+        return free_gpu_bytes()
 
     def event(self) -> Any:
         """Return a mark that can be recorded in a stream."""
@@ -161,15 +181,17 @@ class Device:
         """Return the time between two events that have happened [s]."""
         return float(self._cuda.get_elapsed_time(begin, end)) * 1e-3
 
-    def launch(self, kernel: Kernel, machine: NDArray[np.int64], *arguments: int) -> None:
+    def launch(
+        self, kernel: Kernel, structs: tuple[NDArray[np.int64], ...], *arguments: int
+    ) -> None:
         """Queue a launch.
 
         Parameters
         ----------
         kernel : Kernel
             What to launch.
-        machine : ndarray of int64
-            The struct `Machine`, handed over by value.
+        structs : tuple of ndarray of int64
+            The first arguments, handed over by value.
         *arguments : int
             The others, all of 8 bytes.
 
@@ -178,8 +200,8 @@ class Device:
         ConfigError
             When the device does not run so many blocks at the same time.
         """
-        struct = machine.view(np.dtype((np.void, machine.nbytes)))
-        given = (struct, *(np.int64(a) for a in arguments))
+        by_value = (struct.view(np.dtype((np.void, struct.nbytes))) for struct in structs)
+        given = (*by_value, *(np.int64(a) for a in arguments))
         try:
             kernel.function(
                 (kernel.n_blocks,), (kernel.n_threads,), given, shared_mem=kernel.shared_bytes,
@@ -232,11 +254,12 @@ class Buffer:
         """Queue a copy of a pinned array to the first items; it must not change meanwhile."""
         self.pointer.copy_from_host_async(array.ctypes.data, array.nbytes, self._device.stream)
 
-    def read(self, n: int | None = None) -> NDArray[Any]:
-        """Return a copy of the first `n` items, or of all, when all that was queued is done."""
+    def read(self, n: int | None = None, at: int = 0) -> NDArray[Any]:
+        """Return a copy of `n` items from `at` on, or of all, when all that was queued is done."""
         array = np.empty(self.size if n is None else n, dtype=self.dtype)
         stream = self._device.stream
-        self.pointer.copy_to_host_async(array.ctypes.data, array.nbytes, stream)
+        place = self.pointer + at * self.dtype.itemsize
+        place.copy_to_host_async(array.ctypes.data, array.nbytes, stream)
         stream.synchronize()
         return array
 

@@ -118,7 +118,7 @@ class Launches:
         """
         device, slot = self._device, self._free.popleft()
         device.stream.record(slot.begun)
-        device.launch(self._kernel, machine, slot.buffer.address, origin, end, *remote)
+        device.launch(self._kernel, (machine,), slot.buffer.address, origin, end, *remote)
         device.stream.record(slot.ended)
         device.copies.wait_event(slot.ended)
         self._fetch(slot, 0, _HEAD + self._usual)

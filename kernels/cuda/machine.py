@@ -1,6 +1,6 @@
 """A shard as the kernels see it: arrays on the device, and structs of 8 bytes a field.
 
-The names and the order of fields are those of machine.cuh.
+The names and the order of fields are those of machine.cuh and draw.cuh.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.draft import Draft
 from simcore.kernels.plan import Plan
-from simcore.shard import Shard
 
 SEGMENT = np.dtype(
     [(name, np.int64) for name in ("kind", "refractory", "first_group", "n_groups")]
@@ -44,6 +44,15 @@ MACHINE_FIELDS = (
     "probe_intervals", "probe_places", "samples", "cursors", "control", "posts", "mail",
 )  # fmt: skip
 
+DRAWING_FIELDS = (
+    "kind", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
+    "first_target", "n_targets", "n_thresholds", "n_weights", "gids", "indegrees", "thresholds",
+    "values", "channel_of", "n_slots", "slots", "sources", "targets", "channels", "weights",
+)  # fmt: skip
+
+# Of the struct Filing, what follows its table
+FILING_FIELDS = ("n_parts", "part_size", "counts", "own", "shortest")
+
 CURSOR_FIELDS = ("train", "trains", "change", "due", "drawn")
 
 CONTROL_FIELDS = ("barrier", "step", "stopped", "meetings")
@@ -63,7 +72,7 @@ def struct_of(fields: tuple[str, ...], values: dict[str, int]) -> NDArray[np.int
     return np.array(words, dtype=np.uint64).view(np.int64)
 
 
-def n_slots(shard: Shard) -> int:
+def n_slots(shard: Draft) -> int:
     """Return for how many steps the ring has input: a power of two beyond the longest delay."""
     return 1 << int(shard.max_delay).bit_length()
 

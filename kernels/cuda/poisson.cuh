@@ -1,11 +1,15 @@
-// Poisson numbers; the layout of the counter is that of simcore.random
+// Random words, and Poisson numbers; the layout of the counter is that of simcore.random
 
 #pragma once
 
 #include "machine.cuh"
 
-// One word of Philox 4x32-10 (Salmon et al. 2011)
-__device__ inline uint32 draw(uint64 seed, uint32 stream, uint64 gid, uint64 index, int word) {
+// What a draw gives: four words of Philox 4x32-10 (Salmon et al. 2011)
+struct Words {
+    uint32 w0, w1, w2, w3;
+};
+
+__device__ inline Words draw_words(uint64 seed, uint32 stream, uint64 gid, uint64 index) {
     uint32 c0 = (uint32)index, c1 = (uint32)gid;
     uint32 c2 = (uint32)(gid >> 32) | (uint32)(index >> 32) << 16, c3 = stream;
     uint32 k0 = (uint32)seed, k1 = (uint32)(seed >> 32);
@@ -18,7 +22,7 @@ __device__ inline uint32 draw(uint64 seed, uint32 stream, uint64 gid, uint64 ind
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return word == 0 ? c0 : word == 1 ? c1 : word == 2 ? c2 : c3;
+    return Words{c0, c1, c2, c3};
 }
 
 // Number of events of a neuron in a step
@@ -26,7 +30,10 @@ __device__ inline int32 count_events(
     const uint32 *all_thresholds, const Group &g, uint64 seed, int64 gid, int64 step) {
     if (step < g.start || g.stop <= step)
         return 0;
-    const uint32 word = draw(seed, (uint32)g.stream, gid, step / 4, (int)(step % 4));
+    const Words words = draw_words(seed, (uint32)g.stream, gid, step / 4);
+    const int which = (int)(step % 4);
+    const uint32 word = which == 0 ? words.w0 : which == 1 ? words.w1 : which == 2 ? words.w2
+                                                                              : words.w3;
     const uint32 *thresholds = all_thresholds + g.first_threshold;
     int32 first = 0, last = (int32)g.n_thresholds;
     while (first < last) {

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.draft import Draft, Inventory
 from simcore.kernels.backend import Probe
 from simcore.kernels.cuda import machine as layout
-from simcore.kernels.cuda.device import Buffer, Device
+from simcore.kernels.cuda.device import Device
+from simcore.kernels.cuda.drawing import Drawer
 from simcore.kernels.cuda.lack import require_gpu_memory
 from simcore.kernels.cuda.launches import Launches
 from simcore.kernels.cuda.machine import Parts, Pieces, make_pieces, n_slots, one_part
-from simcore.kernels.cuda.synapses import Section, make_sections
+from simcore.kernels.cuda.synapses import Section, Table, make_sections
 from simcore.kernels.cuda.team import Team, make_team, team_parts
 from simcore.kernels.plan import Plan, most_spikes
-from simcore.places import LAUNCH_BYTES, high_weight_bytes, n_entries, n_words
-from simcore.shard import Shard
+from simcore.places import LAUNCH_BYTES, n_entries, n_words
 
 
 class Residence:
@@ -28,12 +29,14 @@ class Residence:
     ----------
     device : Device
         Where.
-    shard : Shard
+    shard : Draft
         What the rank owns.
     plan : Plan
         The same as flat tables.
     probes : tuple of Probe
         What is sampled.
+    report : callable, optional
+        Called now and then with the share of the build that is done, from 0 to 1.
 
     Attributes
     ----------
@@ -45,6 +48,8 @@ class Residence:
         Spikes for which a launch has room.
     n_parts : int
         Parts of the neurons.
+    inventory : Inventory
+        The synapses in numbers.
     team : Team or None
         What a team of as many blocks needs; without one, all blocks share one part.
 
@@ -54,11 +59,17 @@ class Residence:
         When the shard does not fit, before anything is allocated.
     """
 
-    def __init__(self, device: Device, shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        shard: Draft,
+        plan: Plan,
+        probes: tuple[Probe, ...],
+        report: Callable[[float], None] = lambda share: None,
+    ) -> None:
         self._device = device
         sections = make_sections(shard)
         parts, pieces, self.team = _divide(device, shard, plan, sections)
-        sections = [replace(section, parts=parts) for section in sections]
         interval, room = (self.team.interval, self.team.room) if self.team else (1, 0)
         most = most_spikes(shard)
         self.n_parts, self.n_words = parts.n, n_words(most * interval)
@@ -84,15 +95,21 @@ class Residence:
             "most_segments": pieces.most_segments,
             "most_groups": pieces.most_groups,
         }
-        needed = sum(section.nbytes for section in sections) + Launches.n_bytes(self.n_words)
+        needed = Launches.n_bytes(self.n_words) + LAUNCH_BYTES
         needed += sum(array.nbytes for array in arrays.values())
         needed += sum(n * np.dtype(dtype).itemsize for n, dtype in zeros.values())
-        require_gpu_memory(needed + LAUNCH_BYTES, device.free_bytes())
+        expected = sum(section.expected_nbytes(parts.n) for section in sections)
+        require_gpu_memory(needed + expected, free := device.free_bytes())
         self.buffers = {name: device.upload(array) for name, array in arrays.items()}
         self.buffers |= {name: device.zeros(n, dtype) for name, (n, dtype) in zeros.items()}
-        self._tables: list[Buffer] = []
-        tables = [self._upload(section) for section in sections]
-        self.buffers["tables"] = device.upload(np.concatenate([np.zeros(0, np.int64), *tables]))
+        drawer = Drawer(device, shard, parts, self.buffers["gids"], report)
+        self._tables = [drawer.count(section) for section in sections]
+        require_gpu_memory(needed + sum(table.nbytes for table in self._tables), free)
+        for table in self._tables:
+            drawer.put(table)
+        structs = [table.struct() for table in self._tables]
+        self.buffers["tables"] = device.upload(np.concatenate([np.zeros(0, np.int64), *structs]))
+        self.inventory = _inventory(shard, self._tables, drawer.shortest)
         self._name()
 
     def replace(self, name: str, n: int, dtype: Any) -> None:
@@ -111,41 +128,21 @@ class Residence:
         addresses = {name: buffer.address for name, buffer in self.buffers.items()}
         self.struct = layout.struct_of(layout.MACHINE_FIELDS, addresses | self._values)
 
-    def _upload(self, section: Section) -> NDArray[np.int64]:
-        """Upload a section chunk by chunk; return the struct `Table`."""
-        device, form = self._device, section.table.form
-        groups = section.groups()
-        n = section.n_synapses
-        buffers = {
-            "channels": device.upload(section.channels().view(np.int32)),
-            "rows": device.zeros(section.n_row_words, np.uint32),
-            **{name: device.zeros(*given) for name, given in section.arrays(n).items()},
-        }
-        if section.parts.n == 1:
-            buffers["sources"] = device.upload(groups.reshape(-1))
-        for chunk in section.chunks(groups):
-            buffers["rows"].write(chunk.rows.reshape(-1), chunk.first_row * section.parts.n)
-            for name, array in chunk.arrays.items():
-                buffers[name].write(array, chunk.first_synapse)
-        end = np.array([n & 0xFFFFFFFF], dtype=np.uint32)
-        buffers["rows"].write(end, section.n_row_words - 1)
-        self._tables += buffers.values()
-        values = {
-            "sources": 0,
-            "form": int(form),
-            "shift": section.table.shift,
-            "origin": section.origin,
-            "target_bits": section.target_bits,
-            "wide": int(section.high_bytes == 2),
-            "wide_weights": int(high_weight_bytes(form, section.points) == 2),
-            "n_channels": section.table.n_channels,
-        }
-        addresses = {name: buffer.address for name, buffer in buffers.items()}
-        return layout.struct_of(layout.TABLE_FIELDS, values | addresses)
+
+def _inventory(shard: Draft, tables: list[Table], shortest: int) -> Inventory:
+    """Return the synapses in numbers."""
+    none = np.zeros((len(shard.network.populations), 2), dtype=np.int64)
+    return Inventory(
+        n_synapses=sum(table.n_synapses for table in tables),
+        nbytes=sum(table.nbytes for table in tables),
+        min_remote_delay=shortest,
+        lookups=len(tables),
+        met=sum((table.met for table in tables), none),
+    )
 
 
 def _divide(
-    device: Device, shard: Shard, plan: Plan, sections: list[Section]
+    device: Device, shard: Draft, plan: Plan, sections: list[Section]
 ) -> tuple[Parts, Pieces, Team | None]:
     """Return the parts of a team if there can be one, else one for all blocks."""
     if parts := team_parts(shard, sections, device.n_units):
@@ -158,7 +155,7 @@ def _divide(
 
 
 def _rooms(
-    shard: Shard, plan: Plan, n_tables: int, parts: Parts, room: int
+    shard: Draft, plan: Plan, n_tables: int, parts: Parts, room: int
 ) -> dict[str, tuple[int, Any]]:
     """Return number and type of the items of arrays that are zeros at first."""
     n = shard.neurons.size
@@ -177,7 +174,7 @@ def _rooms(
     }
 
 
-def _state(shard: Shard, plan: Plan, parts: Parts, pieces: Pieces) -> dict[str, NDArray[Any]]:
+def _state(shard: Draft, plan: Plan, parts: Parts, pieces: Pieces) -> dict[str, NDArray[Any]]:
     """Return the arrays of neurons, stimuli and sources."""
     steps, lids = plan.trains
     order = np.lexsort((lids, steps, lids // parts.size))

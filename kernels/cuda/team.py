@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simcore.draft import Draft
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.machine import Parts, Pieces, n_slots
 from simcore.kernels.cuda.synapses import CHANNEL, Section
 from simcore.kernels.plan import Plan, most_spikes_of
-from simcore.shard import Shard
 
 # Threads of a block, as many as advance.cu is compiled for, and spikes that it lists at a time
 THREADS, LISTED = 1024, 1024
@@ -29,6 +29,9 @@ FEWEST_STEPS = 16
 
 # Synapses that a source has at the neurons of a block, at least and on the average
 FEWEST_SYNAPSES = 4
+
+# Synapses of a table that are expected at most, so that their numbers fit 32 bits
+MOST_SYNAPSES = 0.99 * 2**32
 
 # Steps between two meetings at most, which bounds the mailboxes
 LONGEST_INTERVAL = 16
@@ -53,43 +56,43 @@ class Team:
     shared_bytes: int
 
 
-def team_parts(shard: Shard, sections: list[Section], n_units: int) -> Parts | None:
+def team_parts(shard: Draft, sections: list[Section], n_units: int) -> Parts | None:
     """Return the parts of a team; none where synapses or epochs do not suit one.
 
     Parameters
     ----------
-    shard : Shard
+    shard : Draft
         What the rank owns.
     sections : list of Section
-        Its synapses, in one part.
+        Its synapses.
     n_units : int
         Multiprocessors of the device.
     """
     n = shard.neurons.size
     n_blocks = min(n_units, max(1, n // FEWEST_NEURONS))
     parts = Parts(n, max(1, -(-n // n_blocks)))
-    n_rows = sum(section.n_sources for section in sections if section.n_synapses)
-    short = shard.n_synapses < FEWEST_SYNAPSES * parts.n * n_rows
-    many = any(section.n_synapses >= 2**32 for section in sections)
+    n_rows = sum(section.n_sources for section in sections)
+    short = sum(s.expected for s in sections) < FEWEST_SYNAPSES * parts.n * n_rows
+    many = any(section.expected >= MOST_SYNAPSES for section in sections)
 
     # An epoch of a GPU is half the shortest delay
-    if short or many or shard.min_other_delay // 2 < FEWEST_STEPS:
+    if short or many or shard.earliest // 2 < FEWEST_STEPS:
         return None
     return parts
 
 
 def make_team(
-    shard: Shard, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
+    shard: Draft, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
 ) -> Team:
     """Return the team of some parts, whether there is room for it or not."""
-    delays = [int(section.table.delays.min()) for section in sections if section.n_synapses]
+    delays = [int(section.draft.delays.min()) for section in sections]
     interval = min([*delays, LONGEST_INTERVAL])
     room = interval * int(most_spikes_of(shard, parts.bounds).max())
     return Team(interval, room, _shared_bytes(shard, plan, parts, pieces, sections))
 
 
 def _shared_bytes(
-    shard: Shard, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
+    shard: Draft, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
 ) -> int:
     """Return what the constructor of `Member` in team.cuh gives away [B]."""
     n, receptors = parts.size, plan.n_receptors
@@ -107,6 +110,6 @@ def _shared_bytes(
         4 * plan.thresholds.size,
         2 * n,
         table * len(sections),
-        *(CHANNEL.itemsize * section.table.n_channels for section in sections),
+        *(CHANNEL.itemsize * section.draft.n_channels for section in sections),
     ]
     return int(sum(-(-np.array(sizes) // 16) * 16))

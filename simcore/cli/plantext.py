@@ -24,6 +24,7 @@ _PARTS = {
     "synapses": "synapses",
     "index": "index of synapses",
     "sorting": "sorting, in the build",
+    "counting": "counting, in the build",
     "ring": "ring of input",
     "spikes": "spikes, in the run",
     "launch": "launch",

@@ -42,6 +42,7 @@ TYPICAL: Mapping[str, Mapping[str, Mapping[str, float]]] = {
         "update": {"updates": 5e-12, "draws": 1e-11, "steps": 5e-6},
         "deliver": {"events": 1e-11, "lookups": 1e-10, "steps": 5e-6},
         **_SHARED,
+        "build": {"synapses": 5e-10, "start": 0.5},
     },
 }  # fmt: skip
 

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from simcore.local import Lids
 from simcore.partition import Expectation, estimate, estimate_device
 from simcore.places import LAUNCH_BYTES, WAITING_BYTES
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, segment_rates
-from simcore.shard import Lids
 
 # A cursor of a row under way, once in the old and half in the new calendar when that grows [B]
 _CURSOR = 36.0
@@ -79,6 +79,8 @@ def host_memory(
         "index": found.index,
         "sorting": found.sorting,
     }
+    if setup.backend == "cuda":
+        del parts["synapses"], parts["index"]
     if setup.backend == "reference":
         parts["ring"] = found.ring
     parts["spikes"] = 0.0
@@ -133,6 +135,7 @@ def device_memory(
         "neurons": shard.neurons,
         "synapses": shard.synapses,
         "index": shard.index,
+        "counting": shard.counting,
         "ring": shard.ring,
         "spikes": shard.spikes + 8.0 * arriving + waiting,
     }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from simcore.errors import ConfigError, require
 from simcore.fixed_point import fixed_point
 from simcore.io.schema import SPIKE_TYPE
+from simcore.local import Lids
 from simcore.network import Network
 from simcore.partition import Expectation, partition, table_bytes
 from simcore.planning.costs import CostModel, Prediction
@@ -21,7 +22,6 @@ from simcore.planning.memory import Traffic, device_memory, host_memory, peak, r
 from simcore.planning.ranks import Ranks, Setup
 from simcore.planning.rates import Rates
 from simcore.planning.workload import Workload, expected_workload
-from simcore.shard import Lids
 
 # Most ranks that are looked at for a number that fits
 _MOST_RANKS = 2**20

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.degrees import mean_indegree
+from simcore.local import Lids
 from simcore.network import Network
 from simcore.partition import Partition, partition
-from simcore.shard import Lids
 
 # Kinds of ranks that stand for all, where there are more
 MOST_KINDS = 16

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from simcore.comm import RehearsalComm, SerialComm
+from simcore.local import LocalNeurons
 from simcore.memory import peak_bytes
 from simcore.network import Network
 from simcore.partition import SpikeExchange
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates
 from simcore.progress import Progress
-from simcore.shard import LocalNeurons
 from simcore.simulation import Simulation
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 
@@ -111,8 +111,8 @@ def rehearse(
     return Rehearsal(
         rank=rank,
         n_neurons=simulation.neurons.size,
-        n_synapses=sum(shard.n_synapses for shard in simulation.shards),
-        table_bytes=sum(shard.nbytes for shard in simulation.shards),
+        n_synapses=sum(own.n_synapses for own in simulation.inventory),
+        table_bytes=sum(own.nbytes for own in simulation.inventory),
         build_bytes=built,
         peak_bytes=peak_bytes(),
         build=simulation.timers.seconds["build"],

@@ -95,8 +95,24 @@ inline unsigned __ballot_sync(unsigned, bool value) {
     return votes;
 }
 
+inline unsigned __match_any_sync(unsigned, unsigned value) {
+    const uint64_t *slots = emulation::show(value);
+    unsigned same = 0;
+    for (int lane = 0; lane < emulation::WIDTH; ++lane)
+        same |= (unsigned)(emulation::taken<unsigned>(slots, lane) == value) << lane;
+    return same;
+}
+
+inline void __syncwarp() { emulation::meet(*emulation::self().warp); }
+
 template <typename T> T atomicAdd(T *place, T value) {
     return __atomic_fetch_add(place, value, __ATOMIC_RELAXED);
+}
+
+template <typename T> T atomicCAS(T *place, T before, T after) {
+    __atomic_compare_exchange_n(
+        place, &before, after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    return before;
 }
 
 template <typename T> T atomicMin(T *place, T value) {
@@ -112,6 +128,7 @@ template <typename T> T load(const T *place) { return __atomic_load_n(place, __A
 
 inline int __ffs(unsigned value) { return __builtin_ffs((int)value); }
 inline int __clz(unsigned value) { return value ? __builtin_clz(value) : 32; }
+inline int __popc(unsigned value) { return __builtin_popcount(value); }
 inline int __popcll(unsigned long long value) { return __builtin_popcountll(value); }
 template <typename T> T min(T a, T b) { return b < a ? b : a; }
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections import Counter, deque
 from pathlib import Path
 from time import perf_counter
@@ -24,13 +25,17 @@ import numpy as np
 import pytest
 
 from simcore.kernels.cuda.compiler import SOURCE
-from simcore.kernels.cuda.device import GRID_THREADS
+from simcore.kernels.cuda.device import DRAW_THREADS, GRID_THREADS
 from simcore.kernels.cuda.team import THREADS
 
 HERE = Path(__file__).parent
 
 # Results equal those of a device to the last bit only without fused multiply-add
 OPTIONS = ("-std=c++17", "-O1", "-g", "-ffp-contract=off", "-shared", "-fPIC", f"-I{SOURCE.parent}")
+
+DRAWING = ("count_synapses", "put_synapses")
+N_THREADS = {"advance_grid": GRID_THREADS, "advance_team": THREADS}
+N_THREADS |= dict.fromkeys(DRAWING, DRAW_THREADS)
 
 RUBBISH = 0xA5
 
@@ -127,6 +132,8 @@ class Function:
     ):
         gpu, team = self.gpu, self.name == "advance_team"
         assert enable_cooperative_groups
+        if self.name in DRAWING:
+            return self.draw(grid, block, args, shared_mem, stream)
         if gpu.refuses:
             raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
         n_blocks, n_threads = gpu.shape
@@ -147,6 +154,25 @@ class Function:
             gpu.launches[self.name] += 1
             with EMULATION:
                 self.library.launch(*shape, ctypes.c_void_p(machine.ctypes.data), *values)
+
+        stream.queue.append(run)
+
+    def draw(self, grid, block, args, shared_mem, stream):
+        assert block == (DRAW_THREADS,)
+        assert 1 <= grid[0] <= self.gpu.units * self.gpu.blocks_per_unit
+        assert shared_mem == 0
+        structs = [struct.copy() for struct in args]
+        sizes = [self.library.drawing_bytes(), self.library.filing_bytes()]
+        assert [struct.nbytes for struct in structs] == sizes
+        n_blocks, n_threads = self.gpu.shape
+        shape = [self.name == "put_synapses", min(n_blocks, grid[0]), n_threads]
+
+        def run():
+            with EMULATION:
+                self.library.draw(
+                    *(ctypes.c_int64(n) for n in shape),
+                    *(ctypes.c_void_p(struct.ctypes.data) for struct in structs),
+                )
 
         stream.queue.append(run)
 
@@ -172,7 +198,7 @@ class Gpu:
         self.kept = 0
         self.units, self.blocks_per_unit, self.capability = 3, 2, "90"
         self.cooperative, self.refuses = 1, False
-        self.free = None
+        self.free, self.least = None, 2**62
         self.current = 0
         self.launches = Counter()
         self.functions = []
@@ -186,9 +212,16 @@ class Gpu:
     def alloc(self, size):
         if self.free is not None:
             self.free -= size
+            self.least = min(self.least, self.free)
             if self.free < 0:
                 raise self.module.cuda.memory.OutOfMemoryError(size, 0)
-        return MemoryPointer(self, np.full(size, RUBBISH, dtype=np.uint8))
+        memory = np.full(size, RUBBISH, dtype=np.uint8)
+        weakref.finalize(memory, self.give_back, size)
+        return MemoryPointer(self, memory)
+
+    def give_back(self, size):
+        if self.free is not None:
+            self.free += size
 
     def make_module(self):
         gpu = self
@@ -271,7 +304,7 @@ class Gpu:
 
     def occupancy(self, func, block_size, shared):
         function = self.functions[func]
-        assert block_size == {"advance_grid": GRID_THREADS, "advance_team": THREADS}[function.name]
+        assert block_size == N_THREADS[function.name]
         return self.blocks_per_unit if shared <= function.shared else 0
 
     def make_nvrtc(self):

@@ -12,9 +12,10 @@ import simcore.shard
 from simcore.degrees import n_synapses
 from simcore.errors import CapacityError, ModelError
 from simcore.fixed_point import Form
+from simcore.local import LocalNeurons
 from simcore.models import microcircuit
 from simcore.partition import PARTITIONERS, RangePartition, binomial, build_shard, partition
-from simcore.shard import LocalNeurons, block_bounds
+from simcore.shard import block_bounds
 from tests.networks import build, every_feature, of_projection, synapses
 
 NETWORK = every_feature()

@@ -11,7 +11,7 @@ from simcore.clock import Clock, epochs
 from simcore.comm import SerialComm
 from simcore.errors import ModelError, OutputError
 from simcore.io import Recorder, RunWriter, open_run, probes
-from simcore.shard import LocalNeurons
+from simcore.local import LocalNeurons
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 
 CLOCK = Clock(0.1)

@@ -15,10 +15,10 @@ from simcore.comm import RehearsalComm, SerialComm
 from simcore.errors import CapacityError
 from simcore.fixed_point import fixed_point
 from simcore.kernels import make_backend
+from simcore.local import LocalNeurons
 from simcore.memory import available_bytes, peak_bytes, require_memory
 from simcore.models import brunel, microcircuit
 from simcore.partition import Expectation, build_shards, estimate, partition
-from simcore.shard import LocalNeurons
 from tests.networks import build, every_feature
 
 NETWORKS = {

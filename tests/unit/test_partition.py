@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import simcore as sc
 from simcore.degrees import mean_indegree
 from simcore.errors import ConfigError, ModelError
+from simcore.local import LocalNeurons
 from simcore.partition import PARTITIONERS, CyclicPartition, RangePartition, partition
-from simcore.shard import LocalNeurons
 from tests.networks import build, every_feature
 
 

@@ -95,7 +95,7 @@ def test_deliveries_of_every_rule(monkeypatch, name, largest):
         for rank in range(setup.n_ranks):
             shards = shards_of(network, setup, rank)
             load = expected_workload(planner.expectation, ranks, np.array([rank]), rates, 1)
-            found = delivery_work(shards, emitted)
+            found = delivery_work(network, [s.inventory() for s in shards], emitted)
             assert load.events[0] == pytest.approx(found["events"], rel=0.12, abs=10.0)
             assert load.runs[0] == pytest.approx(found["runs"], rel=0.12, abs=10.0)
             assert load.lookups[0] == found["lookups"]

@@ -5,8 +5,8 @@ import pytest
 
 import simcore as sc
 import simcore.shard
-from simcore.shard import LocalNeurons
-from simcore.work import COUNTS, by_population, delivery_work, neuron_work
+from simcore.local import LocalNeurons
+from simcore.work import COUNTS, delivery_work, neuron_work
 from tests.networks import build, every_feature, of_projection, synapses
 
 
@@ -16,7 +16,7 @@ def test_synapses_by_population_are_those_in_the_tables(monkeypatch, n_ranks, la
     monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
     network = every_feature()
     shard = build(network, n_ranks - 1, n_ranks)
-    runs, found = sum(by_population(network, table) for table in shard.tables).T
+    runs, found = shard.inventory().met.T
 
     first = [p.first for p in network.populations]
     owners = np.searchsorted(first, synapses(shard)["source"], side="right") - 1
@@ -30,7 +30,7 @@ def test_each_population_has_its_own_runs():
     net.connect(P, Q, sc.AllToAll(), weight=1.0, delay=1.0)
     net.connect(Q, Q[:10], sc.AllToAll(), weight=1.0, delay=1.0)
     (table,) = build(net).tables
-    assert by_population(net, table).tolist() == [[70, 4900], [70, 700]]
+    assert table.by_population(net).tolist() == [[70, 4900], [70, 700]]
 
 
 def test_events_are_spikes_times_synapses():
@@ -40,7 +40,7 @@ def test_events_are_spikes_times_synapses():
     net.connect(Q, P, sc.AllToAll(), weight=1.0, delay=1.0)
     shard = build(net)
     assert of_projection(synapses(shard), net.projections[0]).size == 50
-    found = delivery_work([shard], np.array([7, 2]))
+    found = delivery_work(net, [shard.inventory()], np.array([7, 2]))
     assert found == {"events": 20, "runs": 2, "lookups": 9}
 
 

@@ -1,0 +1,174 @@
+"""A shard before its synapses are drawn: which ones there will be, and how to find them.
+
+Each table of a shard comes from some projections. The synapses of a projection are drawn target
+by target (`Drawn`), which a backend may do itself, or are listed by the host (`Listed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.fixed_point import FixedPoint, Form
+from simcore.local import LocalNeurons
+from simcore.network import Network
+
+# Global id of the source, target as an index into those asked for, channel, weight in quanta
+Synapses = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
+
+
+class Kind(IntEnum):
+    """How the sources of a target are drawn."""
+
+    UNIFORM = 0
+    DISTINCT = 1
+    ALL = 2
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The synapses of a projection at the neurons of a rank, each target's drawn for itself.
+
+    Parameters
+    ----------
+    kind : Kind
+        With repetition, without, or every source once.
+    stream : int
+        Stream of the draws.
+    lids : (int, int)
+        First target, and the one after the last.
+    indegrees : callable
+        Returns the number of synapses of each target, ndarray of int64.
+    sources : (int, int)
+        First global id of the sources, and their number.
+    excluded : (int, int)
+        Global ids of the first target that must not connect to itself, and of the one after the
+        last; (-1, -1) without any.
+    thresholds, guide : ndarray of uint32, ndarray of int32
+        Of the table of delays, see `simcore.tables.DiscreteTable`.
+    weights : ndarray of int32, shape (65536,) or (1,)
+        Equally likely weights in quanta.
+    channel_of : ndarray of int32, shape (2 * n_delays,)
+        Channel by delay and sign of the weight.
+    """
+
+    kind: Kind
+    stream: int
+    lids: tuple[int, int]
+    indegrees: Callable[[], NDArray[np.int64]]
+    sources: tuple[int, int]
+    excluded: tuple[int, int]
+    thresholds: NDArray[np.uint32]
+    guide: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    channel_of: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The synapses of a projection at the neurons of a rank, which the host lists.
+
+    Parameters
+    ----------
+    lids : (int, int)
+        First target, and the one after the last.
+    synapses : callable
+        Yields those that arrive at the targets from one lid to another, in chunks; targets count
+        from the first of these.
+    """
+
+    lids: tuple[int, int]
+    synapses: Callable[[int, int], Iterator[Synapses]]
+
+
+@dataclass(frozen=True)
+class TableDraft:
+    """One table before its synapses are drawn.
+
+    Parameters
+    ----------
+    form : Form
+        How weights are kept.
+    delays, receptors, weights : ndarray of int32, shape (n_channels,)
+        See `simcore.shard.SynapseTable`.
+    shift : int
+        See there.
+    expected : float
+        Expected number of synapses.
+    projections : tuple of Drawn or Listed
+        Where they come from.
+    """
+
+    form: Form
+    delays: NDArray[np.int32]
+    receptors: NDArray[np.int32]
+    weights: NDArray[np.int32]
+    shift: int
+    expected: float
+    projections: tuple[Drawn | Listed, ...]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.delays.size
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The part of a network that one rank, or a thread of it, owns.
+
+    Parameters
+    ----------
+    network : Network
+        The description of the whole.
+    fixed_point : FixedPoint
+        Its weights as whole numbers.
+    dt : float
+        Time step [ms].
+    neurons : LocalNeurons
+        The neurons.
+    blocks : ndarray of int64, shape (n_blocks + 1,)
+        Bounds of the blocks, in lids.
+    drafts : tuple of TableDraft
+        The tables, one per form in use.
+    max_delay : int
+        Longest delay in the whole network [steps], at least 1.
+    earliest : int
+        Shortest delay that a synapse from outside may have [steps]; 2**62 where there is none.
+    """
+
+    network: Network
+    fixed_point: FixedPoint
+    dt: float
+    neurons: LocalNeurons
+    blocks: NDArray[np.int64]
+    drafts: tuple[TableDraft, ...]
+    max_delay: int
+    earliest: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The synapses of a shard in numbers.
+
+    Parameters
+    ----------
+    n_synapses, nbytes : int
+        How many there are, and what they take in memory [B].
+    min_remote_delay : int
+        Shortest delay of a synapse from another rank [steps]; 2**62 without any.
+    lookups : int
+        Places in which a spike is looked up.
+    met : ndarray of int64, shape (n_populations, 2)
+        Runs and synapses that come from each population.
+    """
+
+    n_synapses: int
+    nbytes: int
+    min_remote_delay: int
+    lookups: int
+    met: NDArray[np.int64]
