@@ -138,4 +138,5 @@ def make_threaded_backend(
     from simcore.kernels.cpu.threads import ThreadedCpuBackend
 
     built = [shard for shard in shards if isinstance(shard, Shard)]
+    assert len(built) == len(shards)
     return ThreadedCpuBackend(built, probes, precision)

@@ -13,7 +13,6 @@ from simcore.partition.expected import Expectation
 from simcore.places import (
     COUNT_BYTES,
     ENTRY_BYTES,
-    OWN_BYTES,
     REPORT_BYTES,
     WAITING_BYTES,
     cut_targets,
@@ -99,7 +98,8 @@ def estimate_device(
         if isinstance(p.model, SpikeTrains)
     )
     synapses, reports = sum(part.synapses for part in parts), REPORT_BYTES * n_words(most)
-    counts = COUNT_BYTES * network.n_neurons if parts else 0
+    most_sections = max((part.n_sections for part in parts), default=0)
+    counts = COUNT_BYTES * network.n_neurons * most_sections
     entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
         neurons=n * (_NEURON + (_NUMBERS + receptors) * _NUMBER[precision]),
@@ -108,7 +108,7 @@ def estimate_device(
         ring=n * receptors * _INPUT * slots,
         spikes=reports + WAITING_BYTES * most + ENTRY_BYTES * entries + _GIVEN * given,
         most_spikes=most,
-        counting=OWN_BYTES * network.n_neurons + max(0.0, counts - synapses - reports),
+        counting=max(0.0, counts - synapses - reports),
     )
 
 

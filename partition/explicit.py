@@ -16,7 +16,7 @@ from simcore.partition.recipe import Recipe
 # table, weight in quanta
 Synapses = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]
 
-_CHUNK = 2**20
+_CHUNK = 2**18
 
 
 def explicit_synapses(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> Iterator[Synapses]:
@@ -46,7 +46,8 @@ def explicit_synapses(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> Ite
     if isinstance(rule, Edges):
         yield from _edges(seed, recipe, rule, gids)
     elif isinstance(rule, OneToOne):
-        yield _one_to_one(seed, recipe, gids)
+        for begin in range(0, gids.size, _CHUNK):
+            yield _one_to_one(seed, recipe, gids, slice(begin, begin + _CHUNK))
     elif isinstance(rule, FixedOutdegree):
         yield from _outdegree(seed, recipe, rule, gids)
     else:
@@ -71,11 +72,12 @@ def _edges(seed: int, recipe: Recipe, rule: Edges, gids: NDArray[np.int64]) -> I
         yield first_source + sources[edges], found, delays, weights
 
 
-def _one_to_one(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> Synapses:
+def _one_to_one(seed: int, recipe: Recipe, gids: NDArray[np.int64], part: slice) -> Synapses:
     stream = random.stream(random.CONNECT, recipe.projection.id)
     shift = recipe.projection.source.gid_range[0] - recipe.projection.target.gid_range[0]
-    words = random.draw(seed, stream, gids, 0)
-    return gids + shift, np.arange(gids.size), *_values(recipe, words)
+    targets = np.arange(gids.size)[part]
+    words = random.draw(seed, stream, gids[part], 0)
+    return gids[part] + shift, targets, *_values(recipe, words)
 
 
 def _outdegree(

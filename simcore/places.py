@@ -31,9 +31,8 @@ GROUP_BYTES = 24
 # in several parts, this for each source and part
 ROW_BYTES = 4
 
-# During the build, for each source: number of its synapses in a section, and whether it belongs to
-# the shard [B]
-COUNT_BYTES, OWN_BYTES = 4, 1 / 8
+# Number of the synapses of a source in a section, which is counted during the build [B]
+COUNT_BYTES = 4
 
 # Rows that have something to deliver for which there is room at a time: those of every hundredth
 # neuron, within these bounds, and what each takes [B]

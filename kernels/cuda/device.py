@@ -6,7 +6,7 @@ queued in one stream, what they report comes back in another, see `Launches`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,12 @@ from simcore.launch import local_rank
 # As many as advance.cu is compiled for where all blocks share the neurons, and draw.cuh
 GRID_THREADS, DRAW_THREADS = 768, 256
 
-_WARP = 32
+WARP = 32
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel, and the blocks of its launches: all run at the same time, and wait for each other.
+    """A kernel, and the blocks of its launches.
 
     Parameters
     ----------
@@ -35,17 +35,20 @@ class Kernel:
         Blocks of a launch, and threads of each.
     shared_bytes : int
         Memory that the threads of a block share [B].
+    waits : bool
+        Whether the blocks wait for each other, so that all have to run at the same time.
     """
 
     function: Any
     n_blocks: int
     n_threads: int
     shared_bytes: int = 0
+    waits: bool = True
 
     @property
     def n_warps(self) -> int:
         """Warps of a launch."""
-        return self.n_blocks * self.n_threads // _WARP
+        return self.n_blocks * self.n_threads // WARP
 
 
 class Device:
@@ -91,13 +94,9 @@ class Device:
         """
         return self._whole("advance_grid", GRID_THREADS)
 
-    def counting(self) -> Kernel:
-        """Return the kernel that counts synapses."""
-        return self._whole("count_synapses", DRAW_THREADS)
-
-    def putting(self) -> Kernel:
-        """Return the kernel that puts synapses into their rows."""
-        return self._whole("put_synapses", DRAW_THREADS)
+    def plain(self, name: str) -> Kernel:
+        """Return a kernel whose threads do not wait for each other."""
+        return replace(self._whole(name, DRAW_THREADS), waits=False)
 
     def _whole(self, name: str, n_threads: int) -> Kernel:
         """Return a kernel with as many blocks as run at once."""
@@ -205,7 +204,7 @@ class Device:
         try:
             kernel.function(
                 (kernel.n_blocks,), (kernel.n_threads,), given, shared_mem=kernel.shared_bytes,
-                stream=self.stream, enable_cooperative_groups=True,
+                stream=self.stream, enable_cooperative_groups=kernel.waits,
             )  # fmt: skip
         except self._cuda.driver.CUDADriverError as error:
             raise ConfigError(

@@ -1,90 +1,124 @@
-// The synapses of a table, drawn where they are kept
+// The synapses of a shard, drawn where they are kept
 //
 // Connectivity is a function of the target, so a warp takes a target at a time, and its lanes draw
 // the synapses. All are drawn twice: once to count those of each row, once to put them there. In
-// between the host turns the numbers into the index. A row has its synapses in no certain order,
-// since what they add to the input does not depend on it. The draws are those of
-// partition/draw.py, to the last bit.
+// between the numbers become the index. A row has its synapses in no certain order, since what they
+// add to the input does not depend on it. The draws are those of partition/draw.py, to the last
+// bit.
 
 #pragma once
 
 #include "poisson.cuh"
 #include "synapses.cuh"
 
-// How the sources of a target are drawn, as in simcore.draft; those GIVEN are listed by the host
-enum Draws { UNIFORM, DISTINCT, ALL, GIVEN };
+// How the sources of a target are drawn, as in simcore.draft
+enum Draws { UNIFORM, DISTINCT, ALL };
 
-// Synapses to be drawn, or listed ones; see kernels/cuda/drawing.py
+// The synapses of a projection at some targets; see kernels/cuda/drawing.py
 struct Drawing {
-    int64 kind, seed, stream, first_source, n_sources;
+    int64 draws, seed, stream, first_source, n_sources;
     int64 excluded_begin, excluded_end;    // the global ids that do not connect to themselves
-    int64 first_target, n_targets;         // as lids; or the number of synapses that are listed
+    int64 first_target, n_targets;         // the first as a lid
     int64 n_thresholds, n_weights;
-    const int64 *gids, *indegrees;         // of all neurons, and of the targets
+    const int64 *indegrees;                // of the targets
     const uint32 *thresholds;              // of the delays
-    const int32 *values, *channel_of;      // the weights, and the channels by delay and sign
+    const int32 *weights, *channel_of;     // the channels by delay and sign of the weight
     int64 n_slots;                         // for each warp a table of the sources of a target
     uint32 *slots;
-    const int64 *sources;                  // what is listed; targets as lids
-    const int32 *targets, *channels, *weights;
 };
 
-// Where synapses go: a table, whose rows are being counted or filled
+// Synapses that the host lists
+struct Listing {
+    int64 n_synapses;
+    const int64 *sources;
+    const int32 *targets, *channels, *weights;    // targets as lids
+};
+
+// Where synapses go: the sections of a table, whose rows are being counted or filled
 struct Filing {
-    Table table;
-    int64 n_parts, part_size;
-    uint32 *counts;                        // of each source and part
-    const uint64 *own;                     // a bit for each source that belongs to the shard
-    uint64 *shortest;                      // delay of a synapse from elsewhere
+    const Table *tables;                   // of each section
+    int64 section_size, n_sources, n_parts, part_size, n_neurons;
+    const int64 *gids;                     // of all neurons of the shard
+    uint32 *counts;                        // of each section, source and part
+    uint64 *shortest;                      // delay of a synapse from elsewhere, where there is one
 };
 
 const uint32 NOBODY = 0xFFFFFFFFu;
 
-// Count a synapse
-__device__ inline void count(const Filing &f, int64 source, int64 target, int32 channel) {
-    atomicAdd(f.counts + source * f.n_parts + target / f.part_size, 1u);
-    const uint64 delay = f.table.channels[channel].delay;
-    if (delay < load(f.shortest) && !(f.own[source / 64] >> (source % 64) & 1))
-        atomicMin(f.shortest, delay);
-}
+// Where the synapses of one target go
+struct Place {
+    const Filing &f;
+    int64 target, section, part;
 
-// Put a synapse into its row. What finds the end of a row counts up from its begin meanwhile
-__device__ inline void put(
-    const Filing &f, int64 source, int64 target, int32 channel, int32 weight) {
-    const Table &t = f.table;
-    int64 row = source * f.n_parts + target / f.part_size, before = 0;
-    if (t.sources != nullptr) {
-        const uint64 *group = t.sources + 3 * (source / 64);
-        row = (int64)group[1] + __popcll(group[0] & (((uint64)1 << (source % 64)) - 1));
-        before = (int64)group[2];
+    __device__ Place(const Filing &filing, int64 lid)
+        : f(filing), target(lid), section(lid / f.section_size), part(lid / f.part_size) {}
+
+    __device__ const Table &table() const { return f.tables[section]; }
+
+    // Count a synapse
+    __device__ void count(int64 source) const {
+        atomicAdd(f.counts + (section * f.n_sources + source) * f.n_parts + part, 1u);
     }
-    const uint32 low = atomicAdd((uint32 *)t.rows + row + 1, 1u);
-    const int64 k = before + (uint32)(low - (uint32)before);
-    const uint32 place = (uint32)channel << t.target_bits | (uint32)(target - t.origin);
-    ((uint16 *)t.low)[k] = (uint16)place;
-    if (t.wide)
-        ((uint16 *)t.high)[k] = (uint16)(place >> 16);
-    else
-        ((uint8 *)t.high)[k] = (uint8)(place >> 16);
-    if (t.form == DRAWN)
-        ((uint16 *)t.weights)[k] = (uint16)(weight >> t.shift);
-    if (t.form == EXACT) {
-        ((uint16 *)t.weights)[k] = (uint16)weight;
-        if (t.wide_weights)
-            ((int16 *)t.high_weights)[k] = (int16)(weight >> 16);
+
+    // Put a synapse into its row. What finds the end of a row counts up from its begin meanwhile
+    __device__ void put(int64 source, int32 channel, int32 weight) const {
+        const Table &t = table();
+        int64 row = source * f.n_parts + part, before = 0;
+        if (t.sources != nullptr) {
+            const uint64 *group = t.sources + 3 * (source / 64);
+            row = (int64)group[1] + __popcll(group[0] & (((uint64)1 << (source % 64)) - 1));
+            before = (int64)group[2];
+        }
+        const uint32 low = atomicAdd((uint32 *)t.rows + row + 1, 1u);
+        const int64 k = before + (uint32)(low - (uint32)before);
+        const uint32 place = (uint32)channel << t.target_bits | (uint32)(target - t.origin);
+        ((uint16 *)t.low)[k] = (uint16)place;
+        if (t.wide)
+            ((uint16 *)t.high)[k] = (uint16)(place >> 16);
         else
-            ((int8 *)t.high_weights)[k] = (int8)(weight >> 16);
+            ((uint8 *)t.high)[k] = (uint8)(place >> 16);
+        if (t.form == DRAWN)
+            ((uint16 *)t.weights)[k] = (uint16)(weight >> t.shift);
+        if (t.form == EXACT) {
+            ((uint16 *)t.weights)[k] = (uint16)weight;
+            if (t.wide_weights)
+                ((int16 *)t.high_weights)[k] = (int16)(weight >> 16);
+            else
+                ((int8 *)t.high_weights)[k] = (int8)(weight >> 16);
+        }
     }
-}
 
-// The synapses of one target
+    // Let a delay be the shortest from elsewhere if it is
+    __device__ void compare(int64 source, int32 channel, uint64 &shortest) const {
+        const uint64 delay = table().channels[channel].delay;
+        if (delay < shortest && !is_own(source))
+            shortest = delay;
+    }
+
+    // Tell whether a neuron belongs to the shard
+    __device__ bool is_own(int64 gid) const {
+        int64 first = 0, end = f.n_neurons;
+        while (first < end) {
+            const int64 middle = (first + end) / 2;
+            if (f.gids[middle] < gid)
+                first = middle + 1;
+            else
+                end = middle;
+        }
+        return first < f.n_neurons && f.gids[first] == gid;
+    }
+};
+
+// Draws the synapses of one target, to count them or to put them there
 template <bool PUTS> struct Target {
     const Drawing &d;
-    const Filing &f;
-    int64 lid, gid, n_sources, skip;       // sources without the one to skip
+    const Place place;
+    int64 gid, n_sources, skip;            // sources without the one to skip
+    uint64 &shortest;
 
-    __device__ Target(const Drawing &drawing, const Filing &filing, int64 number)
-        : d(drawing), f(filing), lid(d.first_target + number), gid(d.gids[lid]) {
+    __device__ Target(const Drawing &drawing, const Filing &filing, int64 number, uint64 &found)
+        : d(drawing), place(filing, d.first_target + number), gid(filing.gids[place.target]),
+          shortest(found) {
         const bool skips = d.excluded_begin <= gid && gid < d.excluded_end;
         n_sources = d.n_sources - skips;
         skip = skips ? gid - d.first_source : NEVER;
@@ -100,36 +134,34 @@ template <bool PUTS> struct Target {
         return (int64)((words.w0 * n + ((words.w3 * n) >> 32)) >> 32);
     }
 
-    // Count or put the synapse with an index, whose source and words are given
-    __device__ void file(int64 source, const Words &words) const {
-        int32 delay = 0, end = (int32)d.n_thresholds;
-        while (delay < end) {
-            const int32 middle = (delay + end) / 2;
-            if (d.thresholds[middle] <= words.w1)
-                delay = middle + 1;
-            else
-                end = middle;
+    // Count or put a synapse, whose source and words are given
+    __device__ void file(int64 number, const Words &words) {
+        const int64 source = d.first_source + number + (number >= skip);
+        if (!PUTS) {
+            place.count(source);
+            if (place.f.shortest == nullptr)
+                return;
         }
-        const int32 weight = d.values[words.w2 >> 16 & (uint32)(d.n_weights - 1)];
+        const int32 delay = count_at_most(d.thresholds, (int32)d.n_thresholds, words.w1);
+        const int32 weight = d.weights[words.w2 >> 16 & (uint32)(d.n_weights - 1)];
         const int32 channel = d.channel_of[2 * delay + (weight < 0)];
-        const int64 gid_of_source = d.first_source + source + (source >= skip);
         if (PUTS)
-            put(f, gid_of_source, lid, channel, weight);
+            place.put(source, channel, weight);
         else
-            count(f, gid_of_source, lid, channel);
+            place.compare(source, channel, shortest);
     }
 
     // Sources drawn with repetition, or all of them
-    __device__ void file_any(int64 indegree) const {
+    __device__ void file_any(int64 indegree) {
         for (int64 index = lane_number(); index < indegree; index += WARP) {
             const Words words = draw(index);
-            file(d.kind == ALL ? index : source_of(words), words);
+            file(d.draws == ALL ? index : source_of(words), words);
         }
     }
 
     // Sources drawn without repetition: draws that repeat one are passed over. Where more than half
     // are wanted, those to leave out are drawn instead
-    __device__ void file_distinct(int64 indegree, uint32 *slots) const {
+    __device__ void file_distinct(int64 indegree, uint32 *slots) {
         const int lane = lane_number();
         const uint32 lower = (1u << lane) - 1, all = 0xFFFFFFFFu;
         const bool leaves_out = 2 * indegree > n_sources;
@@ -183,40 +215,87 @@ template <bool PUTS> struct Target {
     }
 };
 
-// Count or put all synapses; each warp takes a target at a time
-template <bool PUTS> __device__ inline void draw_all(const Drawing &d, const Filing &f) {
+// Keep what a thread found out
+__device__ inline void keep_shortest(const Filing &f, uint64 shortest) {
+    if (shortest < (uint64)NEVER)
+        atomicMin(f.shortest, shortest);
+}
+
+// Draw all synapses; each warp takes a target at a time
+template <bool PUTS> __device__ inline void draw_targets(const Drawing &d, const Filing &f) {
     const int64 warp = thread_number() / WARP, n_warps = n_threads() / WARP;
+    uint64 shortest = NEVER;
     for (int64 k = warp; k < d.n_targets; k += n_warps) {
-        const Target<PUTS> target(d, f, k);
-        if (d.kind == DISTINCT)
+        Target<PUTS> target(d, f, k, shortest);
+        if (d.draws == DISTINCT)
             target.file_distinct(d.indegrees[k], d.slots + warp * d.n_slots);
         else
             target.file_any(d.indegrees[k]);
     }
+    keep_shortest(f, shortest);
 }
 
-// Count or put the synapses that the host lists
-template <bool PUTS> __device__ inline void file_all(const Drawing &d, const Filing &f) {
-    for (int64 k = thread_number(); k < d.n_targets; k += n_threads()) {
-        if (PUTS)
-            put(f, d.sources[k], d.targets[k], d.channels[k], d.weights[k]);
-        else
-            count(f, d.sources[k], d.targets[k], d.channels[k]);
+extern "C" __global__ void __launch_bounds__(256, 4) count_drawn(
+    const Drawing drawing, const Filing filing) {
+    draw_targets<false>(drawing, filing);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) put_drawn(
+    const Drawing drawing, const Filing filing) {
+    draw_targets<true>(drawing, filing);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) count_listed(
+    const Listing l, const Filing f) {
+    uint64 shortest = NEVER;
+    for (int64 k = thread_number(); k < l.n_synapses; k += n_threads()) {
+        const Place place(f, l.targets[k]);
+        place.count(l.sources[k]);
+        if (f.shortest != nullptr)
+            place.compare(l.sources[k], l.channels[k], shortest);
+    }
+    keep_shortest(f, shortest);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4) put_listed(const Listing l, const Filing f) {
+    for (int64 k = thread_number(); k < l.n_synapses; k += n_threads())
+        Place(f, l.targets[k]).put(l.sources[k], l.channels[k], l.weights[k]);
+}
+
+// Add up groups of 64 numbers: which are not zero, how many, and their sum
+extern "C" __global__ void __launch_bounds__(256, 4) sum_groups(
+    const uint32 *counts, uint64 *groups, int64 n_groups) {
+    const int lane = lane_number();
+    for (int64 g = thread_number() / WARP; g < n_groups; g += n_threads() / WARP) {
+        const uint32 one = counts[64 * g + lane], other = counts[64 * g + WARP + lane];
+        const uint32 low = __ballot_sync(0xFFFFFFFFu, one > 0);
+        const uint32 high = __ballot_sync(0xFFFFFFFFu, other > 0);
+        uint64 sum;
+        sum_before((uint64)one + other, sum);
+        if (lane == 0) {
+            groups[3 * g] = (uint64)high << 32 | low;
+            groups[3 * g + 1] = __popc(low) + __popc(high);
+            groups[3 * g + 2] = sum;
+        }
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 4) count_synapses(
-    const Drawing drawing, const Filing filing) {
-    if (drawing.kind == GIVEN)
-        file_all<false>(drawing, filing);
-    else
-        draw_all<false>(drawing, filing);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 4) put_synapses(
-    const Drawing drawing, const Filing filing) {
-    if (drawing.kind == GIVEN)
-        file_all<true>(drawing, filing);
-    else
-        draw_all<true>(drawing, filing);
+// Write where rows begin, one behind the place of each; `groups` has the rows and synapses before
+// each group. Where `all` is 0, only what is not zero has a row
+extern "C" __global__ void __launch_bounds__(256, 4) begin_rows(
+    const uint32 *counts, const uint64 *groups, int64 n_groups, uint32 *rows, int64 all) {
+    const int lane = lane_number();
+    const uint32 lower = (1u << lane) - 1;
+    for (int64 g = thread_number() / WARP; g < n_groups; g += n_threads() / WARP) {
+        const uint32 one = counts[64 * g + lane], other = counts[64 * g + WARP + lane];
+        const uint32 low = (uint32)groups[3 * g], high = (uint32)(groups[3 * g] >> 32);
+        uint64 sum, rest;
+        const uint64 begin = groups[3 * g + 2] + sum_before(one, sum);
+        const uint64 later = groups[3 * g + 2] + sum + sum_before(other, rest);
+        uint32 *place = rows + 1 + (all ? 64 * g : (int64)groups[3 * g + 1]);
+        if (all || one > 0)
+            place[all ? lane : __popc(low & lower)] = (uint32)begin;
+        if (all || other > 0)
+            place[all ? WARP + lane : __popc(low) + __popc(high & lower)] = (uint32)later;
+    }
 }

@@ -45,13 +45,17 @@ MACHINE_FIELDS = (
 )  # fmt: skip
 
 DRAWING_FIELDS = (
-    "kind", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
-    "first_target", "n_targets", "n_thresholds", "n_weights", "gids", "indegrees", "thresholds",
-    "values", "channel_of", "n_slots", "slots", "sources", "targets", "channels", "weights",
+    "draws", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
+    "first_target", "n_targets", "n_thresholds", "n_weights", "indegrees", "thresholds", "weights",
+    "channel_of", "n_slots", "slots",
 )  # fmt: skip
 
-# Of the struct Filing, what follows its table
-FILING_FIELDS = ("n_parts", "part_size", "counts", "own", "shortest")
+LISTING_FIELDS = ("n_synapses", "sources", "targets", "channels", "weights")
+
+FILING_FIELDS = (
+    "tables", "section_size", "n_sources", "n_parts", "part_size", "n_neurons", "gids", "counts",
+    "shortest",
+)  # fmt: skip
 
 CURSOR_FIELDS = ("train", "trains", "change", "due", "drawn")
 

@@ -25,23 +25,28 @@ __device__ inline Words draw_words(uint64 seed, uint32 stream, uint64 gid, uint6
     return Words{c0, c1, c2, c3};
 }
 
+// Count the numbers of an ascending list that are at most another
+__device__ inline int32 count_at_most(const uint32 *list, int32 n, uint32 word) {
+    int32 first = 0, end = n;
+    while (first < end) {
+        const int32 middle = (first + end) / 2;
+        if (list[middle] <= word)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
+}
+
 // Number of events of a neuron in a step
 __device__ inline int32 count_events(
-    const uint32 *all_thresholds, const Group &g, uint64 seed, int64 gid, int64 step) {
+    const uint32 *thresholds, const Group &g, uint64 seed, int64 gid, int64 step) {
     if (step < g.start || g.stop <= step)
         return 0;
     const Words words = draw_words(seed, (uint32)g.stream, gid, step / 4);
     const int which = (int)(step % 4);
     const uint32 word = which == 0 ? words.w0 : which == 1 ? words.w1 : which == 2 ? words.w2
                                                                               : words.w3;
-    const uint32 *thresholds = all_thresholds + g.first_threshold;
-    int32 first = 0, last = (int32)g.n_thresholds;
-    while (first < last) {
-        const int32 middle = (first + last) / 2;
-        if (thresholds[middle] <= word)
-            first = middle + 1;
-        else
-            last = middle;
-    }
-    return (int32)g.smallest + first;
+    const uint32 *own = thresholds + g.first_threshold;
+    return (int32)g.smallest + count_at_most(own, (int32)g.n_thresholds, word);
 }

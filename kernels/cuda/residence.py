@@ -56,7 +56,8 @@ class Residence:
     Raises
     ------
     CapacityError
-        When the shard does not fit, before anything is allocated.
+        When the shard does not fit: before anything is allocated, or, where its index takes more
+        than it does at least, when synapses are counted.
     """
 
     def __init__(
@@ -103,12 +104,9 @@ class Residence:
         self.buffers = {name: device.upload(array) for name, array in arrays.items()}
         self.buffers |= {name: device.zeros(n, dtype) for name, (n, dtype) in zeros.items()}
         drawer = Drawer(device, shard, parts, self.buffers["gids"], report)
-        self._tables = [drawer.count(section) for section in sections]
+        self._tables = drawer.count(sections)
         require_gpu_memory(needed + sum(table.nbytes for table in self._tables), free)
-        for table in self._tables:
-            drawer.put(table)
-        structs = [table.struct() for table in self._tables]
-        self.buffers["tables"] = device.upload(np.concatenate([np.zeros(0, np.int64), *structs]))
+        self.buffers["tables"] = drawer.put(self._tables)
         self.inventory = _inventory(shard, self._tables, drawer.shortest)
         self._name()
 

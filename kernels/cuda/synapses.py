@@ -90,9 +90,11 @@ class Section:
         return n_synapses * each + index + CHANNEL.itemsize * self.draft.n_channels
 
     def expected_nbytes(self, n_parts: int) -> float:
-        """Return what the section is expected to take on the device at least [B]."""
-        rows = self.n_sources * -np.expm1(-self.expected / max(self.n_sources, 1))
-        return self.nbytes(n_parts, float(rows), self.expected)
+        """Return what the section is expected to take on the device at least [B].
+
+        How many rows there are depends on how synapses are spread over the sources.
+        """
+        return self.nbytes(n_parts, 0.0, self.expected)
 
 
 def make_sections(draft: Draft) -> list[Section]:

@@ -33,7 +33,9 @@ HERE = Path(__file__).parent
 # Results equal those of a device to the last bit only without fused multiply-add
 OPTIONS = ("-std=c++17", "-O1", "-g", "-ffp-contract=off", "-shared", "-fPIC", f"-I{SOURCE.parent}")
 
-DRAWING = ("count_synapses", "put_synapses")
+DRAWING = (
+    "count_drawn", "put_drawn", "count_listed", "put_listed", "sum_groups", "begin_rows",
+)  # fmt: skip
 N_THREADS = {"advance_grid": GRID_THREADS, "advance_team": THREADS}
 N_THREADS |= dict.fromkeys(DRAWING, DRAW_THREADS)
 
@@ -131,9 +133,9 @@ class Function:
         self, grid, block, args, shared_mem=0, stream=None, enable_cooperative_groups=False
     ):
         gpu, team = self.gpu, self.name == "advance_team"
-        assert enable_cooperative_groups
+        assert enable_cooperative_groups == (self.name not in DRAWING)
         if self.name in DRAWING:
-            return self.draw(grid, block, args, shared_mem, stream)
+            return self.plain(grid, block, args, shared_mem, stream)
         if gpu.refuses:
             raise CUDADriverError("CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE")
         n_blocks, n_threads = gpu.shape
@@ -157,22 +159,31 @@ class Function:
 
         stream.queue.append(run)
 
-    def draw(self, grid, block, args, shared_mem, stream):
-        assert block == (DRAW_THREADS,)
+    def plain(self, grid, block, args, shared_mem, stream):
+        """Queue a launch whose blocks do not wait for each other."""
+        assert block[0] % 32 == 0
+        assert 32 <= block[0] <= DRAW_THREADS
         assert 1 <= grid[0] <= self.gpu.units * self.gpu.blocks_per_unit
         assert shared_mem == 0
-        structs = [struct.copy() for struct in args]
-        sizes = [self.library.drawing_bytes(), self.library.filing_bytes()]
-        assert [struct.nbytes for struct in structs] == sizes
-        n_blocks, n_threads = self.gpu.shape
-        shape = [self.name == "put_synapses", min(n_blocks, grid[0]), n_threads]
+        verb, _, what = self.name.partition("_")
+        shape = [
+            min(own, given[0]) for own, given in zip(self.gpu.shape, (grid, block), strict=True)
+        ]
+        if what in ("drawn", "listed"):
+            first = "drawing" if what == "drawn" else "listing"
+            sizes = [getattr(self.library, f"{name}_bytes")() for name in (first, "filing")]
+            structs = [struct.copy() for struct in args]
+            assert [struct.nbytes for struct in structs] == sizes
+            call, shape = getattr(self.library, f"run_{what}"), [verb == "put", *shape]
+            values = [ctypes.c_void_p(struct.ctypes.data) for struct in structs]
+        else:
+            assert {type(n) for n in args} == {np.int64}
+            call, structs = getattr(self.library, f"run_{self.name}"), []
+            values = [ctypes.c_int64(int(n)) for n in args]
 
-        def run():
+        def run(kept=structs):
             with EMULATION:
-                self.library.draw(
-                    *(ctypes.c_int64(n) for n in shape),
-                    *(ctypes.c_void_p(struct.ctypes.data) for struct in structs),
-                )
+                call(*(ctypes.c_int64(n) for n in shape), *values)
 
         stream.queue.append(run)
 

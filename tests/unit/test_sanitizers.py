@@ -98,6 +98,9 @@ BARRIERS = {
         "            __syncthreads();\n            meets =", "            meets =",
     ),
     "until all have posted": ("team", "team.cuh", "if (post >> 32 == meeting)", ""),
+    "after sources are entered": (
+        "grid", "draw.cuh", "            __syncwarp();\n            found", "            found",
+    ),
     "after a block's delivery": (
         "team", "team.cuh", "__syncthreads();\n        } while", "} while",
     ),

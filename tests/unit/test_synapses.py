@@ -40,9 +40,8 @@ def draw(shard, parts=None, report=lambda share: None):
     device = Device("float64")
     gids = device.upload(shard.neurons.gids)
     drawer = Drawer(device, shard, parts or one_part(shard.neurons.size), gids, report)
-    tables = [drawer.count(section) for section in make_sections(shard)]
-    for table in tables:
-        drawer.put(table)
+    tables = drawer.count(make_sections(shard))
+    drawer.put(tables)
     return tables, drawer
 
 
@@ -67,7 +66,7 @@ def unpacked(shard, table):
         assert groups[:, 2].tolist() == before(each.reshape(-1, 64).sum(axis=1))
     lengths = lengths.reshape(-1, n_parts)
     assert len(lengths) == len(sources)
-    assert np.count_nonzero(lengths.sum(axis=1)) == table.n_rows
+    assert np.count_nonzero(lengths) == table.n_rows
     assert lengths.sum() == table.n_synapses
 
     n = table.n_synapses
@@ -107,7 +106,7 @@ def in_sections(monkeypatch, size):
     monkeypatch.setattr(synapses, "cut_targets", smaller)
 
 
-@pytest.mark.parametrize("chunk", [64, 2**20])
+@pytest.mark.parametrize("chunk", [1, 2**18])
 @pytest.mark.parametrize("section", [8, 40, None])
 @pytest.mark.parametrize("size", [7, 107])
 def test_synapses_are_those_of_the_host(monkeypatch, gpu, chunk, section, size):
@@ -149,7 +148,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("slots", [2**8, 2**26])
+@pytest.mark.parametrize("slots", [2**8, 2**12, 2**26])
 @pytest.mark.parametrize("rule", RULES)
 def test_rules(monkeypatch, gpu, rule, slots):
     """Each rule with and without autapses, and with room for few or many warps."""
@@ -163,6 +162,18 @@ def test_rules(monkeypatch, gpu, rule, slots):
     shard = build(net)
     tables, _ = draw(shard)
     assert (drawn(shard, tables) == synapses_of(shard)).all()
+
+
+def test_synapses_that_are_lost_are_missed(gpu, monkeypatch):
+    launch = Drawer._launch
+
+    def some(self, kernel, *given):
+        if kernel.function.name != "count_listed":
+            launch(self, kernel, *given)
+
+    monkeypatch.setattr(Drawer, "_launch", some)
+    with pytest.raises(CapacityError, match=r"synapses counted is \d+, must be \d+, as many as"):
+        draw(draft(every_feature()))
 
 
 @pytest.mark.parametrize(("section", "n_units"), [(8, 3), (30, 3), (64, 1)])
@@ -297,7 +308,7 @@ def test_memory_is_what_was_said(gpu, monkeypatch):
     before, after = asked
     assert after == pytest.approx(kept, abs=1000)
     assert before == pytest.approx(kept, rel=0.01)
-    assert peak - kept < 1e6
+    assert peak - kept < 2e6
 
 
 @pytest.mark.parametrize(("case", "n_ranks"), [("plain", 1), ("trains", 1), ("sources", 64)])
