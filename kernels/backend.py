@@ -61,6 +61,9 @@ class Backend(ABC):
     runs_beside_host = False
     """Whether `start` returns before the epoch is over."""
 
+    runs_ahead = False
+    """Whether the next epoch may be started before `finish`, where nothing comes from elsewhere."""
+
     def __init__(
         self, shard: Draft, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:

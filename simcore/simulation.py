@@ -158,6 +158,8 @@ class Simulation:
         shortest = self.comm.allreduce_min(min(own.min_remote_delay for own in self.inventory))
         beside = self.backend.runs_beside_host and shortest >= 2
         self._beside = bool(self.comm.allreduce_min(int(beside)))
+        ahead = self._beside and self.backend.runs_ahead and self.comm.size == 1
+        self._depth = 2 if ahead else 1
         self.epoch_steps = min(shortest // 2 if self._beside else shortest, LONGEST_EPOCH)
         self._arrived = NO_SPIKES
         self.step = self.n_epochs = 0
@@ -178,26 +180,41 @@ class Simulation:
         No synapse that crosses ranks is faster than an epoch, so what arrives in 1 is never late.
         Where a device works beside the host, 1 comes after 2: spikes travel meanwhile, and are
         delivered an epoch later. No synapse that crosses ranks is then faster than two epochs.
+        A single rank with a device that runs ahead begins the next epoch before 4.
         """
         exchange, backend = self.exchange, self.backend
         end = self.step + self.clock.steps(duration, "duration")
-        last: tuple[Epoch, Spikes] | None = None
-        for epoch in epochs(self.step, end, self.epoch_steps):
-            if not self._beside:
-                self._arrived = exchange.wait()
-            backend.start(epoch, self._arrived)
-            if self._beside:
-                self._arrived = exchange.wait()
-            if recorder is not None and last is not None:
-                recorder.record(*last)
-            spikes = backend.finish()
+        begun: deque[Epoch] = deque()
+        done: deque[tuple[Epoch, Spikes]] = deque()
+
+        def record() -> None:
+            while done:
+                found = done.popleft()
+                if recorder is not None:
+                    recorder.record(*found)
+
+        def finish() -> None:
+            epoch, spikes = begun.popleft(), backend.finish()
             exchange.start(spikes)
             self._remember(spikes, epoch.end)
             self.step = epoch.end
             self.n_epochs += 1
-            last = epoch, spikes
-        if recorder is not None and last is not None:
-            recorder.record(*last)
+            done.append((epoch, spikes))
+
+        for epoch in epochs(self.step, end, self.epoch_steps):
+            if not self._beside:
+                self._arrived = exchange.wait()
+            backend.start(epoch, self._arrived)
+            begun.append(epoch)
+            if self._beside:
+                self._arrived = exchange.wait()
+            record()
+            if len(begun) == self._depth:
+                finish()
+        while begun:
+            record()
+            finish()
+        record()
 
     @property
     def max_delay(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ from simcore.kernels.cuda.launches import DEPTH, Launches
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.team import THREADS
 from simcore.kernels.plan import make_plan
-from simcore.spikes import NO_SPIKES, Spikes
+from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.state import State
 
 # Steps of a launch at most, so that spikes come back while others are computed
@@ -49,31 +50,52 @@ class CudaBackend(Backend):
         self._resting, self._n_receptors = plan.resting, plan.n_receptors
         self._make_remote(_FEWEST_REMOTE)
         self._sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
+        self._epochs: deque[Epoch] = deque()
+        self._emitted: list[Spikes] = [NO_SPIKES]
         self._seconds = {"update": 0.0, "deliver": 0.0, "copy": 0.0}
+
+    @property
+    def runs_ahead(self) -> bool:  # type: ignore[override]
+        """Whether the next epoch may be started before `finish`: samples have room for one."""
+        return not self.probes
 
     def start(self, epoch: Epoch, remote: Spikes) -> None:
         """Begin to advance by an epoch, and return at once."""
-        self._epoch, self._planned = epoch, epoch.begin
+        if not self._epochs:
+            self._planned = self._reached = epoch.begin
+        self._epochs.append(epoch)
         self._make_samples(epoch)
-        self._queue(self._send(remote))
+        if not self._launches.under_way:
+            self._queue(self._send(remote))
         while self._planned < epoch.end and self._launches.under_way < DEPTH:
             self._queue()
 
     def finish(self) -> Spikes:
-        """Return what the epoch emitted, when it is over."""
-        epoch, words = self._epoch, []
-        while self._launches.under_way:
+        """Return what the first of the epochs emitted, when it is over."""
+        epoch, last = self._epochs[0], self._epochs[-1]
+        while self._launches.under_way and (epoch is last or self._reached < epoch.end):
             report = self._launches.take()
+            self._reached = report.step
 
             # Keep the device busy while the host sorts; a launch may end early, without room
-            late = report.step < epoch.end and not self._launches.under_way
-            if self._planned < epoch.end or late:
+            late = self._reached < last.end and not self._launches.under_way
+            if self._planned < last.end or late:
                 self._queue()
-            words.append(np.sort(report.words))
+            self._emitted.append(Spikes(report.origin, np.sort(report.words)))
             for phase, seconds in report.seconds.items():
                 self._seconds[phase] += seconds
         self._take_samples(epoch)
-        return Spikes(epoch.begin, np.concatenate(words))
+        self._epochs.popleft()
+        return self._split(epoch)
+
+    def _split(self, epoch: Epoch) -> Spikes:
+        """Return what came back of an epoch, and keep the rest for the next."""
+        words = np.concatenate(
+            [s.words + ((s.origin - epoch.begin) << GID_BITS) for s in self._emitted]
+        )
+        n = int(np.searchsorted(words, epoch.steps << GID_BITS))
+        self._emitted = [Spikes(epoch.begin, words[n:])]
+        return Spikes(epoch.begin, words[:n])
 
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
         """Advance the shard by an epoch."""
@@ -130,8 +152,11 @@ class CudaBackend(Backend):
 
     def _queue(self, remote: tuple[int, int, int] = (0, 0, 0)) -> None:
         """Queue a launch, which goes on where the one before ends."""
-        self._planned = min(self._planned + LAUNCH_STEPS, self._epoch.end)
-        self._launches.start(self._residence.struct, self._epoch.begin, self._planned, remote)
+        ends = [epoch.end for epoch in self._epochs]
+        border = next((end for end in ends if end > self._planned), ends[-1])
+        self._planned = min(self._planned + LAUNCH_STEPS, border)
+        origin = self._epochs[0].begin
+        self._launches.start(self._residence.struct, origin, self._planned, remote)
 
     def _send(self, remote: Spikes) -> tuple[int, int, int]:
         """Send spikes from elsewhere to the device; return origin, address and number."""

@@ -33,14 +33,15 @@ class Report:
 
     Parameters
     ----------
-    step : int
-        Where it ended.
+    origin, step : int
+        Step of its spikes with offset 0, and where it ended.
     words : ndarray of int64
         The spikes, in no order.
     seconds : dict of str to float
         Time on the device for "update", "deliver" and "copy" [s].
     """
 
+    origin: int
     step: int
     words: NDArray[np.int64]
     seconds: dict[str, float]
@@ -60,6 +61,8 @@ class _Slot:
         The report, pinned.
     n_fetched : int
         Words that are on the way to the host, or there.
+    origin : int
+        Step of its spikes with offset 0.
     """
 
     buffer: Buffer
@@ -69,6 +72,7 @@ class _Slot:
     copied: Any
     host: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     n_fetched: int = 0
+    origin: int = 0
 
 
 class Launches:
@@ -117,6 +121,7 @@ class Launches:
             Origin, address and number of spikes from elsewhere.
         """
         device, slot = self._device, self._free.popleft()
+        slot.origin = origin
         device.stream.record(slot.begun)
         device.launch(self._kernel, (machine,), slot.buffer.address, origin, end, *remote)
         device.stream.record(slot.ended)
@@ -143,7 +148,7 @@ class Launches:
         launch = device.seconds(slot.begun, slot.ended)
         update = found["update_cycles"] / max(1, found["update_cycles"] + found["deliver_cycles"])
         parts = {"update": launch * update, "deliver": launch * (1.0 - update), "copy": copy}
-        return Report(found["step"], words, parts)
+        return Report(slot.origin, found["step"], words, parts)
 
     def _fetch(self, slot: _Slot, first: int, end: int) -> None:
         """Queue a copy of the words from `first` to `end` of a report."""

@@ -261,6 +261,40 @@ def test_spikes_travel_while_the_device_works(network, shortest, n_ranks):
     assert (epochs[0].begin, epochs[-1].end) == (0, 400) == (bounds[0].begin, bounds[-1].end)
 
 
+@pytest.mark.parametrize("room", [1, 10_000])
+@pytest.mark.parametrize("steps", [7, 50])
+def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
+    """The device has the next epoch to work on while spikes are recorded, and when it ends."""
+    monkeypatch.setattr(residence, "n_words", lambda most: most + room)
+    monkeypatch.setattr(module, "LAUNCH_STEPS", 20)
+
+    def run(backend):
+        simulation = sc.Simulation(slow_network(), backend=backend, comm=SerialComm())
+        simulation.epoch_steps = steps
+        taken, busy = [], []
+
+        def record(epoch, spikes):
+            taken.append(Spikes(0, spikes.words + (spikes.origin << 48)))
+            assert (epoch.begin <= taken[-1].steps).all()
+            assert (taken[-1].steps < epoch.end).all()
+            busy.append(simulation.backend._launches.under_way if backend == "cuda" else 0)
+
+        for duration in (10.0, 0.3, 29.7):
+            simulation.run(duration, SimpleNamespace(record=record))
+        assert (simulation.step, sum(busy[-1:])) == (400, 0)
+        return np.concatenate([spikes.words for spikes in taken]), busy, simulation
+
+    wanted, _, cpu = run("cpu")
+    found, busy, gpu = run("cuda")
+    assert wanted.size > 80
+    assert same_bits(found, wanted)
+    assert same_bits(gpu.backend.potentials(), cpu.backend.potentials())
+    assert gpu.n_epochs == cpu.n_epochs
+
+    # All but the last of each of three runs; without room a launch may end anywhere
+    assert sum(n == 0 for n in busy) == 3 or room == 1
+
+
 def test_epochs_that_are_too_long_are_found_out():
     wanted, *_ = on_threads(2, slow_network, "cpu")
     found, *_ = on_threads(2, slow_network, "cuda", longer=3)
