@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.bins import Bins
+from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction
 from simcore.analysis.reduction import reduce_all, reduce_spikes
 from simcore.errors import ConfigError, require
@@ -45,6 +46,7 @@ class CountCorrelations:
         return values[~np.isnan(values)]
 
 
+@takes_selections
 def count_correlations(
     selection: Selection, width: float = 2.0, max_neurons: int = 250
 ) -> CountCorrelations:
@@ -152,6 +154,7 @@ class CrossCorrelogram:
     coefficients: Floats
 
 
+@takes_selections
 def cross_correlogram(
     one: Selection, other: Selection, width: float = 1.0, max_lag: float = 100.0
 ) -> CrossCorrelogram:

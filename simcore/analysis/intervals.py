@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.analysis.guard import takes_selections
 from simcore.analysis.reduction import reduce_spikes
 from simcore.errors import ConfigError, require
 
@@ -53,6 +54,7 @@ class IsiStatistics:
     histogram: NDArray[np.int64]
 
 
+@takes_selections
 def isi_statistics(selection: Selection, edges: ArrayLike = LOGARITHMIC) -> IsiStatistics:
     """Return statistics of the intervals between the spikes of each neuron.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.bins import Bins
+from simcore.analysis.guard import takes_selections
 from simcore.analysis.reduction import reduce_spikes
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 
+@takes_selections
 def rates_per_neuron(selection: Selection) -> Floats:
     """Return the mean rate of each neuron: its spikes over the length of the window.
 
@@ -45,6 +47,7 @@ class PopulationRate(NamedTuple):
     rates: Floats
 
 
+@takes_selections
 def population_rate(selection: Selection, width: float) -> PopulationRate:
     """Return the mean rate over neurons in bins of time.
 
@@ -65,6 +68,7 @@ def population_rate(selection: Selection, width: float) -> PopulationRate:
     return PopulationRate(bins.edges, counts / (1e-3 * bins.width * selection.n_neurons))
 
 
+@takes_selections
 def synchrony(selection: Selection, width: float = 3.0) -> float:
     """Return the synchrony of some neurons: variance over mean of their spike counts together.
 
@@ -97,6 +101,7 @@ def dispersion(counts: Ints) -> float:
     return float(counts.var() / counts.mean()) if counts.any() else float("nan")
 
 
+@takes_selections
 def fano_factors(selection: Selection, width: float) -> Floats:
     """Return the Fano factor of each neuron: variance over mean of its spike counts in bins.
 

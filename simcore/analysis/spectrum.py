@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from simcore.analysis.bins import Bins
+from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction
 from simcore.analysis.reduction import reduce_spikes
 from simcore.errors import ConfigError, require
@@ -37,6 +38,7 @@ class Spectrum(NamedTuple):
 NO_SPECTRUM = Spectrum(np.zeros(0), np.zeros(0))
 
 
+@takes_selections
 def power_spectrum(selection: Selection, width: float = 1.0, segment: float = 1024.0) -> Spectrum:
     """Return the power spectrum of the mean rate over neurons.
 

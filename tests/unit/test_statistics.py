@@ -171,3 +171,19 @@ def test_bad_arguments(run, call, message):
 def test_unknown_population(run):
     with pytest.raises(ModelError, match="no population 'X'"):
         run.select("X")
+
+
+def test_statistics_of_a_run_ask_for_a_selection(tmp_path):
+    """A whole run, a name or nothing is told what to do instead."""
+    net = sc.Network(seed=1)
+    net.record(net.population("first", 5, sc.PoissonSource(rate=20.0)))
+    run = sc.simulate(net, 50.0, output=tmp_path / "run.h5", backend="reference")
+    wanted = r"rates_per_neuron: selection is a Run, must be .* run.select\('first'\)"
+    with pytest.raises(ConfigError, match=wanted):
+        analysis.rates_per_neuron(run)
+    with pytest.raises(ConfigError, match="fano_factors: selection is a str"):
+        analysis.fano_factors(selection="first", width=5.0)
+    with pytest.raises(ConfigError, match="cross_correlogram: other is a Run"):
+        analysis.cross_correlogram(run.select("first"), run)
+    with pytest.raises(TypeError, match="missing"):
+        analysis.isi_statistics()
