@@ -76,7 +76,7 @@ def make_backend(
     name : {"auto", "cpu", "cuda", "reference"}
         The backend; "auto" takes the GPU where there is one.
     shard : Draft
-        What the rank owns; a `Shard` for all backends but "cuda".
+        What the rank owns: for "cuda" a draft, for all others a `Shard`, built from one.
     probes : tuple of Probe
         What to sample.
     precision : {"float64", "float32"}

@@ -49,7 +49,7 @@ class Backend(ABC):
     Parameters
     ----------
     shard : Draft
-        What the rank owns; some backends draw the synapses, others need a `Shard` that has them.
+        What the rank owns: a `Shard`, with its synapses, where the backend does not draw them.
     probes : tuple of Probe
         What to sample.
     precision : {"float64", "float32"}

@@ -1,7 +1,7 @@
 """Who owns which neuron, how a shard is built, and how spikes reach other ranks."""
 
 from simcore.partition.build import build_shard, build_shards
-from simcore.partition.device import DeviceEstimate, estimate_device
+from simcore.partition.device import DeviceEstimate, device_tables, estimate_device
 from simcore.partition.drafting import draft_shards
 from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
@@ -22,6 +22,7 @@ __all__ = [
     "build_shard",
     "build_shards",
     "check_partitioner",
+    "device_tables",
     "draft_shards",
     "estimate",
     "estimate_device",

@@ -127,7 +127,7 @@ def _build(draft: Draft, together: NDArray[np.int64], report: Report) -> Shard:
     other = _shortest(tables, gids)
     alone = gids.size == together.size
     return Shard(
-        **{field.name: getattr(draft, field.name) for field in fields(Draft)},
+        **{field.name: getattr(draft.built(), field.name) for field in fields(Draft)},
         tables=tuple(tables),
         min_remote_delay=other if alone else _shortest(tables, together),
         min_other_delay=other,
@@ -249,7 +249,7 @@ class Draws:
         first = drawn.lids[0]
         draw.visit_targets(
             form,
-            int(drawn.kind),
+            int(drawn.choice),
             (np.uint64(self.seed), np.uint64(drawn.stream)),
             (self.gids[begin:end], np.arange(begin - origin, end - origin)),
             self.indegrees[begin - first : end - first],

@@ -9,12 +9,13 @@ from simcore.fixed_point import largest_multiplicity
 from simcore.local import Lids
 from simcore.neurons import SpikeTrains
 from simcore.partition.buckets import KEYS
-from simcore.partition.expected import Expectation
+from simcore.partition.expected import Expectation, TableCounts
 from simcore.places import (
     COUNT_BYTES,
     ENTRY_BYTES,
     REPORT_BYTES,
     WAITING_BYTES,
+    Sections,
     cut_targets,
     index_bytes,
     n_entries,
@@ -84,8 +85,7 @@ def estimate_device(
     """
     slots = 1 << int(expectation.max_delay).bit_length()
     receptors, n = expectation.receptors, float(neurons.size)
-    tables = expectation.tables(neurons)
-    parts = [_table(expectation, neurons, place) for place in range(len(tables))]
+    parts = [_table(expectation, *found) for found in device_tables(expectation, neurons)]
     network = expectation.network
     ranges = [neurons.lid_range(p.view().gid_range) for p in network.populations]
     most = sum(
@@ -121,20 +121,40 @@ class _Table:
     n_sections: int
 
 
-def _table(expectation: Expectation, neurons: Lids, place: int) -> _Table:
-    """Return what a table takes, with the places that take less."""
-    whole = expectation.tables(neurons)[place]
-    valid = f"at most {KEYS}, pairs of a delay and a constant weight"
-    remedy = "Narrow the delays, or use fewer different weights."
-    subject = "synapses: channels"
-    require(whole.n_channels <= KEYS, subject, whole.n_channels, valid, remedy, CapacityError)
+def device_tables(expectation: Expectation, neurons: Lids) -> list[tuple[TableCounts, Sections]]:
+    """Return what is expected of the tables of a shard on a GPU, and how their targets are cut.
+
+    Parameters
+    ----------
+    expectation : Expectation
+        What is expected of the network.
+    neurons : Lids
+        Those of the shard.
+
+    Raises
+    ------
+    CapacityError
+        When there are too many channels.
+    """
+    found = []
     points, n_sources = expectation.points, expectation.network.n_neurons
-    n_synapses = float(whole.synapses.sum())
-    cut = cut_targets(whole.form, points, whole.n_channels, neurons.size, n_sources, n_synapses)
-    table = expectation.tables(neurons, cut.bounds)[place]
+    for place, whole in enumerate(expectation.tables(neurons)):
+        valid = f"at most {KEYS}, pairs of a delay and a constant weight"
+        remedy = "Narrow the delays, or use fewer different weights."
+        subject = "synapses: channels"
+        require(whole.n_channels <= KEYS, subject, whole.n_channels, valid, remedy, CapacityError)
+        n_synapses = float(whole.synapses.sum())
+        cut = cut_targets(whole.form, points, whole.n_channels, neurons.size, n_sources, n_synapses)
+        found.append((expectation.tables(neurons, cut.bounds)[place], cut))
+    return found
+
+
+def _table(expectation: Expectation, table: TableCounts, cut: Sections) -> _Table:
+    """Return what a table takes."""
+    each = synapse_bytes(table.form, cut.high_bytes, expectation.points)
     rows = float(table.rows.sum()) / table.n_blocks
     return _Table(
-        synapses=n_synapses * synapse_bytes(table.form, cut.high_bytes, points),
-        index=table.n_blocks * index_bytes(n_sources, rows),
+        synapses=float(table.synapses.sum()) * each,
+        index=table.n_blocks * index_bytes(expectation.network.n_neurons, rows),
         n_sections=table.n_blocks,
     )

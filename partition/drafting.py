@@ -22,7 +22,7 @@ from simcore.connectivity import (
     PairwiseBernoulli,
 )
 from simcore.degrees import n_synapses
-from simcore.draft import Draft, Drawn, Kind, Listed, Synapses, TableDraft
+from simcore.draft import Choice, Draft, Drawn, Listed, Synapses, TableDraft
 from simcore.errors import CapacityError, require
 from simcore.fixed_point import FixedPoint, Form, fixed_point
 from simcore.local import LocalNeurons
@@ -129,7 +129,7 @@ def _projection(
         return Listed(lids, partial(_listed, seed, recipe, neurons, channel_of))
     first, stop = projection.source.gid_range
     return Drawn(
-        kind=_kind(projection.rule),
+        choice=_choice(projection.rule),
         stream=random.stream(random.CONNECT, projection.id),
         lids=lids,
         indegrees=partial(_indegrees, seed, recipe, neurons.gids[slice(*lids)]),
@@ -159,14 +159,14 @@ def _listed(
     _check_indegrees(recipe, received)
 
 
-def _kind(rule: object) -> Kind:
+def _choice(rule: object) -> Choice:
     if isinstance(rule, AllToAll):
-        return Kind.ALL
+        return Choice.ALL
     if isinstance(rule, PairwiseBernoulli):
-        return Kind.DISTINCT
+        return Choice.DISTINCT
     if isinstance(rule, FixedIndegree) and not rule.allow_multapses:
-        return Kind.DISTINCT
-    return Kind.UNIFORM
+        return Choice.DISTINCT
+    return Choice.UNIFORM
 
 
 def _indegrees(seed: int, recipe: Recipe, gids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.draft import Kind
+from simcore.draft import Choice
 from simcore.jit import njit
 from simcore.partition.buckets import count_rows, put
 from simcore.philox import draw, draw_many
 
 BUFFER = 4096
 
-UNIFORM, DISTINCT, ALL = (int(kind) for kind in (Kind.UNIFORM, Kind.DISTINCT, Kind.ALL))
+UNIFORM, DISTINCT, ALL = (int(choice) for choice in (Choice.UNIFORM, Choice.DISTINCT, Choice.ALL))
 
 _HALF = np.uint64(32)
 _NO_SELF = np.int64(2**62)

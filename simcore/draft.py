@@ -7,8 +7,9 @@ by target (`Drawn`), which a backend may do itself, or are listed by the host (`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ from simcore.network import Network
 Synapses = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 
 
-class Kind(IntEnum):
-    """How the sources of a target are drawn."""
+class Choice(IntEnum):
+    """How the sources of a target are chosen."""
 
     UNIFORM = 0
     DISTINCT = 1
@@ -35,7 +36,7 @@ class Drawn:
 
     Parameters
     ----------
-    kind : Kind
+    choice : Choice
         With repetition, without, or every source once.
     stream : int
         Stream of the draws.
@@ -56,7 +57,7 @@ class Drawn:
         Channel by delay and sign of the weight.
     """
 
-    kind: Kind
+    choice: Choice
     stream: int
     lids: tuple[int, int]
     indegrees: Callable[[], NDArray[np.int64]]
@@ -134,7 +135,7 @@ class Draft:
     blocks : ndarray of int64, shape (n_blocks + 1,)
         Bounds of the blocks, in lids.
     drafts : tuple of TableDraft
-        The tables, one per form in use.
+        The tables, one per form in use; none in what is built.
     max_delay : int
         Longest delay in the whole network [steps], at least 1.
     earliest : int
@@ -150,6 +151,10 @@ class Draft:
     max_delay: int
     earliest: int
 
+    def built(self) -> Self:
+        """Return the same without what the synapses are drawn from, which may be large."""
+        return replace(self, drafts=())
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -164,7 +169,7 @@ class Inventory:
     lookups : int
         Places in which a spike is looked up.
     met : ndarray of int64, shape (n_populations, 2)
-        Runs and synapses that come from each population.
+        Runs, or rows on a GPU, and synapses that come from each population.
     """
 
     n_synapses: int

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simcore.simulation import Simulation
 
 # Model time over which rates are taken [ms]
-_RATE_WINDOW = 100.0
+RATE_WINDOW = 100.0
 
 
 class Guards:
@@ -71,7 +71,7 @@ class Guards:
         simulation, clock = self._simulation, self._simulation.clock
         self._checked = simulation.step
         length = clock.dt * (simulation.step - self._counted)
-        if self._max_rate is None or length < _RATE_WINDOW:
+        if self._max_rate is None or length < RATE_WINDOW:
             return
         self._recorder.flush()
         counts = simulation.comm.allreduce_sum(self._recorder.emitted)

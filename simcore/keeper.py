@@ -14,7 +14,7 @@ import numpy as np
 from simcore.clock import Clock
 from simcore.errors import ConfigError, StoppedError, require
 from simcore.failure import fail_together
-from simcore.guards import Guards
+from simcore.guards import RATE_WINDOW, Guards
 from simcore.progress import duration
 from simcore.signals import Signals
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from simcore.io.writer import RunWriter
     from simcore.simulation import Simulation
 
-# Model time between two looks at most [ms], and wall-clock time to aim at [s]
-LOOK_INTERVAL = 20.0
+# Model time between two looks at most [ms], also where a device would stop for them; and wall-clock
+# time to aim at [s]
+LOOK_INTERVAL, DEVICE_LOOK_INTERVAL = 20.0, 1000.0
 _SHORT, _LONG = 0.2, 1.0
 
 # Longest watchdog: a year [s]
@@ -110,8 +111,11 @@ class Keeper:
         every = care.checkpoint_every
         self._every = 2**62 if every is None else clock.steps(every, "checkpoint_every")
         self._shortest = 1 if simulation.comm.size == 1 else simulation.epoch_steps
-        self._longest = max(self._shortest, round(LOOK_INTERVAL / clock.dt))
-        self._piece = self._longest
+        interval = DEVICE_LOOK_INTERVAL if simulation.beside else LOOK_INTERVAL
+        if care.max_rate is not None:
+            interval = min(interval, RATE_WINDOW)
+        self._longest = max(self._shortest, round(interval / clock.dt))
+        self._piece = max(self._shortest, round(LOOK_INTERVAL / clock.dt))
         self._looked = self._saved = monotonic()
         self._saved_step = simulation.step
         self.n_checkpoints = 0

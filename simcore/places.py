@@ -141,8 +141,6 @@ def cut_targets(
     found = []
     for high_bytes in HIGH_BYTES:
         bits = 8 * (LOW_BYTES + high_bytes) - (n_channels - 1).bit_length()
-        if bits < 0:
-            continue
         n = max(1, -(-n_neurons >> bits))
         rows = n_sources * -math.expm1(-n_synapses / (n * max(n_sources, 1)))
         size = n_synapses * synapse_bytes(form, high_bytes, points)

@@ -58,7 +58,7 @@ class Simulation:
 
     Attributes
     ----------
-    shards : sequence of Draft
+    shards : tuple of Draft
         What this rank owns, one shard for each thread.
     inventory : list of Inventory
         Their synapses in numbers.
@@ -69,6 +69,8 @@ class Simulation:
     epoch_steps : int
         Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks,
         or half of it where spikes travel while a device works.
+    beside : bool
+        Whether the devices of all ranks work beside their hosts.
     step : int
         The next step.
     n_epochs : int
@@ -141,26 +143,27 @@ class Simulation:
                 self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):
                 # A GPU draws the synapses itself
-                self.shards: Sequence[Draft] = (
+                shards: Sequence[Draft] = (
                     draft_shards(network, division, parts, dt, points)
                     if backend == "cuda"
                     else build_shards(network, division, parts, dt, self.progress.building, points)
                 )
                 sampled = [
                     tuple(Probe(*p) for p in probes(network, shard.neurons, self.clock))
-                    for shard in self.shards
+                    for shard in shards
                 ]
                 self.backend: Backend = make_threaded_backend(
-                    backend, self.shards, sampled, precision, self.progress.building
+                    backend, shards, sampled, precision, self.progress.building
                 )
                 self.inventory = self.backend.inventory()
+                self.shards = tuple(shard.built() for shard in shards)
         self.exchange = SpikeExchange(self.comm)
         shortest = self.comm.allreduce_min(min(own.min_remote_delay for own in self.inventory))
         beside = self.backend.runs_beside_host and shortest >= 2
-        self._beside = bool(self.comm.allreduce_min(int(beside)))
-        ahead = self._beside and self.backend.runs_ahead and self.comm.size == 1
+        self.beside = bool(self.comm.allreduce_min(int(beside)))
+        ahead = self.beside and self.backend.runs_ahead and self.comm.size == 1
         self._depth = 2 if ahead else 1
-        self.epoch_steps = min(shortest // 2 if self._beside else shortest, LONGEST_EPOCH)
+        self.epoch_steps = min(shortest // 2 if self.beside else shortest, LONGEST_EPOCH)
         self._arrived = NO_SPIKES
         self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
@@ -185,36 +188,32 @@ class Simulation:
         exchange, backend = self.exchange, self.backend
         end = self.step + self.clock.steps(duration, "duration")
         begun: deque[Epoch] = deque()
-        done: deque[tuple[Epoch, Spikes]] = deque()
+        last: tuple[Epoch, Spikes] | None = None
 
-        def record() -> None:
-            while done:
-                found = done.popleft()
-                if recorder is not None:
-                    recorder.record(*found)
-
-        def finish() -> None:
+        def finish() -> tuple[Epoch, Spikes]:
+            """Keep what was emitted last, and wait for the end of the oldest epoch."""
+            if recorder is not None and last is not None:
+                recorder.record(*last)
             epoch, spikes = begun.popleft(), backend.finish()
             exchange.start(spikes)
             self._remember(spikes, epoch.end)
             self.step = epoch.end
             self.n_epochs += 1
-            done.append((epoch, spikes))
+            return epoch, spikes
 
         for epoch in epochs(self.step, end, self.epoch_steps):
-            if not self._beside:
+            if not self.beside:
                 self._arrived = exchange.wait()
             backend.start(epoch, self._arrived)
             begun.append(epoch)
-            if self._beside:
+            if self.beside:
                 self._arrived = exchange.wait()
-            record()
             if len(begun) == self._depth:
-                finish()
+                last = finish()
         while begun:
-            record()
-            finish()
-        record()
+            last = finish()
+        if recorder is not None and last is not None:
+            recorder.record(*last)
 
     @property
     def max_delay(self) -> int:

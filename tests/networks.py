@@ -13,7 +13,7 @@ from simcore.comm import SerialComm
 from simcore.fixed_point import Form
 from simcore.io.recorder import probes
 from simcore.kernels import Probe, make_threaded_backend
-from simcore.partition import build_shard, build_shards, partition
+from simcore.partition import build_shard, build_shards, draft_shards, partition
 from simcore.spikes import NO_SPIKES
 
 SYNAPSE = np.dtype([(n, np.int64) for n in ("source", "target", "delay", "receptor", "weight")])
@@ -68,6 +68,17 @@ def build(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
     return build_shard(network, partition(network, n_ranks, partitioner), rank, dt)
 
 
+def draft(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
+    """Return the shard of a rank before its synapses are drawn."""
+    division = partition(network, n_ranks, partitioner)
+    return draft_shards(network, division, range(rank, rank + 1), dt)[0]
+
+
+def shard_for(backend, *given, **options):
+    """Return what a backend takes: the shard of a rank, which a GPU builds itself."""
+    return (draft if backend == "cuda" else build)(*given, **options)
+
+
 def of_projection(rows, projection):
     """Return the synapses between the two sides of a projection."""
     (a, b), (c, d) = projection.source.gid_range, projection.target.gid_range
@@ -94,7 +105,8 @@ class Result:
 def make_run(network, backend="cpu", precision="float64", shards=None, dt=0.1, threads=1):
     """Return a backend that has the whole network, with the probes of its records."""
     if shards is None:
-        shards = build_shards(network, partition(network, threads), range(threads), dt)
+        make = draft_shards if backend == "cuda" else build_shards
+        shards = make(network, partition(network, threads), range(threads), dt)
     sampled = [
         tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(dt))) for shard in shards
     ]

@@ -14,7 +14,7 @@ from simcore.io.recorder import probes
 from simcore.kernels.cpu import team
 from simcore.kernels.cpu.threads import ThreadedCpuBackend
 from simcore.local import LocalNeurons
-from simcore.partition import RangePartition, build_shards
+from simcore.partition import RangePartition, build_shards, draft_shards
 from simcore.spikes import NO_SPIKES, Spikes
 from simcore.state import join
 from tests.networks import Result, make_run
@@ -36,9 +36,11 @@ class Ranks:
 
     def __init__(self, network, division, backend="cpu", precision="float64", threads=1, dt=0.1):
         firsts = range(0, division.n_ranks, threads)
-        shards = [build_shards(network, division, range(k, k + threads), dt) for k in firsts]
+        make = draft_shards if backend == "cuda" else build_shards
+        shards = [make(network, division, range(k, k + threads), dt) for k in firsts]
         self.runs = [make_run(network, backend, precision, own, dt) for own in shards]
-        self.longest = min(1000, *(s.min_remote_delay for own in shards for s in own))
+        held = [own for run in self.runs for own in run.inventory()]
+        self.longest = min(1000, *(own.min_remote_delay for own in held))
         owned = [np.sort(np.concatenate([s.neurons.gids for s in own])) for own in shards]
         self.order = np.argsort(np.concatenate(owned))
         clock, neurons = Clock(dt), [LocalNeurons(gids) for gids in owned]

@@ -3,6 +3,7 @@
 
 #include "deliver.cuh"
 #include "draw.cuh"
+#include "index.cuh"
 #include "team.cuh"
 #include "update.cuh"
 

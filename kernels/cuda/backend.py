@@ -17,6 +17,7 @@ from simcore.kernels.cuda.launches import DEPTH, Launches
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.team import THREADS
 from simcore.kernels.plan import make_plan
+from simcore.shard import Shard
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.state import State
 
@@ -41,7 +42,8 @@ class CudaBackend(Backend):
         precision: str = "float64",
         report: Callable[[float], None] = lambda share: None,
     ) -> None:
-        super().__init__(shard, probes, precision)
+        assert not isinstance(shard, Shard), "the device draws synapses itself: give it a Draft"
+        super().__init__(shard.built(), probes, precision)
         plan = make_plan(shard, self.dtype)
         self._device = Device(precision)
         self._residence = Residence(self._device, shard, plan, probes, report)
@@ -63,6 +65,9 @@ class CudaBackend(Backend):
         """Begin to advance by an epoch, and return at once."""
         if not self._epochs:
             self._planned = self._reached = epoch.begin
+            self._emitted = [Spikes(epoch.begin, NO_SPIKES.words)]
+        elif epoch.begin != self._epochs[-1].end:
+            raise RuntimeError("this simulation was interrupted, and cannot go on. Start another.")
         self._epochs.append(epoch)
         self._make_samples(epoch)
         if not self._launches.under_way:

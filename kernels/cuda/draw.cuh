@@ -2,21 +2,21 @@
 //
 // Connectivity is a function of the target, so a warp takes a target at a time, and its lanes draw
 // the synapses. All are drawn twice: once to count those of each row, once to put them there. In
-// between the numbers become the index. A row has its synapses in no certain order, since what they
-// add to the input does not depend on it. The draws are those of partition/draw.py, to the last
-// bit.
+// between the numbers become the index (index.cuh). A row has its synapses in no certain order,
+// since what they add to the input does not depend on it. The draws are those of
+// partition/draw.py, to the last bit.
 
 #pragma once
 
 #include "poisson.cuh"
 #include "synapses.cuh"
 
-// How the sources of a target are drawn, as in simcore.draft
-enum Draws { UNIFORM, DISTINCT, ALL };
+// How the sources of a target are chosen, as in simcore.draft
+enum Choice { UNIFORM, DISTINCT, ALL };
 
 // The synapses of a projection at some targets; see kernels/cuda/drawing.py
 struct Drawing {
-    int64 draws, seed, stream, first_source, n_sources;
+    int64 choice, seed, stream, first_source, n_sources;
     int64 excluded_begin, excluded_end;    // the global ids that do not connect to themselves
     int64 first_target, n_targets;         // the first as a lid
     int64 n_thresholds, n_weights;
@@ -155,7 +155,7 @@ template <bool PUTS> struct Target {
     __device__ void file_any(int64 indegree) {
         for (int64 index = lane_number(); index < indegree; index += WARP) {
             const Words words = draw(index);
-            file(d.draws == ALL ? index : source_of(words), words);
+            file(d.choice == ALL ? index : source_of(words), words);
         }
     }
 
@@ -227,7 +227,7 @@ template <bool PUTS> __device__ inline void draw_targets(const Drawing &d, const
     uint64 shortest = NEVER;
     for (int64 k = warp; k < d.n_targets; k += n_warps) {
         Target<PUTS> target(d, f, k, shortest);
-        if (d.draws == DISTINCT)
+        if (d.choice == DISTINCT)
             target.file_distinct(d.indegrees[k], d.slots + warp * d.n_slots);
         else
             target.file_any(d.indegrees[k]);
@@ -260,42 +260,4 @@ extern "C" __global__ void __launch_bounds__(256, 4) count_listed(
 extern "C" __global__ void __launch_bounds__(256, 4) put_listed(const Listing l, const Filing f) {
     for (int64 k = thread_number(); k < l.n_synapses; k += n_threads())
         Place(f, l.targets[k]).put(l.sources[k], l.channels[k], l.weights[k]);
-}
-
-// Add up groups of 64 numbers: which are not zero, how many, and their sum
-extern "C" __global__ void __launch_bounds__(256, 4) sum_groups(
-    const uint32 *counts, uint64 *groups, int64 n_groups) {
-    const int lane = lane_number();
-    for (int64 g = thread_number() / WARP; g < n_groups; g += n_threads() / WARP) {
-        const uint32 one = counts[64 * g + lane], other = counts[64 * g + WARP + lane];
-        const uint32 low = __ballot_sync(0xFFFFFFFFu, one > 0);
-        const uint32 high = __ballot_sync(0xFFFFFFFFu, other > 0);
-        uint64 sum;
-        sum_before((uint64)one + other, sum);
-        if (lane == 0) {
-            groups[3 * g] = (uint64)high << 32 | low;
-            groups[3 * g + 1] = __popc(low) + __popc(high);
-            groups[3 * g + 2] = sum;
-        }
-    }
-}
-
-// Write where rows begin, one behind the place of each; `groups` has the rows and synapses before
-// each group. Where `all` is 0, only what is not zero has a row
-extern "C" __global__ void __launch_bounds__(256, 4) begin_rows(
-    const uint32 *counts, const uint64 *groups, int64 n_groups, uint32 *rows, int64 all) {
-    const int lane = lane_number();
-    const uint32 lower = (1u << lane) - 1;
-    for (int64 g = thread_number() / WARP; g < n_groups; g += n_threads() / WARP) {
-        const uint32 one = counts[64 * g + lane], other = counts[64 * g + WARP + lane];
-        const uint32 low = (uint32)groups[3 * g], high = (uint32)(groups[3 * g] >> 32);
-        uint64 sum, rest;
-        const uint64 begin = groups[3 * g + 2] + sum_before(one, sum);
-        const uint64 later = groups[3 * g + 2] + sum + sum_before(other, rest);
-        uint32 *place = rows + 1 + (all ? 64 * g : (int64)groups[3 * g + 1]);
-        if (all || one > 0)
-            place[all ? lane : __popc(low & lower)] = (uint32)begin;
-        if (all || other > 0)
-            place[all ? WARP + lane : __popc(low) + __popc(high & lower)] = (uint32)later;
-    }
 }

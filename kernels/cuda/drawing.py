@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.draft import Draft, Drawn, Kind, Listed, TableDraft
+from simcore.draft import Choice, Draft, Drawn, Listed, TableDraft
 from simcore.errors import CapacityError, require
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import WARP, Buffer, Device, Kernel
@@ -102,6 +102,7 @@ class Drawer:
                 n_counted == n_drawn, "synapses counted", n_counted, valid, remedy, CapacityError
             )
             tables += own
+            del counts
         return tables
 
     def _table(self, section: Section) -> Table:
@@ -218,12 +219,12 @@ class Drawer:
             "thresholds": self._share(drawn.thresholds),
             "weights": self._share(drawn.weights),
         }
-        if drawn.kind is Kind.DISTINCT:
+        if drawn.choice is Choice.DISTINCT:
             n_slots = _slots(indegrees, n_sources)
-            kernel = _fewer(kernel, SCRATCH_BYTES // (4 * n_slots))
+            kernel = self._fewer(kernel, SCRATCH_BYTES // (4 * n_slots))
             buffers["slots"] = device.zeros(n_slots * kernel.n_warps, np.uint32)
         values = dict.fromkeys(layout.DRAWING_FIELDS, 0) | {
-            "draws": int(drawn.kind),
+            "choice": int(drawn.choice),
             "seed": self._draft.network.seed,
             "stream": drawn.stream,
             "first_source": drawn.sources[0],
@@ -258,6 +259,12 @@ class Drawer:
             self._tell()
         return n
 
+    def _fewer(self, kernel: Kernel, n_warps: int) -> Kernel:
+        """Return a kernel with no more than so many warps, but one, on all multiprocessors."""
+        per_block = min(max(1, n_warps // self._device.n_units), kernel.n_threads // WARP)
+        n_blocks = min(kernel.n_blocks, max(1, n_warps // per_block))
+        return replace(kernel, n_blocks=n_blocks, n_threads=WARP * per_block)
+
     def _share(self, array: NDArray[Any]) -> Buffer:
         """Return a buffer with a table that several projections may have in common."""
         if id(array) not in self._shared:
@@ -286,11 +293,3 @@ def _slots(indegrees: NDArray[np.int64], n_sources: int) -> int:
     """Return the slots of a table with room for twice the sources that a target draws."""
     drawn = np.minimum(indegrees, n_sources - indegrees)
     return 1 << int(2 * max(int(drawn.max(initial=0)), 1) + 1).bit_length()
-
-
-def _fewer(kernel: Kernel, n_warps: int) -> Kernel:
-    """Return a kernel with no more than so many warps, but one at least."""
-    n_warps = max(1, n_warps)
-    n_threads = min(kernel.n_threads, WARP * n_warps)
-    n_blocks = min(kernel.n_blocks, WARP * n_warps // n_threads)
-    return replace(kernel, n_blocks=n_blocks, n_threads=n_threads)

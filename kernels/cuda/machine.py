@@ -45,7 +45,7 @@ MACHINE_FIELDS = (
 )  # fmt: skip
 
 DRAWING_FIELDS = (
-    "draws", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
+    "choice", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
     "first_target", "n_targets", "n_thresholds", "n_weights", "indegrees", "thresholds", "weights",
     "channel_of", "n_slots", "slots",
 )  # fmt: skip

@@ -104,10 +104,11 @@ class Residence:
         self.buffers = {name: device.upload(array) for name, array in arrays.items()}
         self.buffers |= {name: device.zeros(n, dtype) for name, (n, dtype) in zeros.items()}
         drawer = Drawer(device, shard, parts, self.buffers["gids"], report)
-        self._tables = drawer.count(sections)
-        require_gpu_memory(needed + sum(table.nbytes for table in self._tables), free)
-        self.buffers["tables"] = drawer.put(self._tables)
-        self.inventory = _inventory(shard, self._tables, drawer.shortest)
+        tables = drawer.count(sections)
+        require_gpu_memory(needed + sum(table.nbytes for table in tables), free)
+        self.buffers["tables"] = drawer.put(tables)
+        self._synapses = [table.buffers for table in tables]
+        self.inventory = _inventory(shard, tables, drawer.shortest)
         self._name()
 
     def replace(self, name: str, n: int, dtype: Any) -> None:

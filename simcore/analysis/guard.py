@@ -20,20 +20,30 @@ def takes_selections(statistic: Callable[P, R]) -> Callable[P, R]:
     ----------
     statistic : callable
         A function; its parameters annotated as ``Selection`` are looked at.
+
+    Returns
+    -------
+    callable
+        Raises `ConfigError` where one of them is something else.
     """
     signature = inspect.signature(statistic)
     names = [n for n, p in signature.parameters.items() if p.annotation == "Selection"]
+    assert names
 
     @functools.wraps(statistic)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         from simcore.io.selection import Selection
 
-        given = signature.bind(*args, **kwargs).arguments
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            # Python says it better
+            return statistic(*args, **kwargs)
         for name in names:
             if not isinstance(given[name], Selection):
                 raise ConfigError(
-                    f"{statistic.__name__}: {name} is a {type(given[name]).__name__}, must be a "
-                    f"Selection, such as run.select({_population(given[name])!r})."
+                    f"{statistic.__name__}: {name} is of type {type(given[name]).__name__}, must "
+                    f"be a Selection, such as run.select({_population(given[name])!r})."
                 )
         return statistic(*args, **kwargs)
 
@@ -42,5 +52,5 @@ def takes_selections(statistic: Callable[P, R]) -> Callable[P, R]:
 
 def _population(given: Any) -> str:
     """Return the name of a population for the example."""
-    recorded = getattr(given, "recorded", None)
-    return str(recorded[0]) if recorded else "E"
+    recorded: Any = getattr(given, "recorded", ())
+    return str(recorded[0]) if len(recorded) else "E"

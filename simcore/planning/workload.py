@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
+from simcore.local import Lids
 from simcore.neurons import LIF
-from simcore.partition import Expectation
+from simcore.partition import Expectation, TableCounts, device_tables
 from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Ranks
 from simcore.planning.rates import Rates, on_share, segment_rates
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from simcore.io.reader import Run
 
 
-# Model time between two looks at a run, which end an epoch [s]
-LOOK = 0.02
+# Model time between two looks at a run, which end an epoch, also where a device stops for it [s]
+LOOK, DEVICE_LOOK = 0.02, 1.0
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,8 @@ def expected_workload(
     delivery = np.zeros((chosen.size, 3))
     for i, rank in enumerate(chosen):
         for shard in ranks.shards(int(rank)):
-            for table in expectation.tables(shard):
-                n = emitted @ table.synapses, emitted @ table.runs, spikes * table.n_blocks
-                delivery[i] += n
+            for table, runs in _tables(expectation, shard, setup.backend):
+                delivery[i] += emitted @ table.synapses, emitted @ runs, spikes * table.n_blocks
     neurons = np.array([float(isinstance(p.model, LIF)) for p in network.populations])
     draws = np.zeros(chosen.size)
     for view, process in poisson_processes(network):
@@ -144,7 +144,8 @@ def expected_workload(
     files = file_sizes(network, rates, setup.dt)
 
     # A run is looked at after whole epochs, each look ends one
-    piece = max(1 if setup.n_ranks == 1 else epoch, round(1e3 * LOOK / setup.dt))
+    look = DEVICE_LOOK if setup.backend == "cuda" else LOOK
+    piece = max(1 if setup.n_ranks == 1 else epoch, round(1e3 * look / setup.dt))
     epochs = steps / piece * -(-piece // epoch)
     return Workload(
         n_ranks=setup.n_ranks,
@@ -163,3 +164,12 @@ def expected_workload(
         epochs=epochs,
         recorded=files["spikes"] + files["potentials"],
     )
+
+
+def _tables(
+    expectation: Expectation, neurons: Lids, backend: str
+) -> list[tuple[TableCounts, NDArray[np.float64]]]:
+    """Return the tables of a shard, each with its runs; those of a GPU are rows."""
+    if backend == "cuda":
+        return [(table, table.rows) for table, _ in device_tables(expectation, neurons)]
+    return [(table, table.runs) for table in expectation.tables(neurons)]

@@ -14,8 +14,9 @@ from simcore.errors import CapacityError, ConfigError
 from simcore.fixed_point import Form
 from simcore.kernels import BACKENDS, Probe, make_backend
 from simcore.kernels.cpu import backend as cpu
+from simcore.partition import RangePartition, build_shards, draft_shards
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
-from tests.networks import advance, build, differences, every_feature, same_bits
+from tests.networks import advance, build, differences, every_feature, same_bits, shard_for
 
 STEPS = 400
 NETWORK = every_feature()
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("emulated_gpu")
 
 
 @cache
-def shard():
-    return build(NETWORK)
+def shard(backend="cpu"):
+    return shard_for(backend, NETWORK)
 
 
 @cache
@@ -54,7 +55,7 @@ def test_the_network_is_a_demanding_one():
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("backend", FAST)
 def test_equal_to_the_last_bit(backend, precision):
-    result = advance(NETWORK, STEPS, backend, precision, shard=shard())
+    result = advance(NETWORK, STEPS, backend, precision, shard=shard(backend))
 
     assert differences(result, expected(precision)) == []
     assert result.V_m.dtype == precision
@@ -79,10 +80,8 @@ def test_any_division_into_epochs(lengths, backend):
     borders = np.minimum(np.cumsum(lengths), STEPS)
     epochs = np.diff([0, *np.unique([*borders, STEPS])])
 
-    assert (
-        differences(advance(NETWORK, STEPS, backend, epochs=epochs, shard=shard()), expected())
-        == []
-    )
+    result = advance(NETWORK, STEPS, backend, epochs=epochs, shard=shard(backend))
+    assert differences(result, expected()) == []
 
 
 def test_epochs_of_one_step_in_the_reference():
@@ -96,7 +95,7 @@ def test_epochs_of_one_step_in_the_reference():
 )
 def test_any_division_into_blocks(backend, largest, monkeypatch):
     monkeypatch.setattr(simcore.shard, "MAX_BLOCK", 2 * largest)
-    blocks = build(NETWORK)
+    blocks = shard_for(backend, NETWORK)
 
     assert blocks.blocks.size - 1 == -(-NETWORK.n_neurons // largest)
     assert differences(advance(NETWORK, STEPS, backend, shard=blocks), expected()) == []
@@ -174,10 +173,9 @@ class TestGrowth:
     def test_samples_wait_over_several_epochs(self):
         net = sc.Network(seed=2)
         net.population("E", 5, sc.LIF(tau_m=20.0), V_m=sc.Uniform(0.0, 10.0))
-        built = build(net)
         taken = []
         for name in BACKENDS:
-            run = make_backend(name, built, (Probe(np.array([1, 4]), 2),))
+            run = make_backend(name, shard_for(name, net), (Probe(np.array([1, 4]), 2),))
             for begin in range(0, 400, 20):
                 run.advance(Epoch(begin, begin + 20), NO_SPIKES)
             taken.append(run.samples()[0])
@@ -199,7 +197,9 @@ class TestRemoteSpikes:
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_halves_of_a_network(self, backend, order):
         # Two ranks in one process hand each other their spikes after each epoch of two steps
-        ranks = [make_backend(backend, build(NETWORK, r, 2, "block")) for r in range(2)]
+        ranks = [
+            make_backend(backend, shard_for(backend, NETWORK, r, 2, "block")) for r in range(2)
+        ]
         steps, gids = [], []
         pending = [NO_SPIKES, NO_SPIKES]
         for begin in range(0, STEPS, 2):
@@ -213,7 +213,7 @@ class TestRemoteSpikes:
             steps.append(begin + (words >> GID_BITS))
             gids.append(words & (2**GID_BITS - 1))
 
-        assert min(r.shard.min_remote_delay for r in ranks) == 2
+        assert min(own.min_remote_delay for r in ranks for own in r.inventory()) == 2
         np.testing.assert_array_equal(np.concatenate(steps), expected().steps)
         np.testing.assert_array_equal(np.concatenate(gids), expected().gids)
         together = np.concatenate([run.potentials() for run in ranks])
@@ -225,7 +225,7 @@ class TestRemoteSpikes:
         net.population("far", 20_000, sc.LIF())
         E = net.population("E", 4, sc.LIF(tau_m=1e9, V_th=1e9))
         net.connect(net.populations[0], E, sc.FixedIndegree(500), weight=1.0, delay=2.0)
-        run = make_backend(backend, build_alone(net))
+        run = make_backend(backend, alone(backend, net))
         far = np.arange(20_000)
         words = np.concatenate([far | k << GID_BITS for k in range(3)])
 
@@ -235,20 +235,21 @@ class TestRemoteSpikes:
         np.testing.assert_allclose(run.potentials(), 1500.0, rtol=1e-6)
 
 
-def build_alone(net):
+def alone(backend, net):
     """Return the shard of a rank that owns the second population only."""
-    from simcore.partition import RangePartition, build_shard
-
     first = net.populations[0].size
-    division = RangePartition([0, first, net.n_neurons], [1, 0], 2)
-    return build_shard(net, division, 0, 0.1)
+    return of_division(backend, net, RangePartition([0, first, net.n_neurons], [1, 0], 2))
+
+
+def of_division(backend, net, division):
+    """Return the first shard of a division, as a backend takes it."""
+    make = draft_shards if backend == "cuda" else build_shards
+    return make(net, division, range(1), 0.1)[0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rank_without_neurons(backend):
-    from simcore.partition import RangePartition, build_shard
-
-    empty = build_shard(NETWORK, RangePartition([0, 107], [1], 2), 0, 0.1)
+    empty = of_division(backend, NETWORK, RangePartition([0, 107], [1], 2))
     probes = tuple(Probe(np.zeros(0, dtype=np.int64), k) for k in (1, 5))
     run = make_backend(backend, empty, probes)
 
@@ -272,7 +273,7 @@ def test_rules_without_synapses(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_warming_up_changes_nothing(backend):
-    cold, warm = (make_backend(backend, shard()) for _ in range(2))
+    cold, warm = (make_backend(backend, shard(backend)) for _ in range(2))
     warm.warm_up()
 
     words = [run.advance(Epoch(0, 50), NO_SPIKES).words for run in (cold, warm)]
@@ -282,7 +283,7 @@ def test_warming_up_changes_nothing(backend):
 
 
 def test_auto_is_the_fastest():
-    assert make_backend("auto", shard()).name in FAST
+    assert make_backend("auto", shard("cuda")).name in FAST
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import simcore as sc
+import simcore.simulation as simulation_module
+from simcore import keeper
 from simcore.clock import Clock, Epoch
 from simcore.comm import SerialComm
 from simcore.io.compare import compare
-from simcore.io.recorder import probes
+from simcore.io.recorder import Recorder, probes
 from simcore.kernels import Probe
 from simcore.kernels.cuda import backend as module
 from simcore.kernels.cuda import launches, residence
@@ -20,7 +22,7 @@ from simcore.kernels.cuda.backend import CudaBackend
 from simcore.partition import partition
 from simcore.spikes import NO_SPIKES, Spikes
 from tests.emulation.gpu import compile_kernels
-from tests.networks import Result, advance, build, differences, every_feature, make_run, same_bits
+from tests.networks import Result, advance, differences, draft, every_feature, make_run, same_bits
 from tests.side_by_side import Ranks, on_ranks
 from tests.unit.test_state import recent_of
 
@@ -51,7 +53,7 @@ def on_grid(emulated_gpu, monkeypatch):
 
 
 def make(network=NETWORK, precision="float64"):
-    shard = build(network)
+    shard = draft(network)
     sampled = tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(0.1)))
     return CudaBackend(shard, sampled, precision)
 
@@ -134,7 +136,7 @@ def test_changes_of_backend(expected, emulated_gpu, first, second, cut):
     before = make_run(NETWORK, first)
     spikes = before.advance(Epoch(0, cut), NO_SPIKES)
     after = make_run(NETWORK, second)
-    recent = recent_of(spikes.steps, spikes.gids, cut, build(NETWORK).max_delay)
+    recent = recent_of(spikes.steps, spikes.gids, cut, draft(NETWORK).max_delay)
     after.restore(before.state(), cut, recent)
     rest = after.advance(Epoch(cut, STEPS), NO_SPIKES)
 
@@ -293,6 +295,61 @@ def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
 
     # All but the last of each of three runs; without room a launch may end anywhere
     assert sum(n == 0 for n in busy) == 3 or room == 1
+
+
+def test_a_run_is_looked_at_seldom_where_a_device_would_stop(monkeypatch, tmp_path):
+    """Pieces of a run grow beyond an epoch, so that the device has the next one in sight."""
+    monkeypatch.setattr(simulation_module, "LONGEST_EPOCH", 100)
+    busy, record = [], Recorder.record
+
+    def watched(self, epoch, spikes):
+        busy.append(self._backend._launches.under_way)
+        record(self, epoch, spikes)
+
+    monkeypatch.setattr(Recorder, "record", watched)
+    given = {"backend": "cuda", "comm": SerialComm()}
+    monkeypatch.setattr(keeper, "_SHORT", 1e9)
+    run = sc.simulate(slow_network(), 300.0, output=tmp_path / "run.h5", **given)
+    busy_at_first, busy = busy, []
+    assert sum(n == 0 for n in busy_at_first) == len(PIECES)
+    rates = run.rates()
+    sc.simulate(slow_network(), 300.0, output=tmp_path / "guarded.h5", max_rate=1e5, **given)
+    assert rates["one"] > 1.0
+    assert sum(n == 0 for n in busy) == len(GUARDED)
+
+
+# Model time of the pieces of 300 ms [ms]: the first has 20, then they double; and where rates are
+# looked at, which takes 100
+PIECES = (20, 40, 80, 160)
+GUARDED = (20, 40, 80, 100, 60)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_restored_far_on(backend):
+    """Steps do not fit the offset of a spike for long."""
+    network, begin, steps = slow_network(), 10**6, 200
+    runs = [make_run(network, name) for name in (backend, "cuda")]
+    state, recent = runs[0].state(), Spikes(begin - 30, np.array([5 << 48 | 3, 20 << 48 | 7]))
+    found = []
+    for run in runs:
+        run.warm_up()
+        run.restore(state, begin, recent)
+        spikes = run.advance(Epoch(begin, begin + steps), NO_SPIKES)
+        found.append((spikes.origin, spikes.words.tolist(), run.potentials().tolist()))
+    assert len(found[0][1]) > 40
+    assert found[0] == found[1]
+
+
+def test_a_run_that_was_interrupted_does_not_go_on():
+    def interrupt(epoch, spikes):
+        raise KeyboardInterrupt
+
+    simulation = sc.Simulation(slow_network(), backend="cuda", comm=SerialComm())
+    simulation.epoch_steps = 20
+    with pytest.raises(KeyboardInterrupt):
+        simulation.run(20.0, SimpleNamespace(record=interrupt))
+    with pytest.raises(RuntimeError, match="interrupted, and cannot go on"):
+        simulation.run(20.0)
 
 
 def test_epochs_that_are_too_long_are_found_out():

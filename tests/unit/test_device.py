@@ -18,7 +18,7 @@ from simcore.kernels.cuda.team import THREADS
 from simcore.launch import local_rank
 from simcore.places import LAUNCH_BYTES
 from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
-from tests.networks import build, every_feature
+from tests.networks import draft, every_feature
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
 
 
 def test_launch_that_is_refused_is_told(gpu):
-    run = CudaBackend(build(every_feature()))
+    run = CudaBackend(draft(every_feature()))
     gpu.refuses = True
     with pytest.raises(ConfigError, match=r"refuses a launch of 6 blocks .*LAUNCH_TOO_LARGE"):
         run.warm_up()
@@ -230,13 +230,13 @@ def test_what_is_written_is_copied_at_once_and_what_is_sent_later(gpu):
 def test_memory_that_others_took_meanwhile_is_told(gpu):
     gpu.free = 50_000
     with pytest.raises(CapacityError, match="there was room on the GPU, but no longer is for"):
-        CudaBackend(build(every_feature()))
+        CudaBackend(draft(every_feature()))
 
 
 def test_shard_that_does_not_fit(gpu):
     gpu.memory, gpu.free = LAUNCH_BYTES // 2, 0
     with pytest.raises(CapacityError, match=r"needs .* GB on the GPU.*Use 3 times as many GPUs"):
-        CudaBackend(build(every_feature()))
+        CudaBackend(draft(every_feature()))
 
 
 def test_choice_of_a_backend(monkeypatch):

@@ -14,7 +14,7 @@ from simcore.partition import Expectation, estimate_device, partition
 from simcore.places import LAUNCH_BYTES
 from simcore.planning import Planner, Rates, Setup
 from tests.emulation.gpu import Gpu
-from tests.networks import build
+from tests.networks import draft
 
 GB = 1e9
 
@@ -155,7 +155,7 @@ def test_a_simulation_compares_the_precision_it_has(gpu):
 def test_the_estimate_of_a_precision_is_what_is_allocated(gpu, precision):
     net = small()
     gpu.free = gpu.least = 2**40
-    CudaBackend(build(net), precision=precision)
+    CudaBackend(draft(net), precision=precision)
     expected = needed(net, precision) - LAUNCH_BYTES
     assert 2**40 - gpu.least == pytest.approx(expected, rel=0.01)
 

@@ -16,10 +16,10 @@ from simcore.kernels.cuda.machine import Parts, one_part
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.plan import make_plan
-from simcore.partition import Expectation, draft_shards, estimate_device, partition
+from simcore.partition import Expectation, estimate_device, partition
 from simcore.places import LAUNCH_BYTES, Sections, cut_targets
 from tests.emulation.gpu import Gpu
-from tests.networks import SYNAPSE, advance, build, differences, every_feature
+from tests.networks import SYNAPSE, advance, build, differences, draft, every_feature
 from tests.networks import synapses as synapses_of
 
 
@@ -28,11 +28,6 @@ def gpu(monkeypatch):
     gpu = Gpu()
     gpu.install(monkeypatch)
     return gpu
-
-
-def draft(network, rank=0, n_ranks=1):
-    """Return the shard of a rank before its synapses are drawn."""
-    return draft_shards(network, partition(network, n_ranks), range(rank, rank + 1), 0.1)[0]
 
 
 def draw(shard, parts=None, report=lambda share: None):
@@ -113,8 +108,8 @@ def test_synapses_are_those_of_the_host(monkeypatch, gpu, chunk, section, size):
     monkeypatch.setattr(drawing, "CHUNK", chunk)
     if section:
         in_sections(monkeypatch, section)
-    shard = build(every_feature())
-    tables, drawer = draw(shard, Parts(shard.neurons.size, size))
+    shard, own = build(every_feature()), draft(every_feature())
+    tables, drawer = draw(own, Parts(own.neurons.size, size))
     assert {t.section.draft.form for t in tables} == set(Form)
     assert (drawn(shard, tables) == synapses_of(shard)).all()
     assert drawer.shortest == shard.min_remote_delay == 2**62
@@ -159,9 +154,9 @@ def test_rules(monkeypatch, gpu, rule, slots):
         given = RULES[rule](allow_autapses=autapses)
         net.connect(a, target, given, weight=sc.Normal(1.0, 2.0), delay=sc.Uniform(0.5, 2.0))
     net.connect(b, b, sc.OneToOne(), weight=1.0, delay=1.0)
-    shard = build(net)
-    tables, _ = draw(shard)
-    assert (drawn(shard, tables) == synapses_of(shard)).all()
+    own = draft(net)
+    tables, _ = draw(own)
+    assert (drawn(own, tables) == synapses_of(build(net))).all()
 
 
 def test_synapses_that_are_lost_are_missed(gpu, monkeypatch):
@@ -213,11 +208,11 @@ def test_weights_given_one_by_one(monkeypatch, emulated_gpu, indegree, expected)
     weights = np.linspace(-9.0, 10.0, sources.size)
     edges = sc.Edges(sources, np.repeat(np.arange(3), indegree), weights=weights)
     net.connect(source, target, edges, delay=1.0)
-    shard = build(net)
-    (section,) = make_sections(shard)
+    own = draft(net)
+    (section,) = make_sections(own)
     assert sum(np.dtype(d).itemsize for n, d in section.arrays(1).values() if n) == expected
-    tables, _ = draw(shard)
-    assert (drawn(shard, tables) == synapses_of(shard)).all()
+    tables, _ = draw(own)
+    assert (drawn(own, tables) == synapses_of(build(net))).all()
     wanted, found = (advance(net, 100, backend) for backend in ("reference", "cuda"))
     assert differences(found, wanted) == []
 

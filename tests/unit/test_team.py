@@ -13,7 +13,7 @@ from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.cuda.team import team_parts
 from simcore.kernels.plan import make_plan
 from tests.emulation.gpu import Gpu
-from tests.networks import build, every_feature
+from tests.networks import draft, every_feature
 
 
 @pytest.fixture
@@ -35,30 +35,30 @@ def residence(shard):
 
 
 def test_team_of_a_rank_alone(gpu):
-    found = residence(build(network()))
+    found = residence(draft(network()))
     assert (found.n_parts, found.team.interval) == (3, 16)
     assert found.team.room == 16 * 32
-    assert residence(build(network(delay=0.7))).team.interval == 7
+    assert residence(draft(network(delay=0.7))).team.interval == 7
 
 
 def test_small_networks_take_few_blocks():
-    shard = build(network(n=70))
+    shard = draft(network(n=70))
     assert team_parts(shard, make_sections(shard), 132) == Parts(70, 35)
-    shard = build(network(n=20))
+    shard = draft(network(n=20))
     assert team_parts(shard, make_sections(shard), 132) == Parts(20, 20)
 
 
 @pytest.mark.parametrize("delay", [3.1, 3.2])
 def test_no_team_where_launches_are_short(delay):
-    shard = build(network(delay=delay), rank=0, n_ranks=2, partitioner="round_robin")
-    assert shard.min_other_delay == round(10 * delay)
+    shard = draft(network(delay=delay), rank=0, n_ranks=2, partitioner="round_robin")
+    assert shard.earliest == round(10 * delay)
     assert (team_parts(shard, make_sections(shard), 3) is None) == (delay < 3.2)
 
 
 @pytest.mark.parametrize("indegree", [11, 12])
 def test_no_team_where_rows_are_short(indegree):
     """Rows of 12 synapses on the average are 4 for each of 3 blocks."""
-    shard = build(network(n=128, indegree=indegree))
+    shard = draft(network(n=128, indegree=indegree))
     sections = make_sections(shard)
     assert sections[0].n_sources == 128
     assert (team_parts(shard, sections, 3) is None) == (indegree < 12)
@@ -66,7 +66,7 @@ def test_no_team_where_rows_are_short(indegree):
 
 def test_no_team_where_the_memory_of_a_block_is_small(gpu, monkeypatch):
     monkeypatch.setattr(team, "FEWEST_SYNAPSES", 1)
-    shard = build(every_feature())
+    shard = draft(every_feature())
     needed = residence(shard).team.shared_bytes
     gpu.shared = needed
     assert residence(shard).team is not None
@@ -77,7 +77,7 @@ def test_no_team_where_the_memory_of_a_block_is_small(gpu, monkeypatch):
 
 def test_blocks_are_as_many_as_parts_and_get_what_they_need(gpu, monkeypatch):
     monkeypatch.setattr(team, "FEWEST_SYNAPSES", 1)
-    run = CudaBackend(build(every_feature()))
+    run = CudaBackend(draft(every_feature()))
     run.warm_up()
     (function,) = (f for f in gpu.functions if f.name == "advance_team")
     assert (function.name, function.shared) == (
@@ -88,7 +88,7 @@ def test_blocks_are_as_many_as_parts_and_get_what_they_need(gpu, monkeypatch):
 @pytest.mark.parametrize("size", [1, 10, 36, 107])
 def test_pieces_are_those_of_the_plan(size):
     """Each neuron keeps its constants and groups, and each change reaches all of its pieces."""
-    shard = build(every_feature())
+    shard = draft(every_feature())
     plan, parts = make_plan(shard, np.dtype("float64")), Parts(shard.neurons.size, size)
     pieces = make_pieces(plan, parts)
     part = np.arange(shard.neurons.size) // size
