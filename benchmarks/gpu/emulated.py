@@ -34,8 +34,8 @@ from tests.emulation.gpu import Gpu
 # Multiprocessors of an H200, and the memory of one that a block may have [B]
 UNITS, SHARED = 132, 227 * 1024
 
-# Threads of a block that are emulated
-THREADS = 64
+# Threads of a block that are emulated: at least as many as blocks, whose posts they wait for
+THREADS = 160
 
 
 class Counting:

@@ -18,7 +18,8 @@ from simcore.kernels.cuda.machine import Parts, Pieces, n_slots
 from simcore.kernels.cuda.synapses import CHANNEL, Section
 from simcore.kernels.plan import Plan, most_spikes_of
 
-# Threads of a block, as many as advance.cu is compiled for, and spikes that it lists at a time
+# Threads of a block, as many as advance.cu is compiled for, each of which waits for the post of one
+# block at most; and spikes that it lists at a time
 THREADS, LISTED = 1024, 1024
 
 # Neurons of a block at least: the blocks of a smaller team meet faster
@@ -69,7 +70,7 @@ def team_parts(shard: Draft, sections: list[Section], n_units: int) -> Parts | N
         Multiprocessors of the device.
     """
     n = shard.neurons.size
-    n_blocks = min(n_units, max(1, n // FEWEST_NEURONS))
+    n_blocks = min(n_units, THREADS, max(1, n // FEWEST_NEURONS))
     parts = Parts(n, max(1, -(-n // n_blocks)))
     n_rows = sum(section.n_sources for section in sections)
     short = sum(s.expected for s in sections) < FEWEST_SYNAPSES * parts.n * n_rows

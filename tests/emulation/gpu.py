@@ -142,6 +142,7 @@ class Function:
         if team:
             assert 1 <= grid[0] <= gpu.units * gpu.occupancy(self.ptr, *block, shared_mem)
             n_blocks = grid[0]
+            assert n_blocks <= n_threads, "each thread waits for the post of a block"
         else:
             assert (grid, block) == ((gpu.units * gpu.blocks_per_unit,), (GRID_THREADS,))
             assert shared_mem == 0
