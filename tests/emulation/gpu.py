@@ -168,7 +168,8 @@ class Function:
         assert shared_mem == 0
         verb, _, what = self.name.partition("_")
         shape = [
-            min(own, given[0]) for own, given in zip(self.gpu.shape, (grid, block), strict=True)
+            min(own, given[0])
+            for own, given in zip(self.gpu.drawing_shape, (grid, block), strict=True)
         ]
         if what in ("drawn", "listed"):
             first = "drawing" if what == "drawn" else "listing"
@@ -206,6 +207,7 @@ class Gpu:
 
     def __init__(self, shape=(2, 64), memory=2**40, n_devices=1, shared=200_000):
         self.shape, self.memory, self.n_devices, self.shared = shape, memory, n_devices, shared
+        self.drawing_shape = shape
         self.uuids = [bytes(range(16 * k + 1, 16 * k + 17)) for k in range(n_devices)]
         self.kept = 0
         self.units, self.blocks_per_unit, self.capability = 3, 2, "90"

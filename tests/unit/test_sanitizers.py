@@ -21,6 +21,7 @@ from tests.unit import test_cuda
 team.FEWEST_SYNAPSES = 1
 residence.n_entries = lambda n, n_sections: max(n_sections, {entries})
 gpu = Gpu(shape={shape}, shared={shared})
+gpu.drawing_shape = {drawing}
 gpu.install(pytest.MonkeyPatch())
 gpu.library = lambda precision: ctypes.CDLL({path!r})
 found = test_cuda.result_of(test_cuda.make(), {bounds})
@@ -58,7 +59,7 @@ def addresses():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_addresses_and_arithmetic(addresses, way):
-    given = {"bounds": [0, 57, 200], "entries": 2**16, "shared": WAYS[way]}
+    given = {"bounds": [0, 57, 200], "entries": 2**16, "shared": WAYS[way], "drawing": (2, 64)}
     done = watched("asan", addresses, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
     n_spikes, name = done.stdout.split()
@@ -75,7 +76,7 @@ def races():
 @pytest.mark.parametrize(("way", "entries"), [("grid", 3), ("grid", 2**16), ("team", 3)])
 def test_races(races, way, entries):
     """Blocks and warps run at the same time, and meet as the kernels let them."""
-    given = {"bounds": [0, 7, 60], "entries": entries, "shared": WAYS[way]}
+    given = {"bounds": [0, 7, 60], "entries": entries, "shared": WAYS[way], "drawing": (1, 64)}
     done = watched("tsan", races, shape=(2, 64), **given)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout.split()[0]) > 60
@@ -116,7 +117,7 @@ def test_missing_barrier_is_found_out(tmp_path, where):
     (tmp_path / SOURCE.name).write_text(SOURCE.read_text())
     (tmp_path / name).write_text(text.replace(barrier, none))
     path = compile_kernels("float64", *RACES, "-O0", folder=tmp_path)
-    given = {"bounds": [0, 7, 60], "entries": 2**16, "shared": WAYS[way]}
+    given = {"bounds": [0, 7, 60], "entries": 2**16, "shared": WAYS[way], "drawing": (1, 32)}
     done = watched("tsan", path, shape=(2, 64), **given)
     assert done.returncode != 0
     assert "WARNING: ThreadSanitizer: data race" in done.stderr
