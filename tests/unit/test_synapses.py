@@ -101,7 +101,7 @@ def in_sections(monkeypatch, size):
     monkeypatch.setattr(synapses, "cut_targets", smaller)
 
 
-@pytest.mark.parametrize("chunk", [1, 2**18])
+@pytest.mark.parametrize("chunk", [3, 2**18])
 @pytest.mark.parametrize("section", [8, 40, None])
 @pytest.mark.parametrize("size", [7, 107])
 def test_synapses_are_those_of_the_host(monkeypatch, gpu, chunk, section, size):
