@@ -46,6 +46,9 @@ class CudaBackend(Backend):
         super().__init__(shard.built(), probes, precision)
         plan = make_plan(shard, self.dtype)
         self._device = Device(precision)
+
+        # Samples have room for one epoch
+        self.runs_ahead = not probes
         self._residence = Residence(self._device, shard, plan, probes, report)
         self._buffers = self._residence.buffers
         self._launches = Launches(self._device, self._kernel(), self._residence.n_words)
@@ -55,11 +58,6 @@ class CudaBackend(Backend):
         self._epochs: deque[Epoch] = deque()
         self._emitted: list[Spikes] = [NO_SPIKES]
         self._seconds = {"update": 0.0, "deliver": 0.0, "copy": 0.0}
-
-    @property
-    def runs_ahead(self) -> bool:  # type: ignore[override]
-        """Whether the next epoch may be started before `finish`: samples have room for one."""
-        return not self.probes
 
     def start(self, epoch: Epoch, remote: Spikes) -> None:
         """Begin to advance by an epoch, and return at once."""
