@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from typing import Any
 
 
@@ -85,3 +88,31 @@ def require(
         return
     text = f"{subject} is {value!r}, must be {valid}"
     raise error(f"{text}. {remedy}" if remedy else text)
+
+
+# What to do about an error of the system, by its number; else the file system is to be looked at
+_REMEDIES = {
+    "Free some space": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    "Make the folder writable": (errno.EACCES, errno.EPERM, errno.EROFS),
+    "Choose a shorter name": (errno.ENAMETOOLONG,),
+}
+
+
+def cause(error: BaseException) -> str:
+    """Return the reason that the system or HDF5 gave, in a few words."""
+    code = _number(error)
+    return os.strerror(code) if code else str(error)
+
+
+def remedy(error: BaseException) -> str:
+    """Return what to do about a file that cannot be written, without a full stop."""
+    code = _number(error)
+    fitting = (text for text, codes in _REMEDIES.items() if code in codes)
+    return next(fitting, "Look after the folder and its file system")
+
+
+def _number(error: BaseException) -> int:
+    """Return the number of an error of the system, also where HDF5 tells it in a text; else 0."""
+    known = getattr(error, "errno", None)
+    told = re.search(r"errno = (\d+)", str(error))
+    return int(known or (told[1] if told else 0))

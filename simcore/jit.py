@@ -1,50 +1,24 @@
-"""Compilation by Numba, with a cache that never holds code of another version.
+"""Compilation by Numba, with what was compiled before kept as `simcore.cache` says.
 
-Numba notices a change of the file that a compiled function stands in, but not of the files that
-it calls. So the cache lies in a folder named by all sources that hold compiled functions:
-``simcore-kernels/<digest>`` in ``NUMBA_CACHE_DIR``, or else in the user's cache folder. Ranks may
-share it; a file in it is written under another name and then renamed.
+Numba's own cache wants a folder that can be written, even where all is there already, fails at a
+file that is not whole, and notices a change of the file that a function stands in, but not of the
+files that it calls.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
+import pickle
 from collections.abc import Callable
-from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 
-_HERE = Path(__file__).parent
-
-
-def _sources() -> list[Path]:
-    """Return all files with compiled functions, in the checkout or in an installed package."""
-    roots = (_HERE, _HERE.parent)
-    folders = [
-        root / name
-        for root in roots
-        for name in ("partition", "kernels", "kernels/cpu", "kernels/cuda")
-    ]
-    found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    used = [_HERE / f"{name}.py" for name in ("draft", "fixed_point", "philox", "shard", "spikes")]
-    used.append(_HERE / "analysis" / "streams.py")
-    return [*used, *found]
-
-
-def _folder() -> Path:
-    sha = hashlib.sha256(numba.__version__.encode())
-    for path in _sources():
-        sha.update(path.read_bytes())
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or user)
-    return base / "simcore-kernels" / sha.hexdigest()[:16]
-
-
-CACHE = _folder()
-numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]
+from simcore import cache
 
 
 def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -59,17 +33,64 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     **options
         Options of ``numba.njit``.
     """
-    decorate = numba.njit(cache=True, nogil=True, **options)
+
+    def decorate(function: FunctionType) -> Any:
+        dispatcher = numba.njit(nogil=True, **options)(function)
+        dispatcher._cache = _Kept(function)
+        return dispatcher
+
     return decorate if function is None else decorate(function)
 
 
 def is_compiled(variant: str) -> bool:
     """Return whether all that a kind of run needs was compiled before, see `mark_compiled`."""
-    return (CACHE / variant).exists()
+    return cache.is_kept(variant)
 
 
 def mark_compiled(variant: str) -> None:
     """Note that all that a kind of run needs is compiled now."""
-    with contextlib.suppress(OSError):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        (CACHE / variant).touch()
+    if not is_compiled(variant):
+        cache.store(variant, b"")
+
+
+class _Kept(NullCache):
+    """What Numba asks for the code of a function, and hands it to.
+
+    Parameters
+    ----------
+    function : function
+        The function, not compiled.
+    """
+
+    def __init__(self, function: FunctionType) -> None:
+        self._function = function
+
+    def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
+        """Return the code for a signature; None if there is none that can be used."""
+        target_context.refresh()
+        content = cache.load(self._name(sig, target_context.codegen()))
+        if content is None:
+            return None
+        kept, parts = pickle.loads(content)
+        return CompileResult._rebuild(target_context, *parts) if kept == sig else None
+
+    def save_overload(self, sig: Any, data: CompileResult) -> None:
+        """Keep the code for a signature, unless it holds addresses of this process."""
+        if not data.library.has_dynamic_globals:
+            cache.store(self._name(sig, data.codegen), dumps((sig, data._reduce())))
+
+    def _name(self, sig: Any, codegen: Any) -> str:
+        """Return the name of the code for a signature on a processor."""
+        key = (_describe(self._function), sig, codegen.magic_tuple())
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+        return f"{self._function.__name__}-{digest}"
+
+
+def _describe(value: Any) -> Any:
+    """Return what tells a function from others, with all that it encloses."""
+    function = getattr(value, "py_func", value)
+    if not isinstance(function, FunctionType):
+        return value
+    enclosed = [_describe(cell.cell_contents) for cell in function.__closure__ or ()]
+    code = function.__code__
+    return function.__module__, function.__qualname__, code.co_firstlineno, enclosed

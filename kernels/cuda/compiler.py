@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 from pathlib import Path
 
-from simcore import jit
+from simcore import cache
 from simcore.errors import ConfigError
 
 SOURCE = Path(__file__).parent / "advance.cu"
@@ -54,22 +52,17 @@ def compile_kernels(precision: str, capability: int) -> bytes:
 def kernels(precision: str, capability: int) -> bytes:
     """Return the kernels for devices of a compute capability, compiled now or before.
 
-    Ranks may share what is kept: a file is written under another name and then renamed.
-
     Parameters
     ----------
     precision, capability
         See `compile_kernels`.
     """
-    path = jit.CACHE / f"kernels-{_digest(precision, capability)}"
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
+    name = f"kernels-{_digest(precision, capability)}"
+    kept = cache.load(name)
+    if kept is not None:
+        return kept
     code = compile_kernels(precision, capability)
-    own = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        own.write_bytes(code)
-        own.replace(path)
+    cache.store(name, code)
     return code
 
 

@@ -310,10 +310,10 @@ sc.simulate(net, 50.0)
     assert "rank" not in done.stderr
 
 
-def test_compilation_is_announced_once_for_each_kind_of_run(monkeypatch, tmp_path, capsys):
-    import simcore.jit
-
-    monkeypatch.setattr(simcore.jit, "CACHE", tmp_path / "kernels")
+def test_compilation_is_announced_once_for_each_kind_of_run(monkeypatch, capsys):
+    kept = {}
+    monkeypatch.setattr("simcore.cache.store", kept.__setitem__)
+    monkeypatch.setattr("simcore.cache.is_kept", kept.__contains__)
     told = []
     for threads in (1, 1, 2, 2):
         net = sc.Network()
