@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.comm import Comm
-from simcore.errors import OutputError
+from simcore.errors import OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import open_file
 from simcore.io.parts import checkpoints_folder
@@ -132,8 +132,8 @@ def write_checkpoint(
             _remove_others(output, moment.step)
         except (OSError, RuntimeError) as error:
             failure = (
-                f"checkpoint of {output!r} cannot be written: {error}. "
-                "Free some space; older checkpoints and what was recorded are still there."
+                f"checkpoint of {output!r} cannot be written: {cause(error)}. "
+                f"{remedy(error)}; older checkpoints and what was recorded are still there."
             )
     # The others take part in what is left to gather
     for _ in windows:

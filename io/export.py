@@ -12,7 +12,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, OutputError, require
+from simcore.errors import ConfigError, OutputError, require, unwritable
 from simcore.io import schema
 from simcore.io.excerpt import Excerpt, blocks, count
 from simcore.io.nest import first_nest_ids, write_header
@@ -87,7 +87,7 @@ def export_run(
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"output {path!r} cannot be written: {error}") from error
+        raise unwritable(f"output {path!r}", error) from error
     return excerpt
 
 

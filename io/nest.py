@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
-from simcore.errors import ConfigError, DamagedError, OutputError, require
+from simcore.errors import ConfigError, DamagedError, OutputError, require, unwritable
 from simcore.io import schema
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
@@ -127,7 +127,7 @@ def import_nest(
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"output {path!r} cannot be written: {error}") from error
+        raise unwritable(f"output {path!r}", error) from error
     counts = dict(zip(nodes.names, intake.counts.tolist(), strict=True))
     return Imported(counts, intake.n_outside, (begin, last))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.errors import OutputError
+from simcore.errors import OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.parts import Lock, first_damaged, parts_folder, remove_parts
@@ -52,8 +52,8 @@ def pack(path: str) -> None:
         raise
     except (OSError, RuntimeError) as error:
         raise OutputError(
-            f"output {path!r} cannot be made one file: {error}. "
-            "Free some space; everything that was recorded is still there."
+            f"output {path!r} cannot be made one file: {cause(error)}. "
+            f"{remedy(error)}; everything that was recorded is still there."
         ) from error
 
 

@@ -17,11 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from simcore.errors import OutputError
+from simcore.errors import OutputError, cause, remedy
 from simcore.io.whole import TEMPORARY, is_sealed
 
 _NAME = re.compile(r"steps-(\d+)-(\d+)\.h5")
 _LOCK = "lock"
+
+# What is added to the name of an output file, at most
+_LONGEST_ENDING = ".checkpoints"
 
 # How often a lock is tried, and the time between [s]: readers hold it too, for a moment
 _ATTEMPTS, _PAUSE = 10, 0.05
@@ -51,7 +54,7 @@ def parts_folder(path: str) -> str:
 
 def checkpoints_folder(path: str) -> str:
     """Return the folder of the checkpoints of an output file."""
-    return f"{os.path.realpath(path)}.checkpoints"
+    return f"{os.path.realpath(path)}{_LONGEST_ENDING}"
 
 
 def part_path(path: str, begin: int, end: int) -> str:
@@ -126,13 +129,18 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
         When the file exists, or its folder does not or cannot be written.
     """
     path = os.fspath(path)
-    folder = os.path.dirname(path) or "."
+    is_link = os.path.islink(path)
+    target = os.path.realpath(path) if is_link else path
+    folder = os.path.dirname(target) or "."
     if not os.path.isdir(folder):
-        raise OutputError(f"output {path!r}: there is no folder {folder!r}. Create it first.")
-    if os.path.isdir(path):
-        raise OutputError(f"output {path!r} is a folder, must be the name of a file")
+        link = f" is a link to {target!r}" if is_link else ""
+        raise OutputError(f"output {path!r}{link}: there is no folder {folder!r}. Create it first.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "no regular file"
+        raise OutputError(f"output {path!r} is {kind}, must be the name of a file")
+    _require_short(path, target)
     for place in (path, parts_folder(path), checkpoints_folder(path)):
-        if _is_taken(place) and not overwrite:
+        if not overwrite and _is_taken(place):
             raise OutputError(
                 f"output {place!r} exists. Pass overwrite=True or --overwrite to replace it."
             )
@@ -140,11 +148,28 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
         raise OutputError(f"output {path!r}: folder {folder!r} cannot be written. Choose another.")
 
 
+def _require_short(path: str, target: str) -> None:
+    """Raise `OutputError` unless what is added to the name of an output file has room in a name."""
+    folder, name = os.path.split(target)
+    size = len(os.fsencode(name))
+    most = os.pathconf(folder or ".", "PC_NAME_MAX") - len(_LONGEST_ENDING)
+    if size > most:
+        raise OutputError(
+            f"output {path[:40]!r}...: its name has {size} bytes, must have at most {most}, since "
+            f"endings such as {_LONGEST_ENDING!r} are added. Choose a shorter name."
+        )
+
+
 def _is_taken(place: str) -> bool:
     """Tell whether there is a file, or a folder with files; a kill can leave one without."""
     if not os.path.isdir(place):
         return os.path.exists(place)
-    return any(name.endswith(".h5") for name in os.listdir(place))
+    try:
+        return any(name.endswith(".h5") for name in os.listdir(place))
+    except OSError as error:
+        raise OutputError(
+            f"output: folder {place!r} cannot be read: {cause(error)}. {remedy(error)}."
+        ) from error
 
 
 def remove_run(path: str) -> None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import OutputError, require
+from simcore.errors import OutputError, cause, require
 from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes
+from simcore.io.whole import create_file
 
 if TYPE_CHECKING:
     import h5py
@@ -248,20 +249,17 @@ def _require_room(path: str, sizes: list[int]) -> None:
 
 def _write_sorted(spikes: _Spikes, name: str, path: str) -> None:
     """Write the spikes of a population to a file of their own, sorted by time."""
-    import h5py
-
     ids = spikes.recorded
     recorded = np.array([ids.start, ids.stop, ids.step])
     with open_file(spikes.path) as old:
         blocks = _blocks(old[schema.SPIKES][name])
         try:
-            with h5py.File(path, "w") as file, SortedSpikes(blocks, os.path.dirname(path)) as found:
+            with create_file(path) as file, SortedSpikes(blocks, os.path.dirname(path)) as found:
                 schema.fill_spikes(schema.create_spikes(file, name, recorded, found.size), found)
         except (OSError, RuntimeError) as error:
-            code = getattr(error, "errno", None)
             raise OutputError(
                 f"{spikes.path!r}: spikes are not sorted by time, and cannot be sorted in "
-                f"{path!r}: {os.strerror(code) if code else error}. {_ROOM}"
+                f"{path!r}: {cause(error)}. {_ROOM}"
             ) from error
 
 

@@ -44,16 +44,29 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
     OSError
         When the disk is full or the quota used up, or the place cannot be written.
     """
-    import h5py
-
     with aside(path) as temporary:
-        with h5py.File(temporary, "w") as file:
+        with create_file(temporary) as file:
             _reserve(file.id.get_vfd_handle(), n_bytes + n_bytes // 64 + MARGIN)
             yield file
         # Give back what was reserved and not used
         os.truncate(temporary, os.path.getsize(temporary))
         if sealed:
             _seal(temporary)
+
+
+def create_file(path: str) -> h5py.File:
+    """Create an HDF5 file, without a lock where the file system has none.
+
+    HDF5 itself does so only where the system does not know the call at all (ENOSYS).
+    """
+    import h5py
+
+    try:
+        return h5py.File(path, "w")
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
+        return h5py.File(path, "w", locking=False)
 
 
 @contextmanager
@@ -85,7 +98,7 @@ def aside(path: str) -> Iterator[str]:
 def make_folder(path: str) -> None:
     """Make a folder if it is not there, and wait until its name is on the disk."""
     if not os.path.isdir(path):
-        os.makedirs(path, exist_ok=True)
+        os.mkdir(path)
         _sync(os.path.dirname(path) or ".")
 
 

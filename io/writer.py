@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.clock import Clock
-from simcore.errors import OutputError, StoppedError
+from simcore.errors import OutputError, StoppedError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import open_file
 from simcore.io.packing import pack_locked
@@ -254,7 +254,8 @@ class RunWriter:
                 raise
             remove_parts(self._real)
             raise OutputError(
-                f"output {self.path!r} cannot be created: {_cause(error)}. Choose another place."
+                f"output {self.path!r} cannot be created: {cause(error)}. "
+                f"{remedy(error)} or choose another place."
             ) from error
         except BaseException:
             remove_parts(self._real)
@@ -366,12 +367,6 @@ class RunWriter:
             raise
         except (OSError, RuntimeError) as error:
             raise OutputError(
-                f"output {self.path!r} cannot be written: {_cause(error)}. "
-                "Free some space or choose another place; what was written before is readable."
+                f"output {self.path!r} cannot be written: {cause(error)}. "
+                f"{remedy(error)} or choose another place; what was written before is readable."
             ) from error
-
-
-def _cause(error: Exception) -> str:
-    """Return the reason that the system or HDF5 gave, in a few words."""
-    code = getattr(error, "errno", None)
-    return os.strerror(code) if code else str(error)

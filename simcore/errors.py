@@ -111,6 +111,12 @@ def remedy(error: BaseException) -> str:
     return next(fitting, "Look after the folder and its file system")
 
 
+def unwritable(what: str, error: BaseException) -> OutputError:
+    """Return the error of something that cannot be written, with the cause and the remedy."""
+    text = f"{what} cannot be written: {cause(error)}"
+    return OutputError(f"{text}. {remedy(error)}." if _number(error) else text)
+
+
 def _number(error: BaseException) -> int:
     """Return the number of an error of the system, also where HDF5 tells it in a text; else 0."""
     known = getattr(error, "errno", None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, OutputError, require
+from simcore.errors import ConfigError, require, unwritable
 from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def raster(
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
-        raise OutputError(f"picture {os.fspath(path)!r} cannot be written: {error}") from error
+        raise unwritable(f"picture {os.fspath(path)!r}", error) from error
 
 
 def _last_window(run: Run) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.errors import ConfigError, OutputError
+from simcore.errors import ConfigError, unwritable
 from simcore.planning.scaling import PHASES, Point, Scaling
 from simcore.plot import COLOURS
 
@@ -63,7 +63,7 @@ def draw(scaling: Scaling, folder: Path) -> list[Path]:
             try:
                 figure.savefig(path, dpi=_DPI)
             except OSError as error:
-                raise OutputError(f"picture {str(path)!r} cannot be written: {error}") from error
+                raise unwritable(f"picture {str(path)!r}", error) from error
             paths.append(path)
     return paths
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simcore.errors import OutputError
+from simcore.errors import unwritable
 from simcore.planning.scaling import PHASES, Point, Scaling, Timing
 
 _HEAD = (
@@ -66,7 +66,7 @@ def write_tables(scaling: Scaling, folder: Path) -> list[Path]:
         _write_csv(paths[1], points)
         _write_csv(paths[2], [_timing_values(timing) for timing in timings])
     except OSError as error:
-        raise OutputError(f"tables in {str(folder)!r} cannot be written: {error}") from error
+        raise unwritable(f"tables in {str(folder)!r}", error) from error
     return paths
 
 

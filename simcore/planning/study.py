@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from simcore.degrees import n_synapses
-from simcore.errors import ConfigError, OutputError, require
+from simcore.errors import ConfigError, require, unwritable
 from simcore.network import Network
 
 _FILE = "study.json"
@@ -122,7 +122,7 @@ class Study:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"study {str(path)!r} cannot be written: {error}") from error
+            raise unwritable(f"study {str(path)!r}", error) from error
 
 
 def point(folder: Path, ranks: int, repetition: int | None = None) -> Path:

@@ -15,7 +15,7 @@ from simcore.analysis.comparison import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Summary
-from simcore.errors import ConfigError, OutputError
+from simcore.errors import ConfigError, unwritable
 from simcore.io.schema import to_json
 
 PAGE, NUMBERS = "report.html", "numbers.json"
@@ -61,7 +61,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             taken = any(self.path.iterdir()) and not self._is_report()
         except OSError as error:
-            raise OutputError(f"folder {str(path)!r} cannot be written: {error}") from error
+            raise unwritable(f"folder {str(path)!r}", error) from error
         if taken:
             raise ConfigError(
                 f"folder {str(path)!r} holds other files, must be new, empty or a report. "
@@ -107,7 +107,7 @@ class Folder:
             else:
                 temporary.unlink()
         except OSError as error:
-            raise OutputError(f"{str(path)!r} cannot be written: {error}") from error
+            raise unwritable(repr(str(path)), error) from error
 
     def write_numbers(self, values: Mapping[str, Any]) -> None:
         """Write plain values as JSON."""
