@@ -53,6 +53,7 @@ test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pyte
 	$(BIN)/pytest $(SPREAD) $(ARGS)
 
 faults: env ## Kill runs at every operation on files, and 200 times at random (a quarter of an hour)
+	$(BIN)/pytest --quiet tests/faults/test_locks.py
 	$(BIN)/python -m tests.faults.points
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
 

@@ -147,7 +147,7 @@ def submit(batch: Batch, dry_run: bool = False) -> None:
 def _launcher(study: Study) -> str:
     """Return what starts ranks where this process runs."""
     if "SLURM_JOB_ID" in os.environ:
-        return "srun --ntasks={ranks} --cpus-per-task={threads}"
+        return "srun --export=ALL --ntasks={ranks} --cpus-per-task={threads}"
     own = Path(sys.executable).parent / "mpiexec"
     found = str(own) if own.exists() else shutil.which("mpiexec")
     if found is None and study.ranks != (1,):

@@ -31,8 +31,9 @@ def require_same_spikes(folder, model, output):
 
 
 def test_cpu_job_on_two_nodes(cluster, tmp_path):
-    job = cluster.submit("--nodes=2", "--ntasks=3", "cpu.sbatch", *SMALL, "--output", "job.h5",
-                         folder=tmp_path)  # fmt: skip
+    # With no more of the login shell than the scripts need
+    job = cluster.submit("--nodes=2", "--ntasks=3", "--export=SIMCORE_SITE", "cpu.sbatch", *SMALL,
+                         "--output", "job.h5", folder=tmp_path)  # fmt: skip
     state = cluster.finished(job)
 
     assert (state["JobState"], state["Account"]) == ("COMPLETED", "lab")
@@ -102,4 +103,6 @@ def test_without_the_site_file_a_job_says_what_to_do(cluster, tmp_path):
     state = cluster.finished(job)
 
     assert state["JobState"] == "FAILED"
-    assert "SIMCORE_SITE: is not set, run first: source slurm/site.sh" in cluster.log(job)
+    log = cluster.log(job)
+    assert "SIMCORE_SITE: is not set, run first: source slurm/site.sh" in log
+    assert "in place of --export=NONE use --export=SIMCORE_SITE" in log
