@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import simcore
 from simcore.cli.analyze import add_analyze
@@ -18,9 +18,10 @@ from simcore.cli.plan import add_plan
 from simcore.cli.resume import add_pack, add_resume
 from simcore.cli.run import add_run
 from simcore.cli.scale import add_scale
+from simcore.cli.streams import drop, standard_streams
 from simcore.cli.verify import add_verify
 from simcore.comm import Comm, SerialComm, world
-from simcore.errors import ConfigError, SimcoreError, StoppedError
+from simcore.errors import ConfigError, SimcoreError, StoppedError, cause, remedy
 from simcore.failure import full, report, summary
 from simcore.launch import launched
 from simcore.signals import orderly_end
@@ -57,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         was planned does not fit, 2 after a mistake in the command or the run file, 75 when the
         run was asked to stop.
     """
+    with standard_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = make_parser().parse_args(argv)
     if not arguments.parallel and launched().rank != 0:
         return 0
@@ -71,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         comm.abort(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has left: say nothing more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         return FAILED
     except StoppedError as error:
         return _stop(comm, error)
@@ -116,11 +122,16 @@ def _fail(comm: Comm, error: Exception) -> int:
     if comm.size > 1:
         report(comm, error, _describe)
     elif launched().rank == 0:
-        print(_describe(error), file=sys.stderr)
+        with suppress(OSError):
+            print(_describe(error), file=sys.stderr)
     return MISUSED if isinstance(error, ConfigError) else FAILED
 
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, SimcoreError):
         return f"simcore: error: {summary(error)}"
+    if isinstance(error, OSError) and error.errno:
+        # The system refused what it had not before, such as room for what is printed
+        what = "standard output or a file" if error.filename is None else repr(error.filename)
+        return f"simcore: error: {what}: {cause(error)}. {remedy(error)}."
     return f"{full(error)}\nsimcore: error: this was not foreseen, please report it"

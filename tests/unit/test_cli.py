@@ -1,5 +1,6 @@
 """The command line: arguments, precedence, exit codes, and errors that are printed once."""
 
+import contextlib
 import io
 import json
 import os
@@ -385,6 +386,46 @@ def test_reader_that_leaves_is_no_error(monkeypatch):
     with open(os.devnull, "wb") as sink:
         monkeypatch.setattr(sys, "stdout", Left(sink))
         assert cli.main(["models"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [("ascii", rb"out\xb5.h5"), ("latin-1", b"out\xb5.h5"), ("utf-8", "outµ.h5".encode())],
+)
+def test_any_encoding_takes_any_name(calls, monkeypatch, encoding, told):
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding=encoding))
+    assert run("brunel", "--set", "order=20", "--output", "outµ.h5", "--no-progress") == 0
+    assert b"output: " + told in printed.getvalue()
+    assert sys.stdout.errors == "strict"
+
+
+def test_output_without_room_is_one_error(monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert cli.main(["models"]) == 1
+    error = "standard output or a file: No space left on device. Free some space."
+    assert capsys.readouterr().err == f"simcore: error: {error}\n"
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["--help"])
+    assert ended.value.code == 0
+
+
+def test_closed_streams_give_no_file_their_numbers(monkeypatch):
+    """Else the next file that is opened becomes standard output, and gets what is printed."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            for number, name in enumerate(("stdin", "stdout", "stderr")):
+                os.close(number)
+                setattr(sys, name, None)
+            code = cli.main(["models"])
+            code += os.open(os.devnull, os.O_RDONLY) < 3
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def start(*words, ranks=None, script=None):
