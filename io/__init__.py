@@ -9,6 +9,7 @@ from simcore.io.recorder import Recorder, probes
 from simcore.io.recording import PotentialData, Recording
 from simcore.io.selection import Selection, SpikeData
 from simcore.io.sonata import SonataFile
+from simcore.io.temporary import TemporaryFolder
 from simcore.io.writer import RunWriter
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Selection",
     "SonataFile",
     "SpikeData",
+    "TemporaryFolder",
     "check_output",
     "export_run",
     "import_nest",

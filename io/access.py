@@ -263,8 +263,8 @@ def _count_until(piece: Piece, time: float) -> int:
         return low * _BLOCK + int(np.searchsorted(block, time, side="right"))
 
 
-def datasets(sources: list[Source]) -> dict[str, Joined]:
-    """Return the spikes and samples of a run, by the name of the dataset."""
+def datasets(sources: list[Source], owner: object = None) -> dict[str, Joined]:
+    """Return the spikes and samples of a run, by the name of the dataset, with their owner."""
     pieces: dict[str, list[Piece]] = {}
     forms: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
     uuid = ""
@@ -282,7 +282,7 @@ def datasets(sources: list[Source]) -> dict[str, Joined]:
                 span = source.begin, source.end
                 known.append(Piece(source.path, name, first, len(dataset), *span))
                 forms[name] = dataset.shape[1:], dataset.dtype
-    return {name: Joined(p, *forms[name], uuid) for name, p in pieces.items()}
+    return {name: Joined(p, *forms[name], uuid, owner) for name, p in pieces.items()}
 
 
 def _data(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:

@@ -82,11 +82,19 @@ class Run(Recording):
     def __init__(self, path: str | os.PathLike[str], sources: list[Source]) -> None:
         super().__init__(path)
         self._sources = sources
+        self._owner: object = None
         with open_file(self.path) as file:
             self._read_header(file[schema.RUN])
             self.recorded = [name for name in self.populations if name in file[schema.SPIKES]]
         with open_file(self._sources[-1].path) as file:
             self._read_state(file[schema.RUN])
+
+    def keep(self, owner: object) -> None:
+        """Let an object live as long as this or any data of it, such as a temporary folder.
+
+        It is not sent to other processes.
+        """
+        self._owner = owner
 
     def rates(self, start: float | None = None, stop: float | None = None) -> Rates:
         """Return the mean rate of each population.
@@ -209,7 +217,10 @@ class Run(Recording):
 
     @cached_property
     def _data(self) -> dict[str, Joined]:
-        return datasets(self._sources)
+        return datasets(self._sources, self._owner)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_owner": None}
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -17,6 +17,7 @@ from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes
+from simcore.io.temporary import TemporaryFolder
 from simcore.io.whole import create_file
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _sorted_by_time(path: str, found: Mapping[str, _Spikes]) -> dict[str, _Spike
     if not unsorted:
         return dict(found)
     _require_room(path, [spikes.size for spikes in unsorted.values()])
-    folder = tempfile.TemporaryDirectory(prefix="simcore-")
+    folder = TemporaryFolder()
     copies = {}
     try:
         for k, (name, spikes) in enumerate(unsorted.items()):

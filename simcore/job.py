@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from simcore.comm import Comm, world
@@ -58,7 +59,8 @@ def simulate(
     dt : float
         Time step [ms].
     output : str or Path, optional
-        The HDF5 file to write; a temporary one, without checkpoints or signals, if left out.
+        The HDF5 file to write. If left out, it is a temporary one, without checkpoints or signals,
+        that is removed with the view that rank 0 returns, and all data of it.
     overwrite : bool
         Whether an existing file is replaced.
     backend : {"auto", "cpu", "cuda", "reference"}
@@ -100,7 +102,7 @@ def simulate(
     StoppedError
         When the run was asked to stop. It can be resumed.
     """
-    from simcore.io import check_output
+    from simcore.io import TemporaryFolder, check_output
 
     comm = world() if comm is None else comm
     care = Care(checkpoint_every, checkpoint_wall, max_rate, watchdog)
@@ -120,13 +122,20 @@ def simulate(
         output is not None,
     )
     job.check()
-    with fail_together(comm):
-        if comm.rank == 0 and output is not None:
-            check_output(output, overwrite)
-        if comm.rank == 0 and output is None:
-            job = replace(job, output=str(Path(mkdtemp(prefix="simcore-")) / "run.h5"))
-    config = job.config(comm, options)
-    return execute(job, network, config, comm, _reporter(progress, duration, comm), overwrite)
+    with ExitStack() as failed:
+        folder: TemporaryFolder | None = None
+        with fail_together(comm):
+            if comm.rank == 0 and output is not None:
+                check_output(output, overwrite)
+            if comm.rank == 0 and output is None:
+                folder = TemporaryFolder()
+                failed.callback(folder.cleanup)
+                job = replace(job, output=os.path.join(folder.name, "run.h5"))
+        config = job.config(comm, options)
+        run = execute(job, network, config, comm, _reporter(progress, duration, comm), overwrite)
+        run.keep(folder)
+        failed.pop_all()
+    return run
 
 
 def resume(

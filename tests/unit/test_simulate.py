@@ -1,13 +1,23 @@
 """Runs as users start them: what the file holds, known solutions, errors, ranks that fail."""
 
+import gc
 import math
+import pickle
+import tempfile
 
 import numpy as np
 import pytest
 
 import simcore as sc
 from simcore.comm import SerialComm
-from simcore.errors import CapacityError, ConfigError, ModelError, OutputError, SimcoreError
+from simcore.errors import (
+    CapacityError,
+    ConfigError,
+    ModelError,
+    OutputError,
+    SimcoreError,
+    StateError,
+)
 from tests.networks import advance, every_feature, same_bits, serial
 from tests.unit.test_comm import needs_mpi, run_program
 
@@ -65,14 +75,28 @@ def test_recording_from_a_time_on(direct, tmp_path):
     assert same_bits(run.V_m("two").values, direct.samples[1][173:])
 
 
-def test_temporary_file_if_none_is_named():
-    first, second = (
-        sc.simulate(NETWORK, 1.0, backend="reference", comm=SerialComm()) for _ in range(2)
-    )
+def test_temporary_file_if_none_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    options = {"backend": "reference", "comm": SerialComm()}
+    first, second = (sc.simulate(NETWORK, 1.0, **options) for _ in range(2))
 
     assert first.path != second.path
     assert first.status == "complete"
     assert first.digest("one") == second.digest("one")
+
+    # Nothing stays when nobody can read it any more, nor after an error; a copy is no owner
+    del second
+    times, kept = first.dask_spikes("one").times, first.path
+    copy = pickle.loads(pickle.dumps(first))
+    del first
+    with pytest.raises(StateError, match="rate"):
+        sc.simulate(NETWORK, 110.0, max_rate=1e-9, **options)
+    gc.collect()
+    assert [str(path) for path in tmp_path.rglob("*.h5")] == [kept]
+    assert times.compute().size == copy.spikes("one").times.size
+    del times
+    gc.collect()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("pieces", [[0.1, 0.1, 39.8], [13.0, 27.0], [1.7] * 23 + [0.9]])
