@@ -1,5 +1,7 @@
 """An error on one rank is an error on all of them; none goes on, none waits."""
 
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -131,3 +133,15 @@ def test_ranks_go_on_after_an_error(ranks, comm, parallel_assert, mpi_tmp_path):
     parallel_assert(comm, isinstance(found, SimcoreError), f"{found!r}")
     parallel_assert(comm, run.status == "complete", run.status)
     parallel_assert(comm, run.spikes("E").times.size > 10, "no spikes")
+
+
+def test_no_temporary_file_stays(ranks, comm, parallel_assert, monkeypatch, mpi_tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(mpi_tmp_path))
+    run = sc.simulate(network(), 20.0, comm=ranks)
+    parallel_assert(comm, run.spikes("E").times.size > 10, "no spikes")
+
+    del run
+    found = raised(lambda: sc.simulate(network(), 120.0, comm=ranks, max_rate=1e-9))
+    parallel_assert(comm, isinstance(found, SimcoreError), f"{found!r}")
+    comm.barrier()
+    parallel_assert(comm, not list(mpi_tmp_path.iterdir()), "a temporary file stays")
