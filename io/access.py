@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import DamagedError, OutputError
+from simcore.errors import DamagedError, OutputError, cause
 from simcore.io import schema
 from simcore.io.parts import list_parts
 
@@ -27,6 +28,9 @@ GRAIN = 1e-3
 
 # What the paths of parts have in them
 _PART = ".parts/"
+
+# Errors of HDF5 itself, and of locks: held by another program, or not known to the file system
+_REFUSED_LOCK = (None, errno.EAGAIN, errno.ENOLCK, errno.ENOTSUP)
 
 # What became of the files of a run that has ended after it was opened
 _CHANGED = "is not what it was: the run has ended meanwhile. Open it again."
@@ -68,8 +72,8 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
         if _PART in path:
             raise OutputError(f"{path!r} {_CHANGED}") from error
         raise DamagedError(f"{path!r} does not exist") from error
-    if isinstance(error, PermissionError):
-        raise OutputError(f"{path!r} cannot be read: permission denied") from error
+    if error.errno not in _REFUSED_LOCK:
+        raise OutputError(f"{path!r} cannot be read: {cause(error)}") from error
     if not h5py.is_hdf5(path):
         text = f"{path!r} is not an HDF5 file, must be the output of a run"
         remedy = f". {_remedy(path)}" if _PART in path else ""

@@ -131,7 +131,8 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, SimcoreError):
         return f"simcore: error: {summary(error)}"
     if isinstance(error, OSError) and error.errno:
-        # The system refused what it had not before, such as room for what is printed
-        what = "standard output or a file" if error.filename is None else repr(error.filename)
-        return f"simcore: error: {what}: {cause(error)}. {remedy(error)}."
+        # The system refused something, such as room for what is printed
+        if error.filename is not None:
+            return f"simcore: error: {error.filename!r}: {cause(error)}. Look after this file."
+        return f"simcore: error: standard output or a file: {cause(error)}. {remedy(error)}."
     return f"{full(error)}\nsimcore: error: this was not foreseen, please report it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -216,8 +217,11 @@ def _check_raster(path: str | None) -> None:
             f"raster is {path!r}, must be left out, because matplotlib is missing. "
             "Install it: pip install 'simcore[plot]'."
         )
-    if not Path(path).resolve().parent.is_dir():
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
         raise OutputError(f"raster: folder {str(Path(path).parent)!r} does not exist. Create it.")
+    if not os.access(folder, os.W_OK) or Path(path).is_dir():
+        raise OutputError(f"raster: {path!r} cannot be written. Choose another place.")
 
 
 def _draw(result: Run, path: str) -> None:

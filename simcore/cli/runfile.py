@@ -11,7 +11,7 @@ from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
 from simcore.cli.parameters import check_names, convert, parse_time, suggestion
-from simcore.errors import ConfigError
+from simcore.errors import ConfigError, cause
 from simcore.network import Network
 from simcore.population import Population
 
@@ -236,6 +236,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"run file {str(path)!r} does not exist, must be a TOML file")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"run file {str(path)!r} cannot be read: {cause(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no valid TOML: {error}") from error
 

@@ -178,6 +178,8 @@ def test_raster_that_cannot_be_drawn_stops_the_run_before_it_starts(calls, monke
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
     assert run("brunel", "--raster", "nowhere/x.png") == 1
     assert "folder 'nowhere' does not exist" in capsys.readouterr().err
+    assert run("brunel", "--raster", ".") == 1
+    assert "raster: '.' cannot be written" in capsys.readouterr().err
     assert not calls
 
 

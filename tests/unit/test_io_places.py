@@ -32,6 +32,18 @@ def test_names_that_leave_no_room_for_an_ending(tmp_path, name):
         check_output(tmp_path / name, overwrite=False)
 
 
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_what_cannot_be_read_says_why(tmp_path, monkeypatch, code):
+    def fail(*options, **more):
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(OutputError, match=r"cannot be read: File name too long$"):
+        open_run(tmp_path / ("x" * 300))
+    monkeypatch.setattr(h5py, "File", fail)
+    with pytest.raises(OutputError, match=rf"run\.h5' cannot be read: {os.strerror(code)}$"):
+        open_run(tmp_path / "run.h5")
+
+
 def test_link_into_a_folder_that_is_not_there(tmp_path):
     link = tmp_path / "run.h5"
     link.symlink_to(tmp_path / "missing" / "run.h5")
