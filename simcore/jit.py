@@ -34,7 +34,7 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         Options of ``numba.njit``.
     """
 
-    def decorate(function: FunctionType) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(nogil=True, **options)(function)
         dispatcher._cache = _Kept(function)
         return dispatcher
@@ -62,7 +62,7 @@ class _Kept(NullCache):
         The function, not compiled.
     """
 
-    def __init__(self, function: FunctionType) -> None:
+    def __init__(self, function: Any) -> None:
         self._function = function
 
     def load_overload(self, sig: Any, target_context: Any) -> CompileResult | None:
@@ -74,7 +74,7 @@ class _Kept(NullCache):
         kept, parts = pickle.loads(content)
         return CompileResult._rebuild(target_context, *parts) if kept == sig else None
 
-    def save_overload(self, sig: Any, data: CompileResult) -> None:
+    def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the code for a signature, unless it holds addresses of this process."""
         if not data.library.has_dynamic_globals:
             cache.store(self._name(sig, data.codegen), dumps((sig, data._reduce())))
