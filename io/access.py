@@ -29,8 +29,11 @@ GRAIN = 1e-3
 # What the paths of parts have in them
 _PART = ".parts/"
 
-# Errors of HDF5 itself, and of locks: held by another program, or not known to the file system
-_REFUSED_LOCK = (None, errno.EAGAIN, errno.ENOLCK, errno.ENOTSUP)
+# What the system says of a file that it does not open; other errors come from damage, or from locks
+_REFUSED = (
+    errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.ESTALE,
+    errno.EIO, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 
 # What became of the files of a run that has ended after it was opened
 _CHANGED = "is not what it was: the run has ended meanwhile. Open it again."
@@ -72,7 +75,7 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
         if _PART in path:
             raise OutputError(f"{path!r} {_CHANGED}") from error
         raise DamagedError(f"{path!r} does not exist") from error
-    if error.errno not in _REFUSED_LOCK:
+    if error.errno in _REFUSED:
         raise OutputError(f"{path!r} cannot be read: {cause(error)}") from error
     if not h5py.is_hdf5(path):
         text = f"{path!r} is not an HDF5 file, must be the output of a run"

@@ -90,9 +90,14 @@ class Run(Recording):
             self._read_state(file[schema.RUN])
 
     def keep(self, owner: object) -> None:
-        """Let an object live as long as this or any data of it, such as a temporary folder.
+        """Let an object live as long as this or any data of it.
 
         It is not sent to other processes.
+
+        Parameters
+        ----------
+        owner : object
+            Such as a `TemporaryFolder`.
         """
         self._owner = owner
 

@@ -98,7 +98,8 @@ def aside(path: str) -> Iterator[str]:
 def make_folder(path: str) -> None:
     """Make a folder if it is not there, and wait until its name is on the disk."""
     if not os.path.isdir(path):
-        os.mkdir(path)
+        with suppress(FileExistsError):
+            os.mkdir(path)
         _sync(os.path.dirname(path) or ".")
 
 

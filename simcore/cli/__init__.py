@@ -130,7 +130,8 @@ def _fail(comm: Comm, error: Exception) -> int:
 def _describe(error: BaseException) -> str:
     if isinstance(error, SimcoreError):
         return f"simcore: error: {summary(error)}"
-    if isinstance(error, OSError) and error.errno:
+    network = (ConnectionError, TimeoutError)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, network):
         # The system refused something, such as room for what is printed
         if error.filename is not None:
             return f"simcore: error: {error.filename!r}: {cause(error)}. Look after this file."

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import simcore as sc
 from simcore import cache, jit
+from simcore.comm import SerialComm
+from simcore.models import brunel
 from tests.conftest import lack_of_mpi, mpiexec, rank_environment
 
 ROOT = Path(__file__).parents[2]
@@ -196,8 +199,15 @@ def test_folder_that_another_user_made_is_left_alone(outside, monkeypatch):
     assert not files(outside / "tmp")
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """Let the tests' own folder have all that a run needs."""
+    sc.simulate(brunel.build(order=20), 5.0, comm=SerialComm())
+
+
 @pytest.mark.skipif(lack_of_mpi() is not None, reason=str(lack_of_mpi()))
-def test_ranks_of_a_user_without_an_entry(outside):
+@pytest.mark.timeout(300)
+def test_ranks_of_a_user_without_an_entry(compiled, outside):
     """There is no home, and what others have compiled can only be read."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("needs root, and setpriv")
