@@ -53,6 +53,24 @@ def binomial(n, p, u):
 
 
 @njit
+def probabilities(n, p):
+    """Return the probability of the mode of `n`, `n` / 2, `n` / 4, ... trials, which ranks compare.
+
+    Parameters
+    ----------
+    n : int
+        Number of trials.
+    p : float
+        Probability of success.
+    """
+    found = np.zeros(64)
+    for j in range(64):
+        if n >> j > 0 and 0.0 < p < 1.0:
+            found[j] = _probability(min(n >> j, int(((n >> j) + 1) * p)), n >> j, p)
+    return found
+
+
+@njit
 def _probability(k, n, p):
     """Return the probability of k successes, by Loader's saddle-point expansion.
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from simcore.connectivity import Edges, Projection
 from simcore.degrees import indegree_bound
-from simcore.digest import digest_arrays
+from simcore.digest import digest_arrays, digest_json
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
 from simcore.network import Network
@@ -115,9 +115,11 @@ class FixedPoint:
         return max((max(int(v.max()), -int(v.min())) for v in given), default=0)
 
     def digest(self) -> str:
-        """Return the SHA-256 of all weights."""
+        """Return the SHA-256 of all weights, whatever arrays hold equal ones."""
         distinct = {id(w.values): w.values for w in self.weights}
-        return digest_arrays(*distinct.values(), np.array(self.quantum))
+        found = {key: digest_arrays(values) for key, values in distinct.items()}
+        weights = [found[id(w.values)] for w in self.weights]
+        return digest_json([weights, digest_arrays(np.array(self.quantum))])
 
     def describe(self, network: Network) -> dict[str, Any]:
         """Return what became of the weights of the network as plain values."""

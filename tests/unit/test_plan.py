@@ -9,13 +9,13 @@ import simcore as sc
 import simcore.shard
 from simcore.errors import ModelError
 from simcore.kernels import BACKENDS
-from simcore.kernels.plan import (
+from simcore.kernels.plan import make_plan
+from simcore.kernels.propagators import (
     DELTA,
     ONE_CURRENT,
     SOURCE,
     TWO_CURRENTS,
     current_response,
-    make_plan,
 )
 from simcore.models import microcircuit
 from tests.networks import advance, build, every_feature
