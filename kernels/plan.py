@@ -6,6 +6,7 @@ additions, multiplications and comparisons in a fixed order.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -170,7 +171,7 @@ def _segments(
                 over = [d for d in mine if _covers(shard.neurons, d, begin)]
                 quantum = shard.fixed_point.quantum_of(population)
                 numbers = constants(population, shard.dt, quantum)
-                schedule = _schedule(model, over, shard.dt, numbers.pop("per_pA"))
+                schedule = _schedule(population, over, shard.dt, numbers.pop("per_pA"))
                 changes += [(step, len(records), value) for step, value in schedule]
                 record |= numbers
                 record["constant"] = schedule[0][1]
@@ -214,8 +215,12 @@ def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
     return first <= lid < stop
 
 
-def _schedule(model: LIF, drives: list[Drive], dt: float, per_pA: float) -> list[tuple[int, float]]:
+def _schedule(
+    population: Population, drives: list[Drive], dt: float, per_pA: float
+) -> list[tuple[int, float]]:
     """Return from which step on a step adds how much to the potential by constant current."""
+    model = population.model
+    assert isinstance(model, LIF)
     clock = Clock(dt)
     windows = [
         (clock.steps_rounded(d.stimulus.start), clock.steps_rounded(d.stimulus.stop), d.stimulus)
@@ -228,7 +233,10 @@ def _schedule(model: LIF, drives: list[Drive], dt: float, per_pA: float) -> list
         for start, stop, stimulus in windows:
             if start <= step < stop and isinstance(stimulus, Current):
                 total += stimulus.amplitude
-        schedule.append((step, per_pA * total))
+        constant = per_pA * total
+        subject = f"population {population.name!r}: what I_e and direct currents add in a step [mV]"
+        require(math.isfinite(constant), subject, constant, "finite", "Check the units.")
+        schedule.append((step, constant))
     return schedule
 
 

@@ -75,5 +75,5 @@ def _numbers(network: Network, points: FixedPoint, dt: float) -> Iterator[NDArra
         for p in network.projections
         if isinstance(p.rule, (FixedTotalNumber, PairwiseBernoulli))
     )
-    for n, p in splits:
-        yield probabilities(n, float(p))
+    for trials, probability in splits:
+        yield probabilities(trials, float(probability))

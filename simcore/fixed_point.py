@@ -37,6 +37,7 @@ from simcore.errors import CapacityError, require
 from simcore.network import Network
 from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.population import Population
+from simcore.portable import standard_deviation
 from simcore.stimulus import Poisson
 from simcore.tables import poisson_table, weight_table
 
@@ -231,8 +232,8 @@ def _quanta(
                 f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
                 f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
             )
-        exponent = _FINEST if total == 0.0 else math.ceil(math.log2(total / largest_sum))
-        quanta.append(2.0 ** max(exponent, _FINEST))
+        exponent = _FINEST if total == 0.0 else _power(total / largest_sum)
+        quanta.append(math.ldexp(1.0, max(exponent, _FINEST)))
     return tuple(quanta)
 
 
@@ -247,7 +248,13 @@ def _shift(
         if projection.weight is not None and not projection.weight.constant:
             unit = quantum[projection.target.population.id]
             largest = max(largest, float(np.abs(table).max()) / unit)
-    return max(0, math.ceil(math.log2(largest / (2**15 - 1)))) if largest > 0.0 else 0
+    return max(0, _power(largest / (2**15 - 1))) if largest > 0.0 else 0
+
+
+def _power(x: float) -> int:
+    """Return the exponent of the smallest power of two that is at least `x`."""
+    fraction, exponent = math.frexp(x)
+    return exponent - (fraction == 0.5)
 
 
 def _forms(
@@ -265,7 +272,7 @@ def _forms(
         elif projection.weight.constant:
             constants.add((unit, float(table[0])))
             forms.append(Form.CONSTANT)
-        elif shift == 0 or float(table.std()) >= _SPREAD * unit * 2**shift:
+        elif shift == 0 or standard_deviation(table) >= _SPREAD * unit * 2**shift:
             forms.append(Form.DRAWN)
         else:
             forms.append(Form.EXACT)

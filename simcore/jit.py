@@ -29,7 +29,10 @@ def _sources() -> list[Path]:
         for name in ("partition", "kernels", "kernels/cpu", "kernels/cuda")
     ]
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    used = [_HERE / f"{name}.py" for name in ("draft", "fixed_point", "philox", "shard", "spikes")]
+    used = [
+        _HERE / f"{name}.py"
+        for name in ("draft", "fixed_point", "philox", "portable", "shard", "spikes")
+    ]
     used.append(_HERE / "analysis" / "streams.py")
     return [*used, *found]
 
