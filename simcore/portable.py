@@ -37,7 +37,7 @@ INV_LN2, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.6931471803691238, 1.908214929
 # Added to a number it leaves the nearest whole number in the low bits
 MAGIC, MAGIC_BITS = 6755399441055744.0, 0x4338000000000000
 
-# Beyond these exp is 0 and infinite
+# Beyond these exp is 0, or infinite
 LEAST, MOST = -746.0, 710.0
 
 # The same for float32, to 0.06 * 2^-24
@@ -73,9 +73,9 @@ _LEAST_NORMAL = 2.0**-1022
 def exp(x: Any) -> Any:
     """Return the exponential, within 1.1 units in the last place.
 
-    It is infinite above 709.78, 0 below -745.13, exact to half a unit more where results are
-    gradually lost below 2.2e-308, and not a number where `x` is not. A model's kernel may use it,
-    as ``numba.njit(inline="always")(exp)``.
+    It is infinite above 709.78 and 0 below -745.13, keeps what digits there are below 2.2e-308,
+    and is not a number where `x` is not. Compiled code uses it as
+    ``simcore.jit.njit(exp, inline="always")``.
 
     Parameters
     ----------
