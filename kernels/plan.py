@@ -18,13 +18,12 @@ from simcore.clock import Clock
 from simcore.draft import Draft
 from simcore.errors import require
 from simcore.fixed_point import largest_multiplicity
+from simcore.kernels.propagators import SOURCE, constants
 from simcore.local import LocalNeurons
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.population import Population
 from simcore.stimulus import Current, Drive, Poisson
 from simcore.tables import DiscreteTable, poisson_table
-
-ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE = 0, 1, 2, 3
 
 WORDS_PER_DRAW = 4
 
@@ -135,16 +134,6 @@ def make_plan(shard: Draft, real: np.dtype) -> Plan:
     )
 
 
-def current_response(tau_m: float, tau_syn: float, C_m: float, dt: float) -> float:
-    """Return how far a decaying current of 1 pA moves the potential in one step [mV/pA].
-
-    Rotter and Diesmann (1999), written so that equal time constants are no special case.
-    """
-    difference = 1.0 / tau_syn - 1.0 / tau_m
-    span = dt if difference == 0.0 else -math.expm1(-dt * difference) / difference
-    return math.exp(-dt / tau_m) / C_m * span
-
-
 def most_spikes(shard: Draft) -> int:
     """Return how many spikes the neurons of a shard can emit in one step."""
     return int(most_spikes_of(shard, np.array([0, shard.neurons.size])).sum())
@@ -180,9 +169,11 @@ def _segments(
             record: dict[str, float] = {"begin": begin, "end": end, "block": block}
             if isinstance(model, LIF):
                 over = [d for d in mine if _covers(shard.neurons, d, begin)]
-                schedule = _schedule(model, over, shard.dt)
+                quantum = shard.fixed_point.quantum_of(population)
+                numbers = constants(population, shard.dt, quantum)
+                schedule = _schedule(population, over, shard.dt, numbers.pop("per_pA"))
                 changes += [(step, len(records), value) for step, value in schedule]
-                record |= _constants(model, shard.dt, shard.fixed_point.quantum_of(population))
+                record |= numbers
                 record["constant"] = schedule[0][1]
             else:
                 record["kind"] = SOURCE
@@ -224,46 +215,29 @@ def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
     return first <= lid < stop
 
 
-def _schedule(model: LIF, drives: list[Drive], dt: float) -> list[tuple[int, float]]:
+def _schedule(
+    population: Population, drives: list[Drive], dt: float, per_pA: float
+) -> list[tuple[int, float]]:
     """Return from which step on a step adds how much to the potential by constant current."""
+    model = population.model
+    assert isinstance(model, LIF)
     clock = Clock(dt)
     windows = [
         (clock.steps_rounded(d.stimulus.start), clock.steps_rounded(d.stimulus.stop), d.stimulus)
         for d in drives
     ]
     borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
-    per_pA = model.tau_m / model.C_m * -math.expm1(-dt / model.tau_m)
     schedule = []
     for step in borders:
         total = model.I_e
         for start, stop, stimulus in windows:
             if start <= step < stop and isinstance(stimulus, Current):
                 total += stimulus.amplitude
-        schedule.append((step, per_pA * total))
+        constant = per_pA * total
+        subject = f"population {population.name!r}: what I_e and direct currents add in a step [mV]"
+        require(math.isfinite(constant), subject, constant, "finite", "Check the units.")
+        schedule.append((step, constant))
     return schedule
-
-
-def _constants(model: LIF, dt: float, quantum: float) -> dict[str, float]:
-    """Return the propagators of a step."""
-    constants = {
-        "kind": DELTA,
-        "refractory": math.floor(model.t_ref / dt + 0.5),
-        "decay_V": math.exp(-dt / model.tau_m),
-        "threshold": model.V_th - model.E_L,
-        "reset": model.V_reset - model.E_L,
-        "quantum": quantum,
-    }
-    taus = model.tau_receptors
-    if taus:
-        excitatory, inhibitory = taus[0], taus[-1]
-        constants |= {
-            "kind": ONE_CURRENT if len(taus) == 1 else TWO_CURRENTS,
-            "decay_ex": math.exp(-dt / excitatory),
-            "decay_in": math.exp(-dt / inhibitory),
-            "ex_to_V": current_response(model.tau_m, excitatory, model.C_m, dt),
-            "in_to_V": current_response(model.tau_m, inhibitory, model.C_m, dt),
-        }
-    return constants
 
 
 def _groups(shard: Draft) -> tuple[NDArray[np.void], NDArray[np.uint32]]:

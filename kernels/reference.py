@@ -14,7 +14,8 @@ from simcore.clock import Epoch
 from simcore.draft import Inventory
 from simcore.fixed_point import Form
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.plan import DELTA, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW, make_plan
+from simcore.kernels.plan import WORDS_PER_DRAW, make_plan
+from simcore.kernels.propagators import DELTA, SOURCE, TWO_CURRENTS
 from simcore.shard import Shard, SynapseTable
 from simcore.spikes import GID_BITS, Spikes
 from simcore.state import State

@@ -8,8 +8,30 @@ import numpy as np
 
 from simcore.jit import njit
 from simcore.philox import draw
+from simcore.portable import exp
 
 _NEGLIGIBLE = 1e-20
+
+# Errors of Stirling's formula for log(n!), n from 1 on
+_STIRLING = (
+    0.08106146679532726,
+    0.0413406959554093,
+    0.02767792568499834,
+    0.020790672103765093,
+    0.016644691189821193,
+    0.013876128823070748,
+    0.01189670994589177,
+    0.010411265261972096,
+    0.009255462182712733,
+    0.00833056343336287,
+    0.007573675487951841,
+    0.00694284010720953,
+    0.006408994188004207,
+    0.0059513701127588475,
+    0.005554733551962801,
+)
+
+_exp = njit(exp, inline="always")
 
 
 @njit
@@ -32,7 +54,7 @@ def binomial(n, p, u):
     if p >= 1.0:
         return n
     odds = p / (1.0 - p)
-    low = high = min(n, int((n + 1) * p))
+    low = high = _mode(n, p)
     p_low = p_high = _probability(low, n, p)
     mode = low
     u -= p_low
@@ -53,46 +75,74 @@ def binomial(n, p, u):
 
 
 @njit
-def _probability(k, n, p):
-    """Return the probability of k successes, by Loader's saddle-point expansion.
+def probabilities(n, p):
+    """Return the probability of the mode of `n`, `n` / 2, `n` / 4, ... trials, which ranks compare.
 
-    C. Loader, Fast and accurate computation of binomial probabilities (2000).
+    Parameters
+    ----------
+    n : int
+        Number of trials.
+    p : float
+        Probability of success.
     """
-    if k == 0:
-        return math.exp(n * math.log1p(-p))
-    if k == n:
-        return math.exp(n * math.log(p))
+    found = np.zeros(64)
+    for j in range(64):
+        trials = n >> j
+        if trials > 0 and 0.0 < p < 1.0:
+            found[j] = _probability(_mode(trials, p), trials, p)
+    return found
+
+
+@njit
+def _mode(n, p):
+    return min(n, int((n + 1) * p))
+
+
+@njit
+def _probability(k, n, p):
+    """Return the probability of k successes, where k is the mode.
+
+    By the saddle-point expansion of C. Loader, Fast and accurate computation of binomial
+    probabilities (2000).
+    """
     q = 1.0 - p
+    if k == 0:
+        return _exp(-2.0 * n * _atanh(p / (2.0 - p)))
+    if k == n:
+        return _exp(-2.0 * n * _atanh(q / (2.0 - q)))
     exponent = _stirling(n) - _stirling(k) - _stirling(n - k)
     exponent -= _deviance(k, n * p) + _deviance(n - k, n * q)
-    return math.exp(exponent) * math.sqrt(n / (2.0 * math.pi * k * (n - k)))
+    return _exp(exponent) * math.sqrt(n / (2.0 * math.pi * k * (n - k)))
 
 
 @njit
 def _stirling(n):
     """Return the error of Stirling's formula for log(n!)."""
     if n < 16:
-        return math.lgamma(n + 1.0) - (n + 0.5) * math.log(n) + n - 0.5 * math.log(2.0 * math.pi)
+        return _STIRLING[n - 1]
     square = float(n) * n
     return (1.0 / 12.0 - (1.0 / 360.0 - 1.0 / 1260.0 / square) / square) / n
 
 
 @njit
 def _deviance(x, mean):
-    """Return x*log(x/mean) + mean - x, without cancellation near x = mean."""
-    if abs(x - mean) >= 0.1 * (x + mean):
-        return x * math.log(x / mean) + mean - x
+    """Return x*log(x/mean) + mean - x, where both differ by less than 1, and x is at least 1."""
     v = (x - mean) / (x + mean)
-    total = (x - mean) * v
-    term = 2.0 * x * v
-    j = 1
+    return (x - mean) * v + 2.0 * x * (_atanh(v) - v)
+
+
+@njit
+def _atanh(v):
+    """Return the inverse hyperbolic tangent by its series, for `v` of at most about 1/3."""
+    total = term = v
+    j = 3
     while True:
         term *= v * v
-        more = total + term / (2 * j + 1)
+        more = total + term / j
         if more == total:
             return total
         total = more
-        j += 1
+        j += 2
 
 
 @njit

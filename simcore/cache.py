@@ -138,7 +138,7 @@ def _sources() -> list[Path]:
         for name in ("partition", "kernels", "kernels/cpu", "kernels/cuda")
     ]
     found = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    names = ("cache", "draft", "fixed_point", "jit", "philox", "shard", "spikes")
+    names = ("cache", "draft", "fixed_point", "jit", "philox", "portable", "shard", "spikes")
     used = [_HERE / f"{name}.py" for name in names]
     used.append(_HERE / "analysis" / "streams.py")
     return [*used, *found]

@@ -49,14 +49,16 @@ class Clock:
         number = isinstance(time, (int, float, np.integer, np.floating))
         finite = number and not isinstance(time, bool) and math.isfinite(time)
         require(finite, subject, time, "a finite number [ms]")
+        longest = f"below {2.0**62 * self.dt:.3g} ms"
+        require(abs(time / self.dt) < 2.0**62, subject, time, longest)
         count = round(time / self.dt)
         on_grid = abs(time / self.dt - count) <= 1e-6 * max(1.0, abs(count))
         require(on_grid, subject, time, f"a multiple of dt = {self.dt!r} ms")
         return count
 
     def steps_rounded(self, time: float) -> int:
-        """Return the number of steps nearest to a time [ms]; 2**62 for infinity."""
-        return 2**62 if math.isinf(time) else math.floor(time / self.dt + 0.5)
+        """Return the number of steps nearest to a time [ms]; 2**62 for any above."""
+        return math.floor(min(time / self.dt, 2.0**62) + 0.5)
 
     def times(self, steps: ArrayLike) -> NDArray[np.float64]:
         """Return numbers of steps as times [ms], exact decimals where dt is 1/n."""
@@ -68,8 +70,16 @@ class Clock:
 
     def train_steps(self, times: NDArray[np.float64], subject: str) -> NDArray[np.int64]:
         """Return the steps in which given spikes are emitted, one before the step they start."""
-        steps = np.rint(times / self.dt)
-        off = np.abs(times / self.dt - steps) > 1e-6 * np.maximum(1.0, steps)
+        with np.errstate(over="ignore"):
+            exact = times / self.dt
+        steps = np.rint(exact)
+        late = steps >= 2.0**62
+        if late.any():
+            raise ModelError(
+                f"{subject} contains {float(times[late][0])!r} ms, must be below "
+                f"{2.0**62 * self.dt:.3g} ms"
+            )
+        off = np.abs(exact - steps) > 1e-6 * np.maximum(1.0, steps)
         if off.any():
             raise ModelError(
                 f"{subject} contains {float(times[off][0])!r} ms, must be multiples of "

@@ -6,6 +6,7 @@ function. Draws are made elsewhere, from counter-based random numbers.
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.errors import ModelError, require
+from simcore.normal import normal_cdf, normal_quantile
+from simcore.portable import exp, log
 
 FloatArray = NDArray[np.float64]
 
@@ -23,8 +26,8 @@ class Distribution(ABC):
     """A univariate distribution."""
 
     @abstractmethod
-    def cdf(self, x: float) -> float:
-        """Return the probability of a value of at most `x`."""
+    def cdf(self, x: ArrayLike) -> Any:
+        """Return the probability of a value of at most `x`, a number or an array."""
 
     @abstractmethod
     def quantile(self, u: ArrayLike) -> FloatArray:
@@ -60,9 +63,9 @@ class Constant(Distribution):
         """Whether all draws are equal."""
         return True
 
-    def cdf(self, x: float) -> float:
+    def cdf(self, x: ArrayLike) -> Any:
         """Return 1 from the value on, 0 below it."""
-        return 1.0 if x >= self.value else 0.0
+        return np.where(np.asarray(x) >= self.value, 1.0, 0.0)[()]
 
     def quantile(self, u: ArrayLike) -> FloatArray:
         """Return the value in the shape of `u`."""
@@ -86,9 +89,10 @@ class Uniform(Distribution):
         _finite(self, "low", "high")
         require(self.low < self.high, "Uniform: low", self.low, f"below high = {self.high!r}")
 
-    def cdf(self, x: float) -> float:
+    def cdf(self, x: ArrayLike) -> Any:
         """Return the share of the interval that lies below `x`."""
-        return min(1.0, max(0.0, (x - self.low) / (self.high - self.low)))
+        share = (np.asarray(x, dtype=np.float64) - self.low) / (self.high - self.low)
+        return np.minimum(1.0, np.maximum(0.0, share))
 
     def quantile(self, u: ArrayLike) -> FloatArray:
         """Return the values at the probabilities `u`."""
@@ -110,7 +114,8 @@ class _Bounded(Distribution):
         low, high = self._interval()
         require(low < high, f"{name}: low", self.low, f"below high = {self.high!r}")
         if self.outside == "redraw":
-            mass = self._base_cdf(high) - self._base_cdf(low)
+            below, above = self._ends()
+            mass = above - below
             require(
                 mass > 1e-6,
                 f"{name}: the share of draws between low and high",
@@ -124,30 +129,36 @@ class _Bounded(Distribution):
         high = math.inf if self.high is None else self.high
         return low, high
 
+    def _ends(self) -> tuple[float, float]:
+        """Return the probabilities below and up to the bounds, without them."""
+        below, above = (
+            float(x > 0.0) if math.isinf(x) else _cdf(float(self._score(x)))
+            for x in self._interval()
+        )
+        return below, above
+
     @abstractmethod
-    def _base_cdf(self, x: float) -> float: ...
+    def _score(self, x: ArrayLike) -> Any: ...
 
     @abstractmethod
     def _base_quantile(self, u: FloatArray) -> FloatArray: ...
 
-    def cdf(self, x: float) -> float:
+    def cdf(self, x: ArrayLike) -> Any:
         """Return the probability of a value of at most `x`, bounds included."""
+        x = np.asarray(x, dtype=np.float64)
         low, high = self._interval()
-        if x < low:
-            return 0.0
-        if x >= high:
-            return 1.0
-        if self.outside == "clip":
-            return self._base_cdf(x)
-        below, above = self._base_cdf(low), self._base_cdf(high)
-        return (self._base_cdf(x) - below) / (above - below)
+        inside = normal_cdf(self._score(x))
+        if self.outside == "redraw":
+            below, above = self._ends()
+            inside = (inside - below) / (above - below)
+        return np.where(x < low, 0.0, np.where(x >= high, 1.0, inside))[()]
 
     def quantile(self, u: ArrayLike) -> FloatArray:
         """Return the values at the probabilities `u`, bounds included."""
         u = np.asarray(u, dtype=np.float64)
         low, high = self._interval()
         if self.outside == "redraw":
-            below, above = self._base_cdf(low), self._base_cdf(high)
+            below, above = self._ends()
             u = below + (above - below) * u
             u = np.clip(u, np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0))
         return np.clip(self._base_quantile(u), low, high)
@@ -183,8 +194,8 @@ class Normal(_Bounded):
         require(sd > 0.0, "Normal: sd", sd, "> 0", "Use a plain number for a constant.")
         self._check_bounds()
 
-    def _base_cdf(self, x: float) -> float:
-        return normal_cdf((x - self.mean) / self.sd)
+    def _score(self, x: ArrayLike) -> Any:
+        return (np.asarray(x) - self.mean) / self.sd
 
     def _base_quantile(self, u: FloatArray) -> FloatArray:
         return self.mean + self.sd * normal_quantile(u)
@@ -220,11 +231,11 @@ class Lognormal(_Bounded):
         require(sigma > 0.0, "Lognormal: sigma", sigma, "> 0")
         self._check_bounds()
 
-    def _base_cdf(self, x: float) -> float:
-        return 0.0 if x <= 0.0 else normal_cdf((math.log(x) - self.mu) / self.sigma)
+    def _score(self, x: ArrayLike) -> Any:
+        return (log(np.maximum(x, 0.0)) - self.mu) / self.sigma
 
     def _base_quantile(self, u: FloatArray) -> FloatArray:
-        return np.exp(self.mu + self.sigma * normal_quantile(u))
+        return exp(self.mu + self.sigma * normal_quantile(u))
 
 
 def as_distribution(value: Any, subject: str) -> Distribution:
@@ -253,106 +264,9 @@ def as_distribution(value: Any, subject: str) -> Distribution:
     )
 
 
-def normal_cdf(z: float) -> float:
-    """Return the standard normal cumulative distribution function at `z`."""
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))
-
-
-def normal_quantile(u: ArrayLike) -> FloatArray:
-    """Return the standard normal quantile function at `u`, each in (0, 1).
-
-    Rational approximations of relative accuracy 1e-16: algorithm AS 241, PPND16 (M. J. Wichura,
-    Applied Statistics 37, 477-484, 1988).
-    """
-    u = np.atleast_1d(np.asarray(u, dtype=np.float64))
-    q = u - 0.5
-    z = np.empty_like(q)
-
-    # Centre
-    centre = np.abs(q) <= 0.425
-    r = 0.180625 - q[centre] ** 2
-    z[centre] = q[centre] * _ratio(r, _CENTRE)
-
-    # Tails
-    tail = ~centre
-    r = np.sqrt(-np.log(np.minimum(u[tail], 1.0 - u[tail])))
-    near = _ratio(r - 1.6, _NEAR_TAIL)
-    far = _ratio(r - 5.0, _FAR_TAIL)
-    z[tail] = np.copysign(np.where(r <= 5.0, near, far), q[tail])
-    return z
-
-
-def _ratio(r: FloatArray, coefficients: tuple[tuple[float, ...], tuple[float, ...]]) -> FloatArray:
-    above, below = coefficients
-    return np.polynomial.polynomial.polyval(r, above) / np.polynomial.polynomial.polyval(r, below)
-
-
-_CENTRE = (
-    (
-        3.3871328727963666080e0,
-        1.3314166789178437745e2,
-        1.9715909503065514427e3,
-        1.3731693765509461125e4,
-        4.5921953931549871457e4,
-        6.7265770927008700853e4,
-        3.3430575583588128105e4,
-        2.5090809287301226727e3,
-    ),
-    (
-        1.0,
-        4.2313330701600911252e1,
-        6.8718700749205790830e2,
-        5.3941960214247511077e3,
-        2.1213794301586595867e4,
-        3.9307895800092710610e4,
-        2.8729085735721942674e4,
-        5.2264952788528545610e3,
-    ),
-)
-_NEAR_TAIL = (
-    (
-        1.42343711074968357734e0,
-        4.63033784615654529590e0,
-        5.76949722146069140550e0,
-        3.64784832476320460504e0,
-        1.27045825245236838258e0,
-        2.41780725177450611770e-1,
-        2.27238449892691845833e-2,
-        7.74545014278341407640e-4,
-    ),
-    (
-        1.0,
-        2.05319162663775882187e0,
-        1.67638483018380384940e0,
-        6.89767334985100004550e-1,
-        1.48103976427480074590e-1,
-        1.51986665636164571966e-2,
-        5.47593808499534494600e-4,
-        1.05075007164441684324e-9,
-    ),
-)
-_FAR_TAIL = (
-    (
-        6.65790464350110377720e0,
-        5.46378491116411436990e0,
-        1.78482653991729133580e0,
-        2.96560571828504891230e-1,
-        2.65321895265761230930e-2,
-        1.24266094738807843860e-3,
-        2.71155556874348757815e-5,
-        2.01033439929228813265e-7,
-    ),
-    (
-        1.0,
-        5.99832206555887937690e-1,
-        1.36929880922735805310e-1,
-        1.48753612908506148525e-2,
-        7.86869131145613259100e-4,
-        1.84631831751005468180e-5,
-        1.42151175831644588870e-7,
-        2.04426310338993978564e-15,
-    ),
-)
+@functools.lru_cache(maxsize=1024)
+def _cdf(z: float) -> float:
+    return float(normal_cdf(z))
 
 
 def _assign(instance: Any, **values: Any) -> None:

@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 
 from simcore.connectivity import Edges, Projection
 from simcore.degrees import indegree_bound
-from simcore.digest import digest_arrays
+from simcore.digest import digest_arrays, digest_json
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
 from simcore.network import Network
 from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.population import Population
+from simcore.portable import standard_deviation
 from simcore.stimulus import Poisson
 from simcore.tables import poisson_table, weight_table
 
@@ -115,9 +116,11 @@ class FixedPoint:
         return max((max(int(v.max()), -int(v.min())) for v in given), default=0)
 
     def digest(self) -> str:
-        """Return the SHA-256 of all weights."""
+        """Return the SHA-256 of all weights, whatever arrays hold equal ones."""
         distinct = {id(w.values): w.values for w in self.weights}
-        return digest_arrays(*distinct.values(), np.array(self.quantum))
+        found = {key: digest_arrays(values) for key, values in distinct.items()}
+        weights = [found[id(w.values)] for w in self.weights]
+        return digest_json([weights, digest_arrays(np.array(self.quantum))])
 
     def describe(self, network: Network) -> dict[str, Any]:
         """Return what became of the weights of the network as plain values."""
@@ -229,8 +232,8 @@ def _quanta(
                 f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
                 f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
             )
-        exponent = _FINEST if total == 0.0 else math.ceil(math.log2(total / largest_sum))
-        quanta.append(2.0 ** max(exponent, _FINEST))
+        exponent = _FINEST if total == 0.0 else _power(total / largest_sum)
+        quanta.append(math.ldexp(1.0, max(exponent, _FINEST)))
     return tuple(quanta)
 
 
@@ -245,7 +248,13 @@ def _shift(
         if projection.weight is not None and not projection.weight.constant:
             unit = quantum[projection.target.population.id]
             largest = max(largest, float(np.abs(table).max()) / unit)
-    return max(0, math.ceil(math.log2(largest / (2**15 - 1)))) if largest > 0.0 else 0
+    return max(0, _power(largest / (2**15 - 1))) if largest > 0.0 else 0
+
+
+def _power(x: float) -> int:
+    """Return the exponent of the smallest power of two that is at least `x`."""
+    fraction, exponent = math.frexp(x)
+    return exponent - (fraction == 0.5)
 
 
 def _forms(
@@ -263,7 +272,7 @@ def _forms(
         elif projection.weight.constant:
             constants.add((unit, float(table[0])))
             forms.append(Form.CONSTANT)
-        elif shift == 0 or float(table.std()) >= _SPREAD * unit * 2**shift:
+        elif shift == 0 or standard_deviation(table) >= _SPREAD * unit * 2**shift:
             forms.append(Form.DRAWN)
         else:
             forms.append(Form.EXACT)

@@ -192,7 +192,7 @@ def require_same_numbers(config: dict[str, Any], digest: str) -> None:
     """Raise `ConfigError` unless the same numbers follow from the description of the model."""
     if config["digest"] != digest:
         raise ConfigError(
-            "resume: the description of the model is the same, but other weights follow from it, "
+            "resume: the description of the model is the same, but other numbers follow from it, "
             "as with another version of simcore or another kind of processor. "
             "Go on where the run was begun."
         )

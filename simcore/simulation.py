@@ -11,6 +11,7 @@ import numpy as np
 
 from simcore.clock import Clock, Epoch, epochs
 from simcore.comm import Comm, world
+from simcore.derived import digest_numbers
 from simcore.digest import digest_json
 from simcore.draft import Draft
 from simcore.errors import require
@@ -131,8 +132,14 @@ class Simulation:
                 if backend == "cuda":
                     device = estimate_device(expectation, own[0], precision)
                     on_gpu = device.total + LAUNCH_BYTES
+                numbers = digest_numbers(network, points, dt)
             self.model_digest = digest_json(
-                {"network": network.describe(), "dt": dt, "weights": points.digest()}
+                {
+                    "network": network.describe(),
+                    "dt": dt,
+                    "weights": points.digest(),
+                    "numbers": numbers,
+                }
             )
             _require_agreement(self.comm, self.model_digest)
             _require_memory(self.comm, needed, on_gpu)

@@ -1,7 +1,7 @@
 """Tables that turn random words into values by integer arithmetic alone.
 
-They are computed once, on the host, in float64. After that a draw is a comparison or a look-up,
-equal to the last bit on any processor.
+They are computed once, on the host, in float64, by functions that are equal on any processor
+(`simcore.portable`). After that a draw is a comparison or a look-up.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
+from simcore.portable import exp, log, standard_deviation, total
 
 WEIGHT_BITS = 16
 _GUIDE_BITS = 10
 _WORDS = 2.0**32
+_BLOCK = 2**9
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,16 @@ def poisson_table(mean: float) -> DiscreteTable:
         "Lower the rate or the time step.",
         CapacityError,
     )
-    # Start where the probability is negligible, so that no term underflows
+    # Beyond these the probability is negligible
     first = max(0, math.floor(mean - 8.0 * math.sqrt(mean) - 8.0))
     last = math.ceil(mean + 10.0 * math.sqrt(mean) + 20.0)
-    counts = np.arange(first, last + 1)
-    log_factorial = np.array([math.lgamma(k + 1.0) for k in counts])
-    log_mean = math.log(mean) if mean > 0.0 else -math.inf
-    with np.errstate(invalid="ignore"):
-        exponent = np.where(counts == 0, 0.0, counts * log_mean)
-    return discrete_table(first, np.cumsum(np.exp(exponent - mean - log_factorial)))
+
+    # Relative to the largest, each is its neighbour times mean / k
+    mode = math.floor(mean)
+    above = np.cumprod(mean / np.arange(mode + 1, last + 1))
+    below = np.cumprod(np.arange(mode, first, -1) / mean) if mode > first else above[:0]
+    upto = np.cumsum(np.concatenate([below[::-1], [1.0], above]))
+    return discrete_table(first, upto / upto[-1])
 
 
 def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
@@ -130,7 +133,7 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         When a delay may round to less than one step.
     """
     shortest, longest = _shortest_and_longest(delay)
-    first = math.floor(shortest / dt + 0.5)
+    first = _nearest(shortest / dt)
     require(
         first >= 1,
         f"{subject}: delay [ms]",
@@ -138,7 +141,7 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         f"at least one time step, {dt!r} ms, after rounding",
         f"Lengthen the delay, or give its distribution low={dt / 2!r}.",
     )
-    last = math.floor(longest / dt + 0.5)
+    last = _nearest(longest / dt)
     require(
         last < 2**15,
         f"{subject}: delay [ms]",
@@ -159,8 +162,13 @@ def _shortest_and_longest(delay: Distribution) -> tuple[float, float]:
 
 @functools.lru_cache(maxsize=4096)
 def _delays_between(delay: Distribution, dt: float, first: int, last: int) -> DiscreteTable:
-    cumulative = [delay.cdf(float(np.nextafter((d + 0.5) * dt, 0.0))) for d in range(first, last)]
-    return discrete_table(first, np.array([*cumulative, 1.0]))
+    upto = delay.cdf(np.nextafter((np.arange(first, last) + 0.5) * dt, 0.0))
+    return discrete_table(first, np.append(upto, 1.0))
+
+
+def _nearest(steps: float) -> int:
+    """Return the nearest number of steps, upwards from the middle, but at most 2**62."""
+    return math.floor(min(max(steps, -(2.0**62)), 2.0**62) + 0.5)
 
 
 @functools.lru_cache(maxsize=64)
@@ -180,10 +188,15 @@ def weight_table(weight: Distribution) -> NDArray[np.float64]:
         When the tail is so heavy that the table would lose more than 2 % of the spread.
     """
     count = 2**WEIGHT_BITS
-    fine = weight.quantile((np.arange(16 * count) + 0.5) / (16 * count))
-    table = fine.reshape(count, 16).mean(axis=1)
+    table = np.empty(count)
+
+    # In blocks, whose intermediate results stay in the cache
+    for begin in range(0, count, _BLOCK):
+        fine = np.arange(16 * begin, 16 * (begin + _BLOCK)) + 0.5
+        table[begin : begin + _BLOCK] = total(weight.quantile(fine / (16 * count)).reshape(-1, 16))
+    table /= 16.0
     spread = _standard_deviation(weight)
-    kept = float((table / spread).std()) if spread > 0.0 else 1.0
+    kept = standard_deviation(table / spread) if spread > 0.0 else 1.0
     require(
         kept > 0.98,
         f"{weight}: share of the standard deviation that {count} values keep",
@@ -197,11 +210,11 @@ def weight_table(weight: Distribution) -> NDArray[np.float64]:
 
 def _standard_deviation(weight: Distribution) -> float:
     """Return the standard deviation, by quantiles that become dense in both tails."""
-    tail = np.logspace(-15.0, -4.0, 4001)
-    edges = np.concatenate([tail, np.linspace(1e-4, 1.0 - 1e-4, 20_001)[1:-1], 1.0 - tail[::-1]])
+    tail = exp(-log(10.0) * (15.0 - 11.0 / 4000.0 * np.arange(4001)))
+    middle = 1e-4 + (1.0 - 2e-4) / 20_000 * np.arange(1, 20_000)
+    edges = np.concatenate([tail, middle, 1.0 - tail[::-1]])
     share = np.diff(edges)
     values = weight.quantile(0.5 * (edges[1:] + edges[:-1]))
     unit = float(np.abs(values).max()) or 1.0
     values /= unit
-    mean = float(np.average(values, weights=share))
-    return unit * math.sqrt(float(np.average((values - mean) ** 2, weights=share)))
+    return unit * standard_deviation(values, share)

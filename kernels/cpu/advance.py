@@ -22,7 +22,8 @@ from simcore.kernels.cpu.deliver import (
     deliver_exact,
 )
 from simcore.kernels.cpu.intrinsics import cycles
-from simcore.kernels.plan import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS, WORDS_PER_DRAW
+from simcore.kernels.plan import WORDS_PER_DRAW
+from simcore.kernels.propagators import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS
 from simcore.spikes import GID_BITS
 
 CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, WAIT_CYCLES = range(5)

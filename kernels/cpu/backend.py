@@ -37,8 +37,6 @@ class CpuBackend(Backend):
         super().__init__(shard, probes, precision)
         self._shard = shard
         plan = make_plan(shard, self.dtype)
-        longest = int(plan.segments["refractory"].max(initial=0))
-        require(longest < 2**15, "t_ref [steps]", longest, "below 32768", error=CapacityError)
         self._tables = _tables(shard)
         self._constants = _constants(shard, plan, probes)
         self.most_spikes = self._constants.most_spikes

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import simcore as sc
 from simcore.errors import require
+from simcore.portable import exp, log, total
 
 POPULATIONS = ("L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
 SIZES = np.array([20683, 5834, 21915, 5479, 4850, 1065, 14395, 2948])
@@ -181,14 +182,15 @@ def total_number(
     Equation 1 of Potjans and Diesmann (2014), solved for the number of synapses.
     """
     pairs = np.asarray(n_sources * n_targets, dtype=np.float64)
-    return np.log(1.0 - probability) / np.log((pairs - 1.0) / pairs)
+    return np.asarray(log(1.0 - probability) / log((pairs - 1.0) / pairs))
 
 
 def psc(psp: float) -> float:
     """Return the current [pA] whose postsynaptic potential peaks at `psp` [mV]."""
     s = 1.0 / (TAU_SYN - TAU_M)
-    f = (TAU_M / TAU_SYN) ** s
-    return psp / (TAU_M * TAU_SYN / C_M * s * (f**TAU_M - f**TAU_SYN))
+    f = s * log(TAU_M / TAU_SYN)
+    peak = TAU_M * TAU_SYN / C_M * s * (exp(f * TAU_M) - exp(f * TAU_SYN))
+    return float(psp / peak)
 
 
 def mean_weights() -> NDArray[np.float64]:
@@ -210,7 +212,7 @@ def compensation(K_scaling: float, drive: str) -> NDArray[np.float64]:
     if drive == "dc" and K_scaling == 1.0:
         return external
     indegrees = synapse_numbers() / SIZES[:, None]
-    recurrent = charge * (mean_weights() * indegrees) @ RATES
+    recurrent = total(charge * mean_weights() * indegrees * RATES)
     lost = 1.0 - math.sqrt(K_scaling)
     return lost * recurrent + (external if drive == "dc" else lost * external)
 

@@ -301,7 +301,7 @@ def test_unknown_backend(name, precision, message):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (sc.LIF(t_ref=3276.8), r"t_ref \[steps\] is 32768, must be below 32768"),
+        (sc.LIF(t_ref=3276.8), r"'a': t_ref \[ms\] is 3276\.8, must be below 3276\.75 ms"),
         (
             sc.SpikeTrains(np.full(256, 1.0)),
             "'a': spikes of a source in one step is 256, must be bel",

@@ -42,7 +42,7 @@ LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],
     [["descriptions"]],
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
-    [["simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
+    [["simcore.derived", "simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
     [["simcore.planning"]],
     [["simcore.guards", "simcore.keeper", "simcore.resumption"]],
     [["simcore.session"]],

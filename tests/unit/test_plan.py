@@ -1,5 +1,7 @@
 """The constants of a step against the differential equations, and the tables of the plan."""
 
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,15 +9,17 @@ from scipy.linalg import expm
 
 import simcore as sc
 import simcore.shard
-from simcore.errors import ModelError
+from simcore.errors import CapacityError, ModelError
 from simcore.kernels import BACKENDS
-from simcore.kernels.plan import (
+from simcore.kernels.plan import make_plan
+from simcore.kernels.propagators import (
     DELTA,
     ONE_CURRENT,
     SOURCE,
     TWO_CURRENTS,
+    constant_response,
     current_response,
-    make_plan,
+    decay,
 )
 from simcore.models import microcircuit
 from tests.networks import advance, build, every_feature
@@ -40,6 +44,46 @@ def test_response_to_a_current(tau_m, tau_syn, dt):
     exact = propagator(tau_m, tau_syn, 250.0, dt)[0, 1]
 
     assert current_response(tau_m, tau_syn, 250.0, dt) == pytest.approx(exact, rel=1e-11)
+
+
+@pytest.mark.parametrize("dt", [1e-4, 0.1, 100.0])
+@pytest.mark.parametrize("tau_m", [1e-300, 0.1, 7.0, 1000.0])
+def test_constants_of_any_ratio_of_times_are_right(tau_m, dt):
+    """The solution is a difference of exponentials; so many digits are left when it cancels."""
+    for tau_syn in (1e-300, 1e-4, 0.1, np.nextafter(7.0, 8.0), 1000.0, 1e12):
+        if tau_syn == tau_m:
+            continue
+        with localcontext(prec=120, Emin=MIN_EMIN, Emax=MAX_EMAX):
+            step, one, other = Decimal(dt), Decimal(tau_m), Decimal(float(tau_syn))
+            difference = (-step / one).exp() - (-step / other).exp()
+            exact = float(difference / (1 / other - 1 / one) / 250)
+            decays = float((-step / one).exp())
+            constant = float(one / 250 * (1 - (-step / one).exp()))
+        assert current_response(tau_m, float(tau_syn), 250.0, dt) == exact
+        assert decay(tau_m, dt) == decays
+        assert constant_response(tau_m, 250.0, dt) == constant
+
+
+def test_constants_of_equal_times():
+    with localcontext(prec=60):
+        exact = float((-Decimal("0.125") / 7).exp() * Decimal("0.125") / 250)
+    assert current_response(7.0, 7.0, 250.0, 0.125) == exact
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"C_m": 1e-320, "tau_syn": 1.0}, ModelError, r"'a': constant 'per_pA' of a step is inf"),
+        ({"V_th": 1e308, "E_L": -1e308}, ModelError, r"'a': constant 'threshold' of a step is inf"),
+        ({"I_e": 1e308, "C_m": 1e-3}, ModelError, r"'a': what I_e and direct currents .* is inf"),
+        ({"t_ref": 1e308}, CapacityError, r"'a': t_ref \[ms\] is 1e\+308, must be below 3276"),
+    ],
+)
+def test_constants_that_no_step_can_use(given, error, message):
+    net = sc.Network()
+    net.population("a", 1, sc.LIF(**given))
+    with pytest.raises(error, match=message):
+        make_plan(build(net), FLOAT64)
 
 
 def test_constants_of_a_step():

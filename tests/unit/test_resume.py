@@ -341,11 +341,14 @@ def test_changed_model_is_refused(tmp_path, options, named):
     assert path.read_bytes() == before
 
 
-def test_other_numbers_from_the_same_model_are_refused(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["simcore.fixed_point.FixedPoint.digest", "simcore.simulation.digest_numbers"]
+)
+def test_other_numbers_from_the_same_model_are_refused(name, tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
     sc.simulate(changed(), 10.0, output=path, comm=SerialComm())
-    monkeypatch.setattr("simcore.fixed_point.FixedPoint.digest", lambda self: "others")
-    with pytest.raises(ConfigError, match="other weights follow from it"):
+    monkeypatch.setattr(name, lambda *given: "others")
+    with pytest.raises(ConfigError, match="other numbers follow from it"):
         sc.resume(path, changed(), until=20.0, comm=SerialComm())
 
 

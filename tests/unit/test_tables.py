@@ -90,6 +90,8 @@ def test_delays_on_the_border_are_rounded_up():
         (Constant(0.04), ModelError, r"a to b: delay \[ms\] is 0\.04, must be at least one time"),
         (Normal(1.5, 0.75), ModelError, r"a to b: delay .*low=0\.05"),
         (Constant(-1.0), ModelError, r"a to b: delay \[ms\] is -1\.0"),
+        (Constant(-1e308), ModelError, r"a to b: delay \[ms\] is -1e\+308"),
+        (Constant(1e308), CapacityError, r"is 1e\+308, must be below 3276\.8"),
         (
             Constant(3276.8),
             CapacityError,
