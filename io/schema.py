@@ -343,11 +343,34 @@ def create_samples(
     mapping["node_ids"] = node_ids
     mapping["node_ids"].attrs["sorted"] = np.uint8(1)
     mapping["index_pointers"] = np.arange(size + 1, dtype=np.uint64)
+    # libsonata takes the one name, bmtk the other: two links to one dataset
+    mapping["index_pointer"] = mapping["index_pointers"]
     mapping["element_ids"] = np.zeros(size, dtype=np.uint32)
-    start, interval = grid
-    mapping["time"] = np.array([start, start + n * interval, interval], dtype=np.float64)
+    mapping["element_pos"] = np.zeros(size, dtype=np.float32)
+    mapping["time"] = np.zeros(3)
     mapping["time"].attrs["units"] = "ms"
+    write_grid(mapping, n, grid)
     return group
+
+
+def write_grid(mapping: h5py.Group, n: int, grid: tuple[float, float]) -> None:
+    """Write when samples were taken.
+
+    Parameters
+    ----------
+    mapping : h5py.Group
+        The group "mapping" of a report.
+    n : int
+        Number of samples.
+    grid : (float, float)
+        Time of the first sample, and between two [ms].
+    """
+    start, interval = grid
+    stop = start + n * interval
+    # Readers divide the time by the interval, and leave out a last sample that is cut short
+    while (stop - start) / interval < n:
+        stop = math.nextafter(stop, math.inf)
+    mapping["time"][:] = start, stop, interval
 
 
 @dataclass(frozen=True)

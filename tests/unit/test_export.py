@@ -111,7 +111,7 @@ def test_sonata_is_not_compressed(run, tmp_path):
     found = []
     with h5py.File(tmp_path / "out.h5") as file:
         file.visititems(lambda _, o: found.append(o) if isinstance(o, h5py.Dataset) else None)
-        assert len(found) == 2 * len(RECORDED) + 5
+        assert len(found) == 2 * len(RECORDED) + 6
         assert all(d.compression is None and d.chunks is None for d in found)
         assert dict(file["spikes"].attrs) == {"begin": 0.0, "end": run.end, "dt": 0.1}
 
@@ -311,6 +311,19 @@ def test_bmtk(run, tmp_path, name):
         for k in (0, 4, 18):
             theirs = found.get_times(k, population)
             assert np.array_equal(np.sort(theirs), times[node_ids == k])
+
+
+@pytest.mark.peer("bmtk")
+def test_bmtk_potentials(whole, tmp_path):
+    from bmtk.utils.reports import CompartmentReport
+
+    export_run(whole, tmp_path / "out.h5", populations=["E"], start=100.0, stop=500.0)
+    for path, window in ((tmp_path / "out.h5", (100.0, 500.0)), (whole.path, (None, None))):
+        ours, report = whole.V_m("E", *window), CompartmentReport(str(path))["E"]
+        assert report.node_ids().tolist() == [5, 6, 7, 8]
+        assert (report.units(), report.n_steps()) == ("mV", ours.times.size)
+        assert np.allclose(report.data(), ours.values)
+        assert np.allclose(report.data(node_id=7)[:, 0], ours.values[:, 2])
 
 
 @pytest.mark.parametrize("to", FORMATS)
