@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
 from simcore.io.excerpt import Excerpt, blocks, count
-from simcore.io.nest import first_nest_ids, write_header
+from simcore.io.nest import first_nest_ids
+from simcore.io.nest_text import write_header
 from simcore.io.nwb import write_nwb
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
