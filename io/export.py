@@ -115,12 +115,15 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
     n_bytes = 16 * work.total + sum(4 * r.values.size + 24 * r.node_ids.size for r in reports)
     n_groups = len(excerpt.spikes) + len(reports)
     with whole_file(path, n_bytes + 2**13 * n_groups, sealed=False) as file:
-        schema.write_window(schema.write_sonata(file), excerpt.window, excerpt.dt)
+        spikes = schema.write_sonata(file)
+        schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
         for selection in excerpt.spikes:
-            ids = selection.recorded
-            span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
-            group = schema.create_spikes(file, selection.population, span, count(selection))
-            schema.write_size(group, excerpt.run.sizes[selection.population])
+            name, ids, span = selection.population, selection.recorded, None
+            if isinstance(ids, range) and name not in excerpt.run.unsized:
+                span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
+            group = schema.create_spikes(file, name, span, count(selection))
+            if span is not None:
+                schema.write_size(group, excerpt.run.sizes[name])
             schema.fill_spikes(group, blocks(selection, work))
         for report in reports:
             # libsonata reads samples of single precision only

@@ -118,7 +118,8 @@ def import_nest(
                 raise ConfigError(
                     f"end: there is no spike after {begin:.10g} ms. Tell how long NEST recorded."
                 )
-            n_repeated = _write(path, nodes, intake.counts, spikes, (begin, last), dt)
+            guessed = ["end"] if end is None else []
+            n_repeated = _write(path, nodes, intake.counts, spikes, (begin, last), dt, guessed)
     except OutputError:
         raise
     except OSError as error:
@@ -218,10 +219,11 @@ def _write(
     spikes: SortedSpikes,
     window: tuple[float, float],
     dt: float | None,
+    guessed: Sequence[str],
 ) -> int:
     """Write sorted spikes, each to its population; return how many are there again."""
     with whole_file(path, 16 * spikes.size + 2**13 * counts.size, sealed=False) as file:
-        schema.write_window(schema.write_sonata(file), window, dt)
+        schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
             span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)

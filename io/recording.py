@@ -14,7 +14,7 @@ from simcore.errors import ConfigError, ModelError, require
 from simcore.io import schema
 from simcore.io.access import Joined, open_file
 from simcore.io.rates import Rate, Rates
-from simcore.io.selection import Selection, SpikeData, choose
+from simcore.io.selection import Neurons, Selection, SpikeData, choose
 
 if TYPE_CHECKING:
     import dask.array
@@ -67,6 +67,12 @@ class Recording(ABC):
         Time step [ms]; 1e-6 where it is not known.
     record_from, end : float
         Spikes and samples are from this window of model time [ms].
+    guessed : list of str
+        What nobody told: "begin" and "end" of the recording, "sizes" of populations.
+    unsized : list of str
+        Names of these populations.
+    guesses : str
+        What these were taken for, in words; else empty.
     """
 
     populations: list[str]
@@ -75,6 +81,9 @@ class Recording(ABC):
     dt: float
     record_from: float
     end: float
+    guessed: Sequence[str] = ()
+    unsized: Sequence[str] = ()
+    guesses = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
@@ -85,7 +94,7 @@ class Recording(ABC):
         """The datasets of spikes and samples, by their names."""
 
     @abstractmethod
-    def recorded_ids(self, population: str) -> range:
+    def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ SONATA_VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
 SPIKES = "spikes"
+GUESSED = "guessed"
 REPORT = "report"
 RUN = "simcore"
 
@@ -168,7 +169,9 @@ def write_sonata(file: h5py.File) -> h5py.Group:
     return file.create_group(SPIKES)
 
 
-def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | None) -> None:
+def write_window(
+    spikes: h5py.Group, window: tuple[float, float], dt: float | None, guessed: Sequence[str] = ()
+) -> None:
     """Write what SONATA leaves open, as attributes of the group /spikes.
 
     Parameters
@@ -179,10 +182,14 @@ def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | No
         Spikes are from after the first, up to and with the second [ms].
     dt : float or None
         Time step, if there is one [ms].
+    guessed : sequence of str
+        What is a guess: "begin", "end".
     """
     spikes.attrs["begin"], spikes.attrs["end"] = (np.float64(time) for time in window)
     if dt is not None:
         spikes.attrs["dt"] = np.float64(dt)
+    if guessed:
+        spikes.attrs[GUESSED] = list(guessed)
 
 
 def write_size(group: h5py.Group, size: int) -> None:
@@ -255,7 +262,9 @@ class Results:
     model_time: float
 
 
-def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: int) -> h5py.Group:
+def create_spikes(
+    file: h5py.File, name: str, recorded: NDArray[np.int64] | None, n: int
+) -> h5py.Group:
     """Create the group of the spikes of one population.
 
     Parameters
@@ -265,7 +274,7 @@ def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: in
     name : str
         Name of the population.
     recorded : ndarray of int64, shape (3,)
-        Start, stop and step of the node ids that are recorded.
+        Start, stop and step of the node ids that are recorded; None if they are not known.
     n : int
         Number of spikes, for which there is space.
     """
@@ -274,7 +283,8 @@ def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: in
     group = file.require_group(SPIKES).create_group(name)
     sorting = h5py.enum_dtype(SORTING, basetype="u1")
     group.attrs.create("sorting", np.uint8(SORTING["by_time"]), dtype=sorting)
-    group.attrs["recorded"] = recorded
+    if recorded is not None:
+        group.attrs["recorded"] = recorded
     for field, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
         group.create_dataset(field, (n,), dtype)
     group["timestamps"].attrs["units"] = "ms"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError, ModelError
@@ -49,16 +50,16 @@ def add_export(commands: Commands) -> None:
         help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--no-progress", action="store_true", help="do not report progress")
+    add_told(parser)
 
 
 def export(arguments: argparse.Namespace, comm: Comm) -> None:
     """Export a run, and print what was written."""
     from simcore.io.export import export_run, file_format
-    from simcore.io.reader import open_recording
 
     to = file_format(arguments.output, arguments.to)
     start, stop = arguments.window or (None, None)
-    run = open_recording(arguments.file)
+    run = open_told(arguments.file, arguments)
     try:
         found = export_run(
             run, arguments.output, to, arguments.populations, start, stop,
@@ -67,6 +68,8 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
     except ModelError as error:
         raise ConfigError(str(error)) from error
     print(f"{arguments.output}: {_summary(found, to)}")
+    if run.guesses:
+        print(run.guesses)
     if to == "nest":
         print(f"its populations, for NEST's ids: --populations {nest_ids(found)}")
 

@@ -386,6 +386,9 @@ def test_foreign_spikes(tmp_path):
         group["node_ids"] = rng.integers(0, 50, 500).astype(np.uint64)
     found = check_page(analysis.report(tmp_path / "spikes.h5"))
     assert "50 neurons in the populations V1" in found.text
+    assert "Guessed, because the file does not tell: the recording begins at 0 ms" in found.text
+    numbers = json.loads((tmp_path / "spikes-report/numbers.json").read_text())
+    assert numbers["run"]["guessed"] == ["begin", "end", "sizes"]
 
 
 def test_names_are_escaped(tmp_path):

@@ -153,7 +153,10 @@ def test_foreign_file_without_time_step(tmp_path):
     for name in ("out.h5", "out.csv", "out.dat"):
         export_run(run, tmp_path / name)
     with h5py.File(tmp_path / "out.h5") as file:
-        assert dict(file["spikes"].attrs) == {"begin": 0.0, "end": 3.25}
+        attributes = dict(file["spikes"].attrs)
+        assert attributes.pop("guessed").tolist() == ["begin", "end"]
+        assert attributes == {"begin": 0.0, "end": 3.25}
+        assert not {"recorded", "size"} & set(file["spikes/E"].attrs)
         assert file["spikes/E/timestamps"][()].tolist() == [1.0 / 3.0, 3.25]
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [f"{1 / 3!r},E,2", "3.25,E,4"]
     assert (tmp_path / "out.dat").read_text().splitlines()[3:] == [f"3\t{1 / 3!r}", "5\t3.25"]

@@ -51,6 +51,7 @@ def test_files_of_two_threads(tmp_path, few_lines, ends):
     assert (said.counts, said.n_outside, said.window) == ({"E": 5, "I": 2}, 0, (0.0, 100.0))
     assert (run.sizes, run.dt, run.record_from, run.end) == ({"E": 8, "I": 2}, 0.1, 0.0, 100.0)
     assert run.recorded_ids("E") == range(8)
+    assert run.guessed == []
     assert run.rates()["I"] == 10.0
 
 
@@ -128,6 +129,7 @@ def test_end_is_the_last_spike_unless_told(tmp_path):
 
     assert said.window == (0.0, 7.0)
     assert run.end == 7.0
+    assert run.guessed == ["end"]
 
 
 def test_silent_files(tmp_path):

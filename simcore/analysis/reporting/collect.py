@@ -142,7 +142,7 @@ def collect(
     recorded = [name for name in names if name in recording.recorded]
     selections = {name: recording.select(name, begin, end) for name in recorded}
     some = {name: s for name, s in selections.items() if s.n_neurons}
-    notes = _notes(names, recorded, some)
+    notes = [text for text in (recording.guesses,) if text] + _notes(names, recorded, some)
     spikes = _collect_spikes(some, (begin, end), bin_width, pictures)
     reported = [name for name in names if name in recording.reported]
     potentials, traces = _collect_potentials(recording, reported, (begin, end), pictures)

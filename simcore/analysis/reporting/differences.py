@@ -112,6 +112,8 @@ def notes(one: Findings, other: Findings) -> list[str]:
         lone = [name for name in this.summaries if name not in that.summaries]
         if lone:
             found.append(f"Only in {which}: {listed(lone)}.")
+    if other.recording.guesses:
+        found.append(f"Of the other run: {other.recording.guesses}")
     if one.recording.dt != other.recording.dt:
         found.append(
             f"The time steps differ: {one.recording.dt:g} ms, and {other.recording.dt:g} ms in "

@@ -113,7 +113,7 @@ def run_values(recording: Recording) -> dict[str, Any]:
     names = (
         "path", "status", "error", "uuid", "created", "finished", "seed", "n_ranks", "hosts",
         "dt", "duration", "record_from", "end", "n_neurons", "sizes", "recorded", "reported",
-        "versions", "config", "sessions", "digests", "shards",
+        "versions", "config", "sessions", "digests", "shards", "guessed",
     )  # fmt: skip
     known = {name: getattr(recording, name) for name in names if hasattr(recording, name)}
     facts = facts_of(recording) if isinstance(recording, Run) else {}
