@@ -45,20 +45,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Return plain values as JSON; numbers that are not finite become text such as "inf"."""
-    return json.dumps(_plain(value), indent=indent)
+def to_json(value: Any, indent: int | None = None, nan: str | None = "nan") -> str:
+    """Return plain values as JSON, which has finite numbers only.
+
+    Parameters
+    ----------
+    value : object
+        Plain values, also NumPy's; anything else becomes text.
+    indent : int, optional
+        Spaces by which a level is indented; all on one line if left out.
+    nan : str, optional
+        What stands for NaN; null if None. Infinite numbers become text such as "inf".
+    """
+    return json.dumps(_plain(value, nan), indent=indent)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, nan: str | None) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, nan) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, nan) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), nan)
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return nan if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, int, float)):
         return value
     return str(value)

@@ -112,7 +112,7 @@ class Folder:
     def write_numbers(self, values: Mapping[str, Any]) -> None:
         """Write plain values as JSON."""
         with self.open(NUMBERS) as file:
-            file.write(to_json({"simcore_report": 1, **values}) + "\n")
+            file.write(to_json({"simcore_report": 1, **values}, nan=None) + "\n")
 
     def write_tables(
         self,

@@ -54,16 +54,16 @@ FIELDS = {
     "spikes": Field("spikes", "number of their spikes in the window", lambda s: s.n_spikes),
     "silent": Field(
         "silent", "share of the neurons without a spike, from 0 to 1",
-        lambda s: float((s.rates == 0.0).mean()),
+        lambda s: mean((s.rates == 0.0).astype(np.float64)),
     ),
     "rate": Field("rate (1/s)", "mean rate over neurons [1/s]", lambda s: s.rate),
     "rate_sd": Field(
         "± (1/s)", "standard deviation of the rates of neurons [1/s]",
-        lambda s: float(s.rates.std()),
+        lambda s: float(s.rates.std()) if s.rates.size > 1 else math.nan,
     ),
     "rate_median": Field(
         "median (1/s)", "median of the rates of neurons [1/s]",
-        lambda s: float(np.median(s.rates)),
+        lambda s: float(np.median(s.rates)) if s.rates.size else math.nan,
     ),
     "cv": Field(
         "CV", "mean coefficient of variation of the intervals of a neuron",
