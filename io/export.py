@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from simcore.io.nest_text import write_header
 from simcore.io.nwb import write_nwb
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
+from simcore.io.text import csv_line
 from simcore.io.whole import aside, whole_file
 from simcore.progress import Work
 
@@ -138,10 +137,10 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
 
 def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
     """Write spikes as text, with the column names of bmtk: a population after the other."""
-    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with aside(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write("timestamps,population,node_ids\n")
         for selection in excerpt.spikes:
-            name = _quoted(selection.population).replace("%", "%%")
+            name = csv_line([selection.population])[:-1].replace("%", "%%")
             for times, ids in blocks(selection, work):
                 _write_lines(file, f"%r,{name},%d\n", times, ids)
 
@@ -166,13 +165,6 @@ def _write_lines(
         values = [None] * (2 * first[rows].size)
         values[::2], values[1::2] = first[rows].tolist(), second[rows].tolist()
         file.write(line * (len(values) // 2) % tuple(values))
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a field of a CSV file."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow([text])
-    return out.getvalue()
 
 
 _WRITERS = {"sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb}

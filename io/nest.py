@@ -18,6 +18,7 @@ from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes, Spikes
 from simcore.io.whole import whole_file
+from simcore.population import NAMES, is_name
 from simcore.progress import Work
 
 
@@ -159,8 +160,7 @@ class _Nodes:
         for name, (first, last) in populations.items():
             subject = f"population {name!r}: ids"
             require(1 <= first <= last < 2**63, subject, (first, last), valid, error=ConfigError)
-            plain = name not in ("", ".", "..") and "/" not in name
-            require(plain, "population", name, "a name without /", error=ConfigError)
+            require(is_name(name), "population", name, NAMES, error=ConfigError)
         names = sorted(populations, key=lambda name: populations[name])
         first, last = np.array([populations[name] for name in names], dtype=np.uint64).T
         for k in np.flatnonzero(first[1:] <= last[:-1]).tolist():

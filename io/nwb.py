@@ -136,8 +136,10 @@ def _add_potentials(file: NWBFile, potentials: Potentials) -> None:
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
 
-    # NWB allows no colon in a name
+    # NWB allows no colon in a name, and no name twice
     name, shape = potentials.population.replace(":", "_"), potentials.values.shape
+    while f"V_m_{name}" in file.acquisition:
+        name += "_"
     column = VectorData(
         name="node_id",
         description="index within the population, in the order of the columns of the potentials",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from simcore.cli.foreign import add_told, open_told
@@ -75,11 +76,13 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
 
 
 def _summary(found: Excerpt, to: str) -> str:
+    from simcore.io.text import printable
+
     begin, end = found.window
-    names = [s.population for s in found.spikes]
-    parts = [f"{found.n_spikes:,} spikes of {', '.join(names)}"] if names else []
+    names = ", ".join(s.population for s in found.spikes)
+    parts = [f"{found.n_spikes:,} spikes of {printable(names)}"] if names else []
     if found.reported and to in ("sonata", "nwb"):
-        parts.append(f"potentials of {', '.join(found.reported)}")
+        parts.append(f"potentials of {printable(', '.join(found.reported))}")
     return f"{'; '.join(parts) or 'nothing'}; {begin:.10g} to {end:.10g} ms"
 
 
@@ -90,5 +93,7 @@ def nest_ids(found: Excerpt) -> str:
     first, sizes = first_nest_ids(found.run), found.run.sizes
     names = [s.population for s in found.spikes]
     return " ".join(
-        f"{name}={first[name]}:{first[name] + sizes[name] - 1}" for name in names if sizes[name]
+        shlex.quote(f"{name}={first[name]}:{first[name] + sizes[name] - 1}")
+        for name in names
+        if sizes[name]
     )

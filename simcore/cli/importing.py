@@ -63,6 +63,7 @@ def add_import(commands: Commands) -> None:
 def import_(arguments: argparse.Namespace, comm: Comm) -> None:
     """Import spikes, and print how many."""
     from simcore.io.nest import import_nest
+    from simcore.io.text import printable
 
     populations = read_populations(arguments.populations, arguments.names)
     found = import_nest(
@@ -74,7 +75,7 @@ def import_(arguments: argparse.Namespace, comm: Comm) -> None:
     print(f"{arguments.output}: {total:,} spikes, {begin:.10g} to {end:.10g} ms")
     for name, count in found.counts.items():
         first, last = populations[name]
-        print(f"  {name}: {last - first + 1:,} neurons, {count:,} spikes")
+        print(f"  {printable(name)}: {last - first + 1:,} neurons, {count:,} spikes")
     if found.n_repeated:
         print(
             f"{found.n_repeated:,} spikes are there again: the same neuron at the same time. Was "
@@ -117,7 +118,7 @@ def read_populations(
             ) from error
     found: dict[str, tuple[int, int]] = {}
     for text in given:
-        name, _, ids = text.partition("=")
+        name, _, ids = text.rpartition("=")
         first, _, last = ids.partition(":")
         if not (name and first.isdecimal() and last.isdecimal()):
             hint = " Put the recordings before --populations." if os.path.exists(text) else ""

@@ -85,6 +85,8 @@ def follow(path: str, interval: float) -> None:
 
 def _progress_line(result: Run, start: float) -> str:
     """Return how far a run is, and its rates since the last line."""
+    from simcore.io.text import printable
+
     share = result.end / result.duration if result.duration else 1.0
     text = f"{result.end:.10g} of {result.duration:.10g} ms ({share:.0%})"
     try:
@@ -92,7 +94,7 @@ def _progress_line(result: Run, start: float) -> str:
     except OutputError:
         # The parts have just been put into the output file
         return text
-    known = [f"{name} {rate:.3g}" for name, rate in rates.items() if rate == rate]
+    known = [f"{printable(name)} {rate:.3g}" for name, rate in rates.items() if rate == rate]
     shown = ", ".join(known[:_FOLLOWED]) + (", ..." if len(known) > _FOLLOWED else "")
     return f"{text}  {shown} [1/s]" if known else text
 

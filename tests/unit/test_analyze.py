@@ -392,11 +392,15 @@ def test_foreign_spikes(tmp_path):
 
 
 def test_names_are_escaped(tmp_path):
-    name = 'a,"b" <100%>&'
+    name = 'a,"b"\n<100%>&\r$1'
     path = poisson(tmp_path / "run.h5", {name: 5}, n_steps=2000)
     found = check_page(analysis.report(path))
-    assert name in found.text
-    assert {row["population"] for row in rows(tmp_path / "run-report", "neurons.csv")} == {name}
+    assert r'a,"b"\n<100%>&\r$1' in found.text
+    for table in ("neurons.csv", "populations.csv"):
+        assert {row["population"] for row in rows(tmp_path / "run-report", table)} == {name}
+    for table in ("rates.csv", "spectra.csv"):
+        assert list(rows(tmp_path / "run-report", table)[0])[1:] == [name]
+    assert r'a,"b"\n<100%>&\r$1  ' in str(open_run(path).rates())
 
 
 @pytest.mark.parametrize(

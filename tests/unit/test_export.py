@@ -17,8 +17,8 @@ from simcore.io import RunWriter, excerpt, export_run, import_nest
 CLOCK = Clock(0.1)
 N_STEPS = 10_000
 FORMATS = ("sonata", "csv", "nest", "nwb")
-RECORDED = {"E": range(80), "I": range(0, 20, 2), "one, 50 %": range(3), "silent": range(4)}
-SIZES = {"E": 80, "I": 20, "one, 50 %": 3, "silent": 4}
+RECORDED = {"E": range(80), "I": range(0, 20, 2), "one,\n50 %": range(3), "silent": range(4)}
+SIZES = {"E": 80, "I": 20, "one,\n50 %": 3, "silent": 4}
 
 
 def network():
@@ -181,7 +181,7 @@ def test_csv(run, tmp_path, in_pieces, window):
 @pytest.mark.parametrize("window", WINDOWS)
 def test_nest_and_back(run, tmp_path, in_pieces, window):
     export_run(run, tmp_path / "out.dat", None, None, *window)
-    ids = {"E": (1, 80), "I": (81, 100), "one, 50 %": (101, 103), "silent": (104, 107)}
+    ids = {"E": (1, 80), "I": (81, 100), "one,\n50 %": (101, 103), "silent": (104, 107)}
     begin, end = (0.0, run.end) if window[0] is None else window
     import_nest([tmp_path / "out.dat"], tmp_path / "back.h5", ids, 0.1, begin, end)
 

@@ -234,6 +234,7 @@ def test_full_disk(tmp_path, small_disk):
 def test_populations_as_texts():
     assert read_populations(["L23E=1:20683", "b=c=5:5"][:1]) == {"L23E": (1, 20683)}
     assert read_populations(["E=1:8", "I=9:10"]) == {"E": (1, 8), "I": (9, 10)}
+    assert read_populations(["b=c=5:5"]) == {"b=c": (5, 5)}
 
 
 def test_populations_in_files(tmp_path):

@@ -10,8 +10,8 @@ import numpy as np
 from simcore.analysis.comparison import Distances
 from simcore.analysis.reporting.collect import Findings, listed
 from simcore.analysis.reporting.quantities import CORRELATION, CV, RATE
-from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, literal, new_figure
-from simcore.plot import COLOURS
+from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, new_figure
+from simcore.plot import COLOURS, literal
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Summary
 from simcore.errors import ConfigError, OutputError
 from simcore.io.schema import to_json
+from simcore.io.text import csv_line
 
 PAGE, NUMBERS = "report.html", "numbers.json"
 
@@ -137,27 +137,25 @@ class Folder:
 
     def _write_rows(self, name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         with self.open(name) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(head)
-            writer.writerows(rows)
+            file.writelines(csv_line(row) for row in (head, *rows))
 
     def _write_columns(
         self, name: str, axis: str, places: list[Any], columns: Mapping[str, Any]
     ) -> None:
         """Write a column for each population, beside times or frequencies."""
         with self.open(name) as file:
-            csv.writer(file, lineterminator="\n").writerow([axis, *columns])
+            file.write(csv_line([axis, *columns]))
             if places:
                 np.savetxt(file, np.column_stack([*places, *columns.values()]), "%.10g", ",")
 
     def _write_neurons(self, summaries: Mapping[str, Summary]) -> None:
         with self.open("neurons.csv") as file:
-            csv.writer(file, lineterminator="\n").writerow(NEURON_FIELDS)
+            file.write(csv_line(NEURON_FIELDS))
             for name, s in summaries.items():
                 ids = np.asarray(s.selection.neurons)
                 spikes = np.rint(s.rates * s.selection.seconds)
                 columns = (ids, spikes, s.rates, s.isi.mean, s.isi.cv, s.isi.lv, s.fano)
-                label = '"' + name.replace('"', '""').replace("%", "%%") + '"'
+                label = csv_line([name])[:-1].replace("%", "%%")
                 form = [f"{label},%d", "%d", *["%.10g"] * 5]
                 np.savetxt(file, np.column_stack(columns), form, ",")
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.reporting.collect import Findings
-from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, literal, new_figure
+from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, new_figure
+from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
