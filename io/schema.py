@@ -66,7 +66,9 @@ def _plain(value: Any, nan: str | None) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, nan) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist(), nan)
+        # Look at many numbers at once
+        plain = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
+        return value.tolist() if plain else _plain(value.tolist(), nan)
     if isinstance(value, float) and not math.isfinite(value):
         return nan if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, int, float)):

@@ -18,7 +18,7 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.analysis import reduction
-from simcore.analysis.reporting import sections
+from simcore.analysis.reporting import collect, sections
 from simcore.analysis.reporting.files import FILES, NEURON_FIELDS
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.cli import main
@@ -304,13 +304,25 @@ def test_natural_spread_of_the_microcircuit_only(tmp_path):
     assert natural_spread(full, small) == natural_spread(full, SimpleNamespace()) == {}
 
 
-def test_many_populations(tmp_path):
+def test_many_populations(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "SERIES", 30)
     sizes = {f"P{k}": 4 for k in range(40)}
     one = poisson(tmp_path / "one.h5", sizes, n_steps=5000)
     other = poisson(tmp_path / "other.h5", sizes, n_steps=5000, seed=2)
     found = check_page(analysis.report(one, tmp_path / "report", other=other))
     assert found.titles.count("Firing rates") == 2
     assert len(rows(tmp_path / "report", "populations.csv")) == 40
+    assert len(rows(tmp_path / "report", "distances.csv")) == 40
+
+    # Series are written of some only, and the page says so
+    numbers = json.loads((tmp_path / "report/numbers.json").read_text())
+    assert len(numbers["populations"]) == 40
+    for key, values in (("rates", "rates"), ("intervals", "counts"), ("spectra", "power")):
+        assert list(numbers[key][values]) == list(sizes)[:30]
+        assert len(numbers["comparison"]["other"].get(key, {}).get(values, [])) in (0, 30)
+    for table in ("rates.csv", "spectra.csv"):
+        assert list(rows(tmp_path / "report", table)[0])[1:] == list(sizes)[:30]
+    assert "are written of the first 30 of 40 populations" in found.text
 
 
 def test_potentials(tmp_path):

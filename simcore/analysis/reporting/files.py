@@ -12,6 +12,7 @@ import numpy as np
 
 from simcore.analysis.comparison import Distances
 from simcore.analysis.rates import PopulationRate
+from simcore.analysis.reporting.collect import first
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Summary
 from simcore.errors import ConfigError, OutputError
@@ -125,8 +126,9 @@ class Folder:
         self._write_rows("populations.csv", ["population", *FIELDS], _by_name(table))
         self._write_neurons(summaries)
         times = [r.edges[:-1] for r in list(rates.values())[:1]]
-        self._write_columns("rates.csv", "begin_ms", times, {n: r.rates for n, r in rates.items()})
-        spectra = {n: s.spectrum for n, s in summaries.items()}
+        means = {n: r.rates for n, r in first(rates).items()}
+        self._write_columns("rates.csv", "begin_ms", times, means)
+        spectra = {n: s.spectrum for n, s in first(summaries).items()}
         frequencies = [s.frequencies for s in list(spectra.values())[:1]]
         powers = {n: s.power for n, s in spectra.items()}
         self._write_columns("spectra.csv", "frequency_Hz", frequencies, powers)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simcore.analysis.comparison import Distances
 from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.rates import PopulationRate
-from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.collect import Findings, first
 from simcore.analysis.reporting.machine import imbalance, parts_of, real_time_factor
 from simcore.analysis.summary import Summary
 from simcore.io.facts import facts_of
@@ -165,7 +165,7 @@ def _plain_findings(found: Findings) -> dict[str, Any]:
         "spectra": _shared(
             "frequencies_Hz", "power", {n: s.spectrum for n, s in summaries.items()}
         ),
-        "potentials": {n: _plain_potentials(p) for n, p in found.potentials.items()},
+        "potentials": {n: _plain_potentials(p) for n, p in first(found.potentials).items()},
         "time": time_values(found.recording),
     }
 
@@ -175,7 +175,7 @@ def _shared(axis: str, values: str, found: Mapping[str, tuple[Floats, Any]]) -> 
     if not found:
         return {}
     places, _ = next(iter(found.values()))
-    return {axis: places, values: {name: series for name, (_, series) in found.items()}}
+    return {axis: places, values: {name: series for name, (_, series) in first(found).items()}}
 
 
 def _plain_potentials(found: PotentialStatistics) -> dict[str, Any]:
