@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
+from simcore.io.about import About
 from simcore.io.excerpt import Excerpt, blocks, count
 from simcore.io.nest import first_nest_ids
 from simcore.io.nest_text import write_header
@@ -38,6 +39,7 @@ def export_run(
     stop: float | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> Excerpt:
     """Write what was recorded into a file of another format, in bounded memory.
 
@@ -60,6 +62,9 @@ def export_run(
         Whether an existing file is replaced.
     progress : bool
         Whether to report progress on standard error.
+    about : mapping of str to object, optional
+        For "nwb": what the run cannot tell, by the names of NWB, such as ``{"institution": "...",
+        "experimenter": ["..."], "subject": {"subject_id": "...", "species": "..."}}``.
 
     Returns
     -------
@@ -69,21 +74,25 @@ def export_run(
     Raises
     ------
     ConfigError
-        When the format is not known, nothing lies in the window, or a library is missing.
+        When the format is not known, nothing lies in the window, a library is missing, or `about`
+        has a field that NWB has not or that the format cannot hold.
     ModelError
         When nothing was recorded of a population.
     OutputError
         When the file exists or cannot be written, or the run cannot be read.
     """
     path = os.fspath(path)
-    write = _WRITERS[file_format(path, to)]
+    form = file_format(path, to)
+    valid = f"left out: {form} has no place for it, only nwb"
+    require(form == "nwb" or not about, "about", about, valid, error=ConfigError)
+    write, told = _WRITERS[form], [About.of(about or {})] if form == "nwb" else []
     excerpt = Excerpt.of(run, populations, start, stop)
     check_output(path, overwrite)
     same = os.path.exists(path) and os.path.samefile(path, run.path)
     require(not same, "output", path, "another file than the run", error=ConfigError)
     try:
         with Work("export", excerpt.n_spikes, "spikes", enabled=progress) as work:
-            write(excerpt, path, work)
+            write(excerpt, path, work, *told)
     except OutputError:
         raise
     except OSError as error:
@@ -167,4 +176,6 @@ def _write_lines(
         file.write(line * (len(values) // 2) % tuple(values))
 
 
-_WRITERS = {"sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb}
+_WRITERS: dict[str, Callable[..., None]] = {
+    "sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb,
+}  # fmt: skip

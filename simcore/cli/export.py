@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import TYPE_CHECKING
+import tomllib
+from typing import TYPE_CHECKING, Any
 
 from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands
@@ -31,6 +32,13 @@ examples:
   simcore export run.h5 -o run.nwb --populations L23E L23I --window 500 1500
   simcore export running.h5 -o so_far.h5
   simcore export run.h5 -o spikes.txt --to nest
+  simcore export run.h5 -o run.nwb --about institution=Lab experimenter="Doe, Jane" \\
+      subject.subject_id=model subject.species="Mus musculus" subject.sex=U subject.age=P60D
+
+fields of --about: session_description, session_id, session_start_time, experimenter, institution,
+lab, experiment_description, protocol, notes, keywords, related_publications; of the subject:
+subject_id, species, strain, genotype, sex, age, date_of_birth, weight, description. A TOML file has
+lines such as institution = "Lab", and a table [subject].
 """
 
 
@@ -49,6 +57,12 @@ def add_export(commands: Commands) -> None:
     add("--populations", metavar="NAME", nargs="+", help="only these (all that were recorded)")
     add("--window", metavar=("A", "B"), nargs=2, type=float,
         help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
+    add(
+        "--about",
+        metavar="FIELD=TEXT",
+        nargs="+",
+        help="for nwb: what the run cannot tell and archives ask for, or a TOML file with it",
+    )
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--no-progress", action="store_true", help="do not report progress")
     add_told(parser)
@@ -64,7 +78,7 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
     try:
         found = export_run(
             run, arguments.output, to, arguments.populations, start, stop,
-            arguments.overwrite, not arguments.no_progress,
+            arguments.overwrite, not arguments.no_progress, read_about(arguments.about or []),
         )  # fmt: skip
     except ModelError as error:
         raise ConfigError(str(error)) from error
@@ -73,6 +87,37 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
         print(run.guesses)
     if to == "nest":
         print(f"its populations, for NEST's ids: --populations {nest_ids(found)}")
+
+
+def read_about(given: list[str]) -> dict[str, Any]:
+    """Return fields by their names, given texts ``FIELD=TEXT`` or the path of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        When a text or the file is not as it should be.
+    """
+    if len(given) == 1 and "=" not in given[0]:
+        try:
+            with open(given[0], "rb") as file:
+                return tomllib.load(file)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"about: {given[0]!r} must be FIELD=TEXT, as institution=Lab, or a TOML file: "
+                f"{error}"
+            ) from error
+    found: dict[str, Any] = {}
+    for text in given:
+        field, equals, value = text.partition("=")
+        if not (field and equals):
+            raise ConfigError(f"about: {text!r} must be FIELD=TEXT, as institution=Lab")
+        place, name = found, field
+        if field.startswith("subject."):
+            place, name = found.setdefault("subject", {}), field.removeprefix("subject.")
+        if name in place:
+            raise ConfigError(f"about: {field!r} is given twice")
+        place[name] = value
+    return found
 
 
 def _summary(found: Excerpt, to: str) -> str:

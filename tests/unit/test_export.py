@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from datetime import UTC, datetime
 
 import h5py
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.cli import main
+from simcore.cli.export import read_about
 from simcore.clock import Clock
 from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import RunWriter, excerpt, export_run, import_nest
+from simcore.io.about import About
 
 CLOCK = Clock(0.1)
 N_STEPS = 10_000
@@ -232,14 +235,56 @@ def test_nwb(run, tmp_path, in_pieces, window):
 def test_nwb_as_its_inspector_sees_it(whole, tmp_path):
     import nwbinspector
 
-    export_run(whole, tmp_path / "out.nwb")
     importance = nwbinspector.Importance.BEST_PRACTICE_VIOLATION
+    told = {
+        "institution": "Institute", "experimenter": ["Doe, Jane", "Roe, John"], "session_id": "one",
+        "session_description": "A test", "session_start_time": "2024-05-17T09:00:00+02:00",
+        "subject": {"subject_id": "model", "species": "Mus musculus", "sex": "U", "age": "P60D"},
+    }  # fmt: skip
+    # Of itself a simulation has no subject, and archives refuse it
+    for about, complaints in (({}, {"check_subject_exists"}), (told, set())):
+        export_run(whole, tmp_path / "out.nwb", overwrite=True, about=about)
+        found = nwbinspector.inspect_nwbfile(
+            nwbfile_path=str(tmp_path / "out.nwb"), importance_threshold=importance,
+            config=nwbinspector.load_config("dandi"),
+        )  # fmt: skip
+        assert {message.check_function_name for message in found} == complaints
+    with h5py.File(tmp_path / "out.nwb") as file:
+        assert file["general/institution"].asstr()[()] == "Institute"
+        assert file["general/experimenter"].asstr()[()].tolist() == ["Doe, Jane", "Roe, John"]
+        assert file["session_description"].asstr()[()] == "A test"
+        assert file["session_start_time"].asstr()[()] == "2024-05-17T09:00:00+02:00"
 
-    found = nwbinspector.inspect_nwbfile(
-        nwbfile_path=str(tmp_path / "out.nwb"), importance_threshold=importance
-    )
-    # A simulation has no subject
-    assert {message.check_function_name for message in found} <= {"check_subject_exists"}
+
+def test_about_as_texts_and_in_a_file(tmp_path):
+    texts = ["institution=A = B", "experimenter=Doe, Jane", "subject.sex=U", "subject.age=P1D"]
+    found = read_about(texts)
+    assert found["institution"] == "A = B"
+    assert found["subject"] == {"sex": "U", "age": "P1D"}
+    file = tmp_path / "about.toml"
+    file.write_text('session_start_time = 2024-05-17\nlab = "L"\n[subject]\nsex = "U"\n')
+    about = About.of(read_about([str(file)]))
+    assert about.fields == {"session_start_time": datetime(2024, 5, 17, tzinfo=UTC), "lab": "L"}
+    assert about.subject == {"sex": "U"}
+
+
+@pytest.mark.parametrize(
+    ("given", "to", "text"),
+    [
+        (["institution"], "nwb", "'institution' must be FIELD=TEXT"),
+        (["lab=a", "lab=b"], "nwb", "'lab' is given twice"),
+        (["mood=good"], "nwb", r"field is 'mood', must be one of \['session_description'"),
+        (["subject.name=x"], "nwb", r"field is 'subject.name', must be one of \['subject.subj"),
+        (["subject=x"], "nwb", "subject is 'x', must be a table"),
+        (["lab="], "nwb", "about: lab is '', must be a text"),
+        (["session_start_time=today"], "nwb", "is 'today', must be a time in ISO 8601"),
+        (["lab=a"], "csv", "must be left out: csv has no place for it"),
+    ],
+)
+def test_bad_about(whole, tmp_path, given, to, text):
+    with pytest.raises(ConfigError, match=text):
+        export_run(whole, tmp_path / "out", to, about=read_about(given))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.peer("neo")
