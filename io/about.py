@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -78,12 +79,12 @@ def _text(subject: str, value: Any) -> str:
 
 def _moment(subject: str, value: Any) -> datetime:
     """Return a time, in UTC if it has no zone."""
-    try:
+    found: Any = None
+    with suppress(ValueError):
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
     if isinstance(found, date) and not isinstance(found, datetime):
         found = datetime.combine(found, time())
-    valid = "a time in ISO 8601, as 2024-05-17T09:00:00+02:00"
-    require(isinstance(found, datetime), subject, value, valid, error=ConfigError)
+    if not isinstance(found, datetime):
+        valid = "a time in ISO 8601, as 2024-05-17T09:00:00+02:00"
+        raise ConfigError(f"{subject} is {value!r}, must be {valid}")
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -71,8 +71,6 @@ class Recording(ABC):
         What nobody told: "begin" and "end" of the recording, "sizes" of populations.
     unsized : list of str
         Names of these populations.
-    guesses : str
-        What these were taken for, in words; else empty.
     """
 
     populations: list[str]
@@ -83,7 +81,6 @@ class Recording(ABC):
     end: float
     guessed: Sequence[str] = ()
     unsized: Sequence[str] = ()
-    guesses = ""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
@@ -96,6 +93,11 @@ class Recording(ABC):
     @abstractmethod
     def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
+
+    @property
+    def guesses(self) -> str:
+        """What nobody told, and what it was taken for, in words; empty if nothing was guessed."""
+        return ""
 
     @property
     def n_neurons(self) -> int:

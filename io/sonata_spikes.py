@@ -97,8 +97,8 @@ class ForeignSpikes:
             )
         far_apart = not told and largest >= max(_NEAR, _NEAR_SPIKES * size)
         span = (float(first), float(last)) if size else (0.0, 0.0)
-        ids = _occurring(group) if far_apart else recorded
-        return cls(path, size, ids, told, neurons, ordered, *span)
+        known: Neurons = _occurring(group) if far_apart else recorded
+        return cls(path, size, known, told, neurons, ordered, *span)
 
     @property
     def far_apart(self) -> bool:
