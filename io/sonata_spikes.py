@@ -95,6 +95,8 @@ class ForeignSpikes:
             raise OutputError(
                 f"{path!r}: {group.name!r}: size is {neurons}, but recorded are {recorded}"
             )
+        if "size" in attributes and not told:
+            recorded, told = range(neurons), True
         far_apart = not told and largest >= max(_NEAR, _NEAR_SPIKES * size)
         span = (float(first), float(last)) if size else (0.0, 0.0)
         known: Neurons = _occurring(group) if far_apart else recorded

@@ -244,6 +244,13 @@ def test_sizes_do_not_touch_what_the_file_tells(tmp_path):
     assert (run.sizes, run.recorded_ids("E")) == ({"E": 20}, range(0, 10, 2))
 
 
+def test_size_that_the_file_tells(tmp_path):
+    """All neurons are recorded if the file tells their number only."""
+    path = foreign(tmp_path / "spikes.h5", [1.0, 2.0], [0, 4], size=10)
+    run = sc.open_run(path)
+    assert (run.recorded_ids("E"), run.guessed) == (range(10), ["begin", "end"])
+
+
 def test_no_room_for_sorting(tmp_path, monkeypatch):
     written(tmp_path / "spikes.h5", "by_id", n=1000)
     folder = empty_folder(tmp_path, monkeypatch)
