@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ LOCAL = ("threads", "processes", "synchronous")
 
 FORMS = "threads, processes, synchronous, cluster, cluster:N, tcp://HOST:PORT or FILE.json"
 
-# Time to wait for a scheduler, and between two looks at its work [s]
-_PATIENCE, _INTERVAL = 15.0, 0.5
+# Time to wait for a scheduler, for what it writes, and between two looks at its work [s]
+_PATIENCE, _FLUSH, _INTERVAL = 15.0, 1.0, 0.5
 
 
 @contextmanager
@@ -149,19 +150,22 @@ def _read_address(path: str) -> str:
         f"Start a cluster with `dask scheduler --scheduler-file {path}`, and workers with the "
         "same option."
     )
-    try:
-        with open(path, encoding="utf-8") as file:
-            address = json.load(file)["address"]
-    except FileNotFoundError as error:
-        raise ConfigError(f"scheduler {path!r}: there is no such file. {remedy}") from error
-    except OSError as error:
-        raise ConfigError(f"scheduler {path!r} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"scheduler {path!r}: the file has no address of a scheduler, as one that has just "
-            f"been started, or is another file. {remedy}"
-        ) from error
-    return str(address)
+    deadline = time.monotonic() + _FLUSH
+    while True:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return str(json.load(file)["address"])
+        except FileNotFoundError as error:
+            raise ConfigError(f"scheduler {path!r}: there is no such file. {remedy}") from error
+        except OSError as error:
+            raise ConfigError(f"scheduler {path!r} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"scheduler {path!r}: the file has no address of a scheduler. {remedy}"
+                ) from error
+        # It may be written just now
+        time.sleep(0.05)
 
 
 def _positive(text: str) -> int | None:

@@ -109,8 +109,10 @@ def read_about(given: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in given:
         field, equals, value = text.partition("=")
-        if not (field and equals):
-            raise ConfigError(f"about: {text!r} must be FIELD=TEXT, as institution=Lab")
+        if not (field and equals) or field == "subject":
+            raise ConfigError(
+                f"about: {text!r} must be FIELD=TEXT, as institution=Lab or subject.sex=U"
+            )
         place, name = found, field
         if field.startswith("subject."):
             place, name = found.setdefault("subject", {}), field.removeprefix("subject.")

@@ -88,7 +88,8 @@ def test_cluster_has_as_many_workers_as_cores_that_may_be_used(monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"address": '])
-def test_scheduler_file_without_an_address(tmp_path, content):
+def test_scheduler_file_without_an_address(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(module, "_FLUSH", 0.0)
     file = tmp_path / "scheduler.json"
     file.write_text(content)
     with (

@@ -275,7 +275,7 @@ def test_about_as_texts_and_in_a_file(tmp_path):
         (["lab=a", "lab=b"], "nwb", "'lab' is given twice"),
         (["mood=good"], "nwb", r"field is 'mood', must be one of \['session_description'"),
         (["subject.name=x"], "nwb", r"field is 'subject.name', must be one of \['subject.subj"),
-        (["subject=x"], "nwb", "subject is 'x', must be a table"),
+        (["subject=x", "subject.sex=U"], "nwb", "'subject=x' must be FIELD=TEXT"),
         (["lab="], "nwb", "about: lab is '', must be a text"),
         (["session_start_time=today"], "nwb", "is 'today', must be a time in ISO 8601"),
         (["lab=a"], "csv", "must be left out: csv has no place for it"),
