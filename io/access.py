@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +76,7 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
     if isinstance(error, FileNotFoundError):
         if _PART in path:
             raise OutputError(f"{path!r} {_CHANGED}") from error
-        raise DamagedError(f"{path!r} does not exist") from error
+        raise DamagedError(f"{path!r} does not exist{_on_node()}") from error
     if error.errno in _REFUSED:
         raise OutputError(f"{path!r} cannot be read: {cause(error)}") from error
     if not h5py.is_hdf5(path):
@@ -87,6 +89,22 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
         raise DamagedError(
             f"{path!r} is truncated or damaged: {second}. {_remedy(path)}"
         ) from second
+
+
+def _on_node() -> str:
+    """Return the node of a worker of a dask cluster, which may not see what others see."""
+    distributed = sys.modules.get("distributed")
+    try:
+        if distributed is not None:
+            distributed.get_worker()
+            return (
+                f" on node {socket.gethostname()!r}. The workers of a cluster must see the files "
+                "of the run under the same paths."
+            )
+    except (AttributeError, ValueError):
+        # No worker of a cluster
+        pass
+    return ""
 
 
 def _remedy(path: str) -> str:

@@ -111,6 +111,14 @@ class Excerpt:
         """Time step [ms], None where it is not known."""
         return None if self.run.dt == RESOLUTION else self.run.dt
 
+    @property
+    def guessed(self) -> list[str]:
+        """Which ends of the window are guesses: "begin", "end"."""
+        known = zip(
+            ("begin", "end"), self.window, (self.run.record_from, self.run.end), strict=True
+        )
+        return [name for name, own, whole in known if own == whole and name in self.run.guessed]
+
     def potentials(self, population: str) -> Potentials:
         """Return the potentials of a population."""
         times, node_ids, values = self.run.dask_V_m(population, *self.window)

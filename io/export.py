@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, OutputError, require, unwritable
 from simcore.io import schema
+from simcore.io.about import About
 from simcore.io.excerpt import Excerpt, blocks, count
-from simcore.io.nest import first_nest_ids, write_header
+from simcore.io.nest import first_nest_ids
+from simcore.io.nest_text import write_header
 from simcore.io.nwb import write_nwb
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
+from simcore.io.text import csv_line
 from simcore.io.whole import aside, whole_file
 from simcore.progress import Work
 
@@ -38,6 +39,7 @@ def export_run(
     stop: float | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> Excerpt:
     """Write what was recorded into a file of another format, in bounded memory.
 
@@ -60,6 +62,9 @@ def export_run(
         Whether an existing file is replaced.
     progress : bool
         Whether to report progress on standard error.
+    about : mapping of str to object, optional
+        For "nwb": what the run cannot tell, by the names of NWB, such as ``{"institution": "...",
+        "experimenter": ["..."], "subject": {"subject_id": "...", "species": "..."}}``.
 
     Returns
     -------
@@ -69,21 +74,25 @@ def export_run(
     Raises
     ------
     ConfigError
-        When the format is not known, nothing lies in the window, or a library is missing.
+        When the format is not known, nothing lies in the window, a library is missing, or `about`
+        has a field that NWB has not or that the format cannot hold.
     ModelError
         When nothing was recorded of a population.
     OutputError
         When the file exists or cannot be written, or the run cannot be read.
     """
     path = os.fspath(path)
-    write = _WRITERS[file_format(path, to)]
+    form = file_format(path, to)
+    valid = f"left out: {form} has no place for it, only nwb"
+    require(form == "nwb" or not about, "about", about, valid, error=ConfigError)
+    write, told = _WRITERS[form], [About.of(about or {})] if form == "nwb" else []
     excerpt = Excerpt.of(run, populations, start, stop)
     check_output(path, overwrite)
     same = os.path.exists(path) and os.path.samefile(path, run.path)
     require(not same, "output", path, "another file than the run", error=ConfigError)
     try:
         with Work("export", excerpt.n_spikes, "spikes", enabled=progress) as work:
-            write(excerpt, path, work)
+            write(excerpt, path, work, *told)
     except OutputError:
         raise
     except OSError as error:
@@ -111,15 +120,18 @@ def file_format(path: str, to: str | None = None) -> str:
 def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
     """Write an uncompressed SONATA file of spikes and potentials."""
     reports = [excerpt.potentials(name) for name in excerpt.reported]
-    n_bytes = 16 * work.total + sum(4 * r.values.size + 20 * r.node_ids.size for r in reports)
+    n_bytes = 16 * work.total + sum(4 * r.values.size + 24 * r.node_ids.size for r in reports)
     n_groups = len(excerpt.spikes) + len(reports)
     with whole_file(path, n_bytes + 2**13 * n_groups, sealed=False) as file:
-        schema.write_window(schema.write_sonata(file), excerpt.window, excerpt.dt)
+        spikes = schema.write_sonata(file)
+        schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
         for selection in excerpt.spikes:
-            ids = selection.recorded
-            span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
-            group = schema.create_spikes(file, selection.population, span, count(selection))
-            schema.write_size(group, excerpt.run.sizes[selection.population])
+            name, ids, span = selection.population, selection.recorded, None
+            if isinstance(ids, range) and name not in excerpt.run.unsized:
+                span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
+            group = schema.create_spikes(file, name, span, count(selection))
+            if span is not None:
+                schema.write_size(group, excerpt.run.sizes[name])
             schema.fill_spikes(group, blocks(selection, work))
         for report in reports:
             # libsonata reads samples of single precision only
@@ -134,10 +146,10 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
 
 def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
     """Write spikes as text, with the column names of bmtk: a population after the other."""
-    with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with aside(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write("timestamps,population,node_ids\n")
         for selection in excerpt.spikes:
-            name = _quoted(selection.population).replace("%", "%%")
+            name = csv_line([selection.population])[:-1].replace("%", "%%")
             for times, ids in blocks(selection, work):
                 _write_lines(file, f"%r,{name},%d\n", times, ids)
 
@@ -164,11 +176,6 @@ def _write_lines(
         file.write(line * (len(values) // 2) % tuple(values))
 
 
-def _quoted(text: str) -> str:
-    """Return a text as a field of a CSV file."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow([text])
-    return out.getvalue()
-
-
-_WRITERS = {"sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb}
+_WRITERS: dict[str, Callable[..., None]] = {
+    "sonata": write_sonata, "csv": write_csv, "nest": write_nest, "nwb": write_nwb,
+}  # fmt: skip

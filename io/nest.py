@@ -1,14 +1,11 @@
-"""Spikes as NEST records them: the files that its recording backend "ascii" writes."""
+"""Spikes that NEST recorded, put into one SONATA file."""
 
 from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +13,13 @@ from numpy.typing import NDArray
 from simcore.clock import Clock
 from simcore.errors import ConfigError, DamagedError, OutputError, require, unwritable
 from simcore.io import schema
+from simcore.io.nest_text import NestRecording, require_different
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes, Spikes
 from simcore.io.whole import whole_file
+from simcore.population import NAMES, is_name
 from simcore.progress import Work
-
-# Lines that are read together
-_LINES = 2**18
-
-_MARK = "# NEST version"
-_BACKEND = "# RecordingBackendASCII version"
-
-# The columns of a spike recorder, and their types; the second of one with time_in_steps
-_MS = np.dtype([("sender", "u8"), ("time_ms", "f8")])
-_STEPS = np.dtype([("sender", "u8"), ("time_step", "i8"), ("time_offset", "f8")])
 
 
 @dataclass(frozen=True)
@@ -43,12 +32,16 @@ class Imported:
         Spikes of each population.
     n_outside : int
         Spikes that were left out because they are not in the window.
+    n_repeated : int
+        Spikes of a neuron at a time of which it has another: more than a few tell that something
+        was given twice.
     window : (float, float)
         The spikes are after the first, up to and with the second [ms].
     """
 
     counts: dict[str, int]
     n_outside: int
+    n_repeated: int
     window: tuple[float, float]
 
 
@@ -69,7 +62,8 @@ def import_nest(
     Parameters
     ----------
     files : sequence of str or path
-        What the recording backend "ascii" wrote: a file for each recorder and virtual process.
+        What NEST 3 wrote with the recording backend "ascii", or NEST 2 as .gdf: a file for each
+        recorder and virtual process.
     path : str or path
         The new file.
     populations : mapping of str to (int, int)
@@ -93,7 +87,8 @@ def import_nest(
     Raises
     ------
     ConfigError
-        When populations overlap, `dt` is missing, or the window is empty.
+        When populations overlap, a recording is given twice, `dt` is missing, or the window is
+        empty.
     DamagedError
         When a file is missing, truncated, or no spike recording of NEST, or has a sender that is
         in no population.
@@ -104,9 +99,10 @@ def import_nest(
     nodes = _Nodes.of(populations)
     clock = None if dt is None else Clock(dt)
     require(len(files) > 0, "files", list(files), "at least one", error=ConfigError)
-    recordings = [_Recording.look(os.fspath(file)) for file in files]
+    recordings = [NestRecording.look(os.fspath(file)) for file in files]
     for recording in recordings:
         recording.require_step(clock)
+    require_different(recordings)
     limit = np.inf if end is None else end
     finite = math.isfinite(begin) and (end is None or math.isfinite(end))
     require(finite, "window", (begin, end), "finite [ms]", error=ConfigError)
@@ -123,13 +119,14 @@ def import_nest(
                 raise ConfigError(
                     f"end: there is no spike after {begin:.10g} ms. Tell how long NEST recorded."
                 )
-            _write(path, nodes, intake.counts, spikes, (begin, last), dt)
+            guessed = ["end"] if end is None else []
+            n_repeated = _write(path, nodes, intake.counts, spikes, (begin, last), dt, guessed)
     except OutputError:
         raise
     except OSError as error:
         raise unwritable(f"output {path!r}", error) from error
     counts = dict(zip(nodes.names, intake.counts.tolist(), strict=True))
-    return Imported(counts, intake.n_outside, (begin, last))
+    return Imported(counts, intake.n_outside, n_repeated, (begin, last))
 
 
 def first_nest_ids(run: Recording) -> dict[str, int]:
@@ -137,13 +134,6 @@ def first_nest_ids(run: Recording) -> dict[str, int]:
     sizes = [run.sizes[name] for name in run.populations]
     firsts = np.cumsum([1, *sizes])[:-1].tolist()
     return dict(zip(run.populations, firsts, strict=True))
-
-
-def write_header(file: TextIO) -> None:
-    """Write the first lines of a spike recording."""
-    from simcore import __version__
-
-    file.write(f"{_MARK}: none, written by simcore {__version__}\n{_BACKEND}: 2\nsender\ttime_ms\n")
 
 
 @dataclass(frozen=True)
@@ -170,8 +160,7 @@ class _Nodes:
         for name, (first, last) in populations.items():
             subject = f"population {name!r}: ids"
             require(1 <= first <= last < 2**63, subject, (first, last), valid, error=ConfigError)
-            plain = name not in ("", ".", "..") and "/" not in name
-            require(plain, "population", name, "a name without /", error=ConfigError)
+            require(is_name(name), "population", name, NAMES, error=ConfigError)
         names = sorted(populations, key=lambda name: populations[name])
         first, last = np.array([populations[name] for name in names], dtype=np.uint64).T
         for k in np.flatnonzero(first[1:] <= last[:-1]).tolist():
@@ -197,111 +186,6 @@ class _Nodes:
         return owners
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """A file of the recording backend "ascii".
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    size : int
-        In bytes.
-    columns : dtype
-        Its columns.
-    """
-
-    path: str
-    size: int
-    columns: np.dtype[np.void]
-
-    @classmethod
-    def look(cls, path: str) -> _Recording:
-        """Look at the first lines and at the end of a file."""
-        try:
-            with open(path, "rb") as file:
-                lines = [file.readline(1000).decode("ascii", "replace") for _ in range(3)]
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - 1))
-                complete = file.read() == b"\n"
-        except OSError as error:
-            raise DamagedError(f"{path!r} cannot be read: {error.strerror}") from error
-        if not (lines[0].startswith(_MARK) and lines[1].startswith(_BACKEND)):
-            raise DamagedError(
-                f"{path!r} is no recording of NEST: it must begin with {_MARK!r} and {_BACKEND!r}. "
-                "Record to 'ascii' with NEST 3."
-            )
-        if not complete:
-            raise DamagedError(
-                f"{path!r} is truncated: its last line has no end. Let NEST finish, or copy it "
-                "again."
-            )
-        names = tuple(lines[2].split())
-        for columns in (_MS, _STEPS):
-            if names == columns.names:
-                return cls(path, size, columns)
-        raise DamagedError(
-            f"{path!r}: columns are {names}, must be those of a spike recorder: {_MS.names} or "
-            f"{_STEPS.names}"
-        )
-
-    def require_step(self, clock: Clock | None) -> None:
-        """Raise `ConfigError` if times are in steps whose length is not known."""
-        if self.columns is _STEPS and clock is None:
-            raise ConfigError(
-                f"dt: {self.path!r} has times in steps. Tell the resolution of NEST [ms]."
-            )
-
-    def read(self, clock: Clock | None, work: Work) -> Iterator[Spikes]:
-        """Yield times [ms] and senders, some at a time."""
-        with open(self.path, "rb") as raw, TextIOWrapper(raw, "ascii", "replace") as file:
-            for _ in range(3):
-                file.readline()
-            done, size = 0, _LINES
-            while size == _LINES:
-                rows = self._parse(file)
-                size = rows.size
-                yield self._times(rows, clock), np.ascontiguousarray(rows["sender"])
-                work.advance(raw.tell() - done)
-                done = raw.tell()
-
-    def _parse(self, file: TextIO) -> NDArray[np.void]:
-        """Return the next lines of the file."""
-        try:
-            with warnings.catch_warnings():
-                # Empty lines, and no line at all, are fine
-                warnings.simplefilter("ignore", UserWarning)
-                rows: NDArray[np.void] = np.loadtxt(
-                    file, dtype=self.columns, comments=None, ndmin=1, max_rows=_LINES
-                )
-        except ValueError as error:
-            raise DamagedError(f"{self.path!r}: {self._first_bad()}") from error
-        return rows
-
-    def _times(self, rows: NDArray[np.void], clock: Clock | None) -> NDArray[np.float64]:
-        if clock is None or self.columns is _MS:
-            times: NDArray[np.float64] = np.ascontiguousarray(rows["time_ms"])
-        else:
-            times = clock.times(rows["time_step"]) - rows["time_offset"]
-        if not np.isfinite(times).all():
-            raise DamagedError(f"{self.path!r}: a time is {times[~np.isfinite(times)][0]}")
-        return times
-
-    def _first_bad(self) -> str:
-        """Tell which line cannot be read."""
-        columns = [self.columns[name] for name in self.columns.names or ()]
-        with open(self.path, encoding="ascii", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                values = line.split()
-                try:
-                    if number > 3 and values:
-                        for column, value in zip(columns, values, strict=True):
-                            column.type(float(value) if column.kind == "f" else int(value))
-                except (ValueError, OverflowError):
-                    return f"line {number} is {line.strip()!r}, must have {self.columns.names}"
-        return f"a line cannot be read, must have {self.columns.names}"
-
-
 class _Intake:
     """Takes the spikes of a window from recordings, and counts them by population."""
 
@@ -313,7 +197,7 @@ class _Intake:
         self.last = -np.inf
 
     def take(
-        self, recordings: Sequence[_Recording], clock: Clock | None, work: Work
+        self, recordings: Sequence[NestRecording], clock: Clock | None, work: Work
     ) -> Iterator[Spikes]:
         """Yield times [ms] and global ids."""
         begin, end = self.window
@@ -335,17 +219,22 @@ def _write(
     spikes: SortedSpikes,
     window: tuple[float, float],
     dt: float | None,
-) -> None:
-    """Write sorted spikes, each to its population."""
+    guessed: Sequence[str],
+) -> int:
+    """Write sorted spikes, each to its population; return how many are there again."""
     with whole_file(path, 16 * spikes.size + 2**13 * counts.size, sealed=False) as file:
-        schema.write_window(schema.write_sonata(file), window, dt)
+        schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
             span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)
             groups.append(schema.create_spikes(file, name, span, int(n)))
             schema.write_size(groups[-1], int(span[1]))
         filled = np.zeros(counts.size, dtype=np.int64)
+        n_repeated, before = 0, (np.zeros(0), np.zeros(0, dtype=np.uint64))
         for times, ids in spikes:
+            seen = [np.append(old, new) for old, new in zip(before, (times, ids), strict=True)]
+            n_repeated += int(np.logical_and(*(x[1:] == x[:-1] for x in seen)).sum())
+            before = times[-1:], ids[-1:]
             owners = np.searchsorted(nodes.first, ids, side="right") - 1
             order = np.argsort(owners.astype(np.min_scalar_type(counts.size)), kind="stable")
             ends = np.cumsum(np.bincount(owners, minlength=counts.size))
@@ -355,3 +244,4 @@ def _write(
                     groups[k]["timestamps"][place] = times[rows]
                     groups[k]["node_ids"][place] = ids[rows] - nodes.first[k]
                     filled[k] = place.stop
+    return n_repeated

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.extras import load
+from simcore.io.about import About
 from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, times_by_neuron
 from simcore.io.whole import whole_file
 from simcore.progress import Work
@@ -22,17 +23,20 @@ if TYPE_CHECKING:
 # Numbers in a chunk of a dataset that is written piece by piece
 _CHUNK = 2**17
 
+# What stands for characters that names in NWB must not have
+_NAME = str.maketrans(":/\\", "___")
+
 # Space for a row of a table, and for what is in every file [B]
 _ROW_BYTES, _FILE_BYTES = 128, 2**21
 
 
-def write_nwb(excerpt: Excerpt, path: str, work: Work) -> None:
+def write_nwb(excerpt: Excerpt, path: str, work: Work, about: About) -> None:
     """Write the spikes of each neuron as a row of the table of units, and potentials.
 
     Times are in seconds, as NWB has them. Spikes and potentials are read while they are written.
     """
     pynwb = load("pynwb", "interop", "export to NWB")
-    file = _new_file(excerpt)
+    file = _new_file(excerpt, about)
     file.add_acquisition(_populations(excerpt))
     if excerpt.spikes:
         file.units = _units(excerpt, work)
@@ -45,8 +49,9 @@ def write_nwb(excerpt: Excerpt, path: str, work: Work) -> None:
         pynwb.NWBHDF5IO(file=output, mode="w").write(file)
 
 
-def _new_file(excerpt: Excerpt) -> NWBFile:
+def _new_file(excerpt: Excerpt, about: About) -> NWBFile:
     from pynwb import NWBFile
+    from pynwb.file import Subject
 
     from simcore import __version__
 
@@ -54,14 +59,19 @@ def _new_file(excerpt: Excerpt) -> NWBFile:
     created = str(getattr(run, "created", ""))
     changed = datetime.fromtimestamp(os.path.getmtime(run.path), UTC)
     begin, end = excerpt.window
+    fields = {
+        "session_description": f"Simulated spiking neurons, {begin:.10g} to {end:.10g} ms",
+        "session_start_time": datetime.fromisoformat(created) if created else changed,
+        "experiment_description": "Simulation of a network of spiking neurons",
+        "keywords": ["simulation", "spiking neural network"],
+        **about.fields,
+    }
     return NWBFile(
-        session_description=f"Simulated spiking neurons, {begin:.10g} to {end:.10g} ms",
         identifier=str(getattr(run, "uuid", "") or uuid4()),
-        session_start_time=datetime.fromisoformat(created) if created else changed,
-        experiment_description="Simulation of a network of spiking neurons",
-        keywords=["simulation", "spiking neural network"],
         source_script=f"simcore {__version__}",
         source_script_file_name=os.path.basename(run.path),
+        subject=Subject(**about.subject) if about.subject else None,
+        **fields,
     )
 
 
@@ -136,8 +146,10 @@ def _add_potentials(file: NWBFile, potentials: Potentials) -> None:
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
 
-    # NWB allows no colon in a name
-    name, shape = potentials.population.replace(":", "_"), potentials.values.shape
+    # NWB allows neither colons nor slashes in a name, and no name twice
+    name, shape = potentials.population.translate(_NAME), potentials.values.shape
+    while f"V_m_{name}" in file.acquisition:
+        name += "_"
     column = VectorData(
         name="node_id",
         description="index within the population, in the order of the columns of the potentials",

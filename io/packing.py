@@ -85,7 +85,7 @@ def pack_locked(path: str) -> None:
 def _size(tables: dict[str, Joined]) -> int:
     """Return the space that datasets take, with their descriptions [B]."""
     data = sum(t.size * t.row_bytes for t in tables.values())
-    mapping = sum(20 * t.width for name, t in tables.items() if name.startswith(schema.REPORT))
+    mapping = sum(24 * t.width for name, t in tables.items() if name.startswith(schema.REPORT))
     return data + mapping + 2**13 * len(tables)
 
 
@@ -152,7 +152,7 @@ def _copy_report(file: h5py.File, old: h5py.Group, data: Joined) -> None:
     report = file.require_group(schema.REPORT).create_group(old.name.rpartition("/")[2])
     old.copy("mapping", report)
     start, _, interval = report["mapping/time"][()]
-    report["mapping/time"][1] = start + data.size * interval
+    schema.write_grid(report["mapping"], data.size, (start, interval))
     dataset = report.create_dataset("data", (data.size, data.width), data.dtype)
     dataset.attrs.update(old["data"].attrs)
     for rows in data.blocks(_BLOCK_BYTES):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from simcore.io.text import printable
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -53,7 +55,7 @@ class Rates(Mapping[str, float]):
     def __repr__(self) -> str:
         table = [("population", "neurons", "spikes", "rate [1/s]")]
         for name, row in self.rows.items():
-            table.append((name, str(row.neurons), str(row.spikes), f"{row.rate:.3f}"))
+            table.append((printable(name), str(row.neurons), str(row.spikes), f"{row.rate:.3f}"))
         widths = [max(len(line[i]) for line in table) for i in range(4)]
         lines = []
         for name, *numbers in table:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simcore.clock import Clock
-from simcore.errors import OutputError
+from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.checkpoint import list_checkpoints
@@ -245,7 +245,10 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 
 def open_recording(
-    path: str | os.PathLike[str], sizes: Mapping[str, int] | None = None
+    path: str | os.PathLike[str],
+    sizes: Mapping[str, int] | None = None,
+    begin: float | None = None,
+    end: float | None = None,
 ) -> Run | SonataFile:
     """Open the output file of a run, or a SONATA spike file that another program wrote.
 
@@ -255,11 +258,16 @@ def open_recording(
         The file.
     sizes : mapping of str to int, optional
         Number of neurons of each population, where the file does not tell; see `SonataFile`.
+    begin, end : float, optional
+        What was recorded, where the file does not tell [ms].
 
     Raises
     ------
     OutputError
         When the file is missing, damaged or something else.
+    ModelError, ConfigError
+        When what is told does not fit the file, or the file is the output of simcore, which tells
+        all of it.
     """
     with open_file(os.path.abspath(path)) as file:
         ours = schema.RUN in file
@@ -268,4 +276,10 @@ def open_recording(
                 f"{os.fspath(path)!r} is an HDF5 file, but neither the output of simcore "
                 "nor a SONATA spike file"
             )
-    return open_run(path) if ours else SonataFile(path, sizes)
+    if not ours:
+        return SonataFile(path, sizes, begin, end)
+    told = {"sizes": sizes or None, "begin": begin, "end": end}
+    for name, value in told.items():
+        valid = "left out: the output of simcore tells it. Choose a window instead"
+        require(value is None, f"{os.fspath(path)!r}: {name}", value, valid, error=ConfigError)
+    return open_run(path)

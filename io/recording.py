@@ -14,7 +14,7 @@ from simcore.errors import ConfigError, ModelError, require
 from simcore.io import schema
 from simcore.io.access import Joined, open_file
 from simcore.io.rates import Rate, Rates
-from simcore.io.selection import Selection, SpikeData, choose
+from simcore.io.selection import Neurons, Selection, SpikeData, choose
 
 if TYPE_CHECKING:
     import dask.array
@@ -67,6 +67,10 @@ class Recording(ABC):
         Time step [ms]; 1e-6 where it is not known.
     record_from, end : float
         Spikes and samples are from this window of model time [ms].
+    guessed : list of str
+        What nobody told: "begin" and "end" of the recording, "sizes" of populations.
+    unsized : list of str
+        Names of these populations.
     """
 
     populations: list[str]
@@ -75,6 +79,8 @@ class Recording(ABC):
     dt: float
     record_from: float
     end: float
+    guessed: Sequence[str] = ()
+    unsized: Sequence[str] = ()
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
@@ -85,8 +91,13 @@ class Recording(ABC):
         """The datasets of spikes and samples, by their names."""
 
     @abstractmethod
-    def recorded_ids(self, population: str) -> range:
+    def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
+
+    @property
+    def guesses(self) -> str:
+        """What nobody told, and what it was taken for, in words; empty if nothing was guessed."""
+        return ""
 
     @property
     def n_neurons(self) -> int:

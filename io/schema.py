@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ SONATA_VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
 SPIKES = "spikes"
+GUESSED = "guessed"
 REPORT = "report"
 RUN = "simcore"
 
@@ -44,20 +45,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Return plain values as JSON; numbers that are not finite become text such as "inf"."""
-    return json.dumps(_plain(value), indent=indent)
+def to_json(value: Any, indent: int | None = None, nan: str | None = "nan") -> str:
+    """Return plain values as JSON, which has finite numbers only.
+
+    Parameters
+    ----------
+    value : object
+        Plain values, also NumPy's; anything else becomes text.
+    indent : int, optional
+        Spaces by which a level is indented; all on one line if left out.
+    nan : str, optional
+        What stands for NaN; null if None. Infinite numbers become text such as "inf".
+    """
+    return json.dumps(_plain(value, nan), indent=indent)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, nan: str | None) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, nan) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, nan) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _plain(value.tolist())
+        # Look at many numbers at once
+        plain = value.dtype.kind in "iub" or (value.dtype.kind == "f" and np.isfinite(value).all())
+        return value.tolist() if plain else _plain(value.tolist(), nan)
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return nan if math.isnan(value) else str(value)
     if value is None or isinstance(value, (str, int, float)):
         return value
     return str(value)
@@ -168,7 +181,9 @@ def write_sonata(file: h5py.File) -> h5py.Group:
     return file.create_group(SPIKES)
 
 
-def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | None) -> None:
+def write_window(
+    spikes: h5py.Group, window: tuple[float, float], dt: float | None, guessed: Sequence[str] = ()
+) -> None:
     """Write what SONATA leaves open, as attributes of the group /spikes.
 
     Parameters
@@ -179,10 +194,14 @@ def write_window(spikes: h5py.Group, window: tuple[float, float], dt: float | No
         Spikes are from after the first, up to and with the second [ms].
     dt : float or None
         Time step, if there is one [ms].
+    guessed : sequence of str
+        What is a guess: "begin", "end".
     """
     spikes.attrs["begin"], spikes.attrs["end"] = (np.float64(time) for time in window)
     if dt is not None:
         spikes.attrs["dt"] = np.float64(dt)
+    if guessed:
+        spikes.attrs[GUESSED] = list(guessed)
 
 
 def write_size(group: h5py.Group, size: int) -> None:
@@ -255,7 +274,9 @@ class Results:
     model_time: float
 
 
-def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: int) -> h5py.Group:
+def create_spikes(
+    file: h5py.File, name: str, recorded: NDArray[np.int64] | None, n: int
+) -> h5py.Group:
     """Create the group of the spikes of one population.
 
     Parameters
@@ -265,7 +286,7 @@ def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: in
     name : str
         Name of the population.
     recorded : ndarray of int64, shape (3,)
-        Start, stop and step of the node ids that are recorded.
+        Start, stop and step of the node ids that are recorded; None if they are not known.
     n : int
         Number of spikes, for which there is space.
     """
@@ -274,7 +295,8 @@ def create_spikes(file: h5py.File, name: str, recorded: NDArray[np.int64], n: in
     group = file.require_group(SPIKES).create_group(name)
     sorting = h5py.enum_dtype(SORTING, basetype="u1")
     group.attrs.create("sorting", np.uint8(SORTING["by_time"]), dtype=sorting)
-    group.attrs["recorded"] = recorded
+    if recorded is not None:
+        group.attrs["recorded"] = recorded
     for field, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
         group.create_dataset(field, (n,), dtype)
     group["timestamps"].attrs["units"] = "ms"
@@ -343,11 +365,34 @@ def create_samples(
     mapping["node_ids"] = node_ids
     mapping["node_ids"].attrs["sorted"] = np.uint8(1)
     mapping["index_pointers"] = np.arange(size + 1, dtype=np.uint64)
+    # libsonata takes the one name, bmtk the other: two links to one dataset
+    mapping["index_pointer"] = mapping["index_pointers"]
     mapping["element_ids"] = np.zeros(size, dtype=np.uint32)
-    start, interval = grid
-    mapping["time"] = np.array([start, start + n * interval, interval], dtype=np.float64)
+    mapping["element_pos"] = np.zeros(size, dtype=np.float32)
+    mapping["time"] = np.zeros(3)
     mapping["time"].attrs["units"] = "ms"
+    write_grid(mapping, n, grid)
     return group
+
+
+def write_grid(mapping: h5py.Group, n: int, grid: tuple[float, float]) -> None:
+    """Write when samples were taken.
+
+    Parameters
+    ----------
+    mapping : h5py.Group
+        The group "mapping" of a report.
+    n : int
+        Number of samples.
+    grid : (float, float)
+        Time of the first sample, and between two [ms].
+    """
+    start, interval = grid
+    stop = start + n * interval
+    # Readers divide the time by the interval, and leave out a last sample that is cut short
+    while (stop - start) / interval < n:
+        stop = math.nextafter(stop, math.inf)
+    mapping["time"][:] = start, stop, interval
 
 
 @dataclass(frozen=True)

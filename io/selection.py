@@ -47,8 +47,8 @@ class Selection:
         Name of the population.
     neurons : range or ndarray of int64, shape (n_neurons,)
         Their node ids, ascending.
-    recorded : range
-        Node ids of all neurons that are in the files.
+    recorded : range or ndarray of int64
+        Node ids of all neurons that are in the files, ascending.
     window : (float, float)
         After the first, up to and with the second [ms].
     dt : float
@@ -61,7 +61,7 @@ class Selection:
 
     population: str
     neurons: Neurons
-    recorded: range
+    recorded: Neurons
     window: tuple[float, float]
     dt: float
     times: Joined
@@ -121,15 +121,15 @@ class Selection:
             if not self.whole:
                 given[(given < 0) | (given >= len(chosen))] = -1
             return given
-        table = np.full(self.recorded.stop, -1, dtype=np.int64)
-        table[chosen] = np.arange(chosen.size)
-        return table[given]
+        found = np.searchsorted(chosen, given)
+        found[found == chosen.size] = 0
+        return np.where(chosen[found] == given, found, -1)
 
     def _are_chosen(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return self.places(ids) >= 0
 
 
-def choose(recorded: range, neurons: ArrayLike | None, subject: str) -> Neurons:
+def choose(recorded: Neurons, neurons: ArrayLike | None, subject: str) -> Neurons:
     """Return the node ids of chosen neurons in ascending order.
 
     Raises
@@ -139,13 +139,18 @@ def choose(recorded: range, neurons: ArrayLike | None, subject: str) -> Neurons:
     """
     if neurons is None:
         return recorded
-    if isinstance(neurons, range) and neurons.step > 0 and neurons and recorded.step == 1:
-        inside = neurons[0] in recorded and neurons[-1] in recorded
-        require(inside, f"{subject}: neurons", neurons, f"in {recorded}")
+    ids = recorded if isinstance(recorded, range) else None
+    valid = f"in {recorded}" if ids is not None else f"one of the {len(recorded)} that fired"
+    if ids and ids.step == 1 and isinstance(neurons, range) and neurons.step > 0 and neurons:
+        inside = neurons[0] in ids and neurons[-1] in ids
+        require(inside, f"{subject}: neurons", neurons, valid)
         return neurons
     given = np.unique(np.asarray(neurons))
     if given.size == 0 or not np.issubdtype(given.dtype, np.integer):
         raise ModelError(f"{subject}: neurons is {neurons!r}, must be node ids, at least one")
-    known = np.isin(given, np.arange(recorded.start, recorded.stop, recorded.step))
-    require(bool(known.all()), f"{subject}: neurons", given[~known].tolist()[:5], f"in {recorded}")
+    if ids is None:
+        known = np.isin(given, recorded)
+    else:
+        known = (given >= ids.start) & (given < ids.stop) & ((given - ids.start) % ids.step == 0)
+    require(bool(known.all()), f"{subject}: neurons", given[~known].tolist()[:5], valid)
     return given.astype(np.int64)

@@ -319,7 +319,7 @@ class RunWriter:
             (s, rows) for s, rows in zip(self._samples, self._potentials, strict=True) if rows
         ]
         size = _OVERHEAD * (2 * len(populations) + 5 * len(reports) + 32) + self._bytes
-        size += sum(20 * samples.node_ids.size for samples, _ in reports)
+        size += sum(24 * samples.node_ids.size for samples, _ in reports)
         with whole_file(part_path(self._real, self.end, end), size) as file:
             group = schema.write_root(file, self.uuid)
             schema.write_steps(group, self.end, end)

@@ -63,7 +63,12 @@ __all__ = [
 ]
 
 
-def open_run(path: str | _Path, sizes: _Mapping[str, int] | None = None) -> _Run | _SonataFile:
+def open_run(
+    path: str | _Path,
+    sizes: _Mapping[str, int] | None = None,
+    begin: float | None = None,
+    end: float | None = None,
+) -> _Run | _SonataFile:
     """Return a lazy view of a run, or of a SONATA spike file that another program wrote.
 
     Parameters
@@ -72,6 +77,9 @@ def open_run(path: str | _Path, sizes: _Mapping[str, int] | None = None) -> _Run
         The file.
     sizes : mapping of str to int, optional
         Number of neurons of each population, where the file does not tell.
+    begin, end : float, optional
+        What was recorded, where the file does not tell: spikes after `begin`, up to and with `end`
+        [ms].
 
     Returns
     -------
@@ -81,7 +89,9 @@ def open_run(path: str | _Path, sizes: _Mapping[str, int] | None = None) -> _Run
     ------
     OutputError
         When the file is missing, damaged or something else.
+    ModelError, ConfigError
+        When what is told does not fit the file, or the file tells itself.
     """
     from simcore.io import open_recording
 
-    return open_recording(path, sizes)
+    return open_recording(path, sizes, begin, end)

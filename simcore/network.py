@@ -16,7 +16,7 @@ from simcore.connectivity import Projection, Rule, check_projection
 from simcore.distributions import Constant, Distribution, as_distribution
 from simcore.errors import ModelError, require
 from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
-from simcore.population import Population, PopulationView, as_views
+from simcore.population import NAMES, Population, PopulationView, as_views, is_name
 from simcore.stimulus import Current, Drive, Poisson, Stimulus, check_drive
 
 Where = Population | PopulationView | Sequence[Population | PopulationView]
@@ -119,8 +119,7 @@ class Network:
             When the name is taken or a value is out of range.
         """
         taken = [p.name for p in self.populations]
-        valid_name = isinstance(name, str) and name != "" and "/" not in name and name != "."
-        require(valid_name, "population: name", name, 'a text without "/"')
+        require(is_name(name), "population: name", name, NAMES)
         require(name not in taken, "population: name", name, f"a new one; taken are {taken}")
         subject = f"population {name!r}"
         whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require, unwritable
 from simcore.io.recording import names_of
+from simcore.io.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,6 +95,11 @@ def raster(
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise unwritable(f"picture {os.fspath(path)!r}", error) from error
+
+
+def literal(name: str) -> str:
+    """Return a name on one line, which Matplotlib does not take for a formula."""
+    return printable(name).replace("$", r"\$")
 
 
 def _last_window(run: Run) -> tuple[float, float]:
@@ -184,7 +190,7 @@ def _draw_rates(axes: Axes, run: Run, bands: list[_Band]) -> None:
 
 def _label_bands(axes: Axes, bands: list[_Band]) -> None:
     """Name the populations at the left, each in its colour."""
-    axes.set_yticks([band.middle for band in bands], [band.name for band in bands])
+    axes.set_yticks([band.middle for band in bands], [literal(band.name) for band in bands])
     for label, band in zip(axes.get_yticklabels(), bands, strict=True):
         label.set_color(band.colour)
     axes.tick_params(left=False)

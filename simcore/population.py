@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from simcore.network import Network
 
 
+# What a population may be called
+NAMES = 'a text without "/" and NUL that UTF-8 can write, but not "."'
+
+
+def is_name(name: object) -> bool:
+    """Return whether a population may have this name: whether HDF5 can keep it."""
+    if not isinstance(name, str) or name in ("", ".") or "/" in name or "\0" in name:
+        return False
+    return not any("\ud800" <= c <= "\udfff" for c in name)
+
+
 @dataclass(frozen=True, eq=False)
 class Population:
     """A named group of neurons of one model.

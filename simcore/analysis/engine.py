@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simcore.errors import ConfigError, OutputError
 from simcore.extras import load
+from simcore.launch import n_cores
 from simcore.memory import available_bytes
 from simcore.progress import Work
 
@@ -22,8 +24,8 @@ LOCAL = ("threads", "processes", "synchronous")
 
 FORMS = "threads, processes, synchronous, cluster, cluster:N, tcp://HOST:PORT or FILE.json"
 
-# Time to wait for a scheduler, and between two looks at its work [s]
-_PATIENCE, _INTERVAL = 15.0, 0.5
+# Time to wait for a scheduler, for what it writes, and between two looks at its work [s]
+_PATIENCE, _FLUSH, _INTERVAL = 15.0, 1.0, 0.5
 
 
 @contextmanager
@@ -34,8 +36,8 @@ def engine(scheduler: str | None = None, progress: bool = False) -> Iterator[Non
     ----------
     scheduler : str, optional
         ``"threads"``, ``"processes"`` or ``"synchronous"``: in this process or beside it.
-        ``"cluster"`` or ``"cluster:N"``: a cluster of N processes on this machine, as many as it
-        has cores if N is left out. ``"tcp://HOST:PORT"``, or the file that
+        ``"cluster"`` or ``"cluster:N"``: a cluster of N processes on this machine, as many as this
+        process may use cores if N is left out. ``"tcp://HOST:PORT"``, or the file that
         ``dask scheduler --scheduler-file FILE.json`` wrote: a cluster that is there already; its
         workers must see the files of the run under the same paths. If left out, what dask is set
         to, which is threads unless there is a `distributed.Client`.
@@ -113,7 +115,7 @@ def _connect(scheduler: str) -> Iterator[Client]:
 
 def _local_cluster(distributed: Any, scheduler: str, number: str) -> Any:
     """Return a cluster on this machine, of processes with one thread each."""
-    n = (os.cpu_count() or 1) if scheduler == "cluster" else _positive(number)
+    n = n_cores() if scheduler == "cluster" else _positive(number)
     if n is None:
         raise ConfigError(f"scheduler is {scheduler!r}, must be cluster:N with N >= 1 workers")
     available = available_bytes()
@@ -127,24 +129,43 @@ def _local_cluster(distributed: Any, scheduler: str, number: str) -> Any:
 def _remote_client(distributed: Any, scheduler: str) -> Any:
     """Return a client of a cluster that is there already, given its address or its file."""
     if scheduler.endswith(".json"):
-        if not os.path.isfile(scheduler):
-            raise ConfigError(
-                f"scheduler {scheduler!r}: there is no such file. Start a cluster with "
-                f"`dask scheduler --scheduler-file {scheduler}`, and workers with the same option."
-            )
-        target = {"scheduler_file": scheduler}
+        address = _read_address(scheduler)
     elif "://" in scheduler:
-        target = {"address": scheduler}
+        address = scheduler
     else:
         raise ConfigError(f"scheduler is {scheduler!r}, must be {FORMS}")
     try:
-        client = distributed.Client(**target, timeout=_PATIENCE)
+        client = distributed.Client(address, timeout=_PATIENCE)
         client.wait_for_workers(1, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"scheduler {scheduler!r} cannot be reached, or has no worker: {error}"
         ) from error
     return client
+
+
+def _read_address(path: str) -> str:
+    """Return the address that a scheduler wrote into its file."""
+    remedy = (
+        f"Start a cluster with `dask scheduler --scheduler-file {path}`, and workers with the "
+        "same option."
+    )
+    deadline = time.monotonic() + _FLUSH
+    while True:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return str(json.load(file)["address"])
+        except FileNotFoundError as error:
+            raise ConfigError(f"scheduler {path!r}: there is no such file. {remedy}") from error
+        except OSError as error:
+            raise ConfigError(f"scheduler {path!r} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"scheduler {path!r}: the file has no address of a scheduler. {remedy}"
+                ) from error
+        # It may be written just now
+        time.sleep(0.05)
 
 
 def _positive(text: str) -> int | None:

@@ -39,7 +39,8 @@ class IsiStatistics:
         fewer than two intervals. 1 for a Poisson process, 0 for a regular train.
     lv : ndarray of float64, shape (n_neurons,)
         Local variation (Shinomoto, Shima and Tanji 2003): the mean of
-        3 ((I_k - I_{k+1}) / (I_k + I_{k+1}))^2 over neighbouring intervals; NaN without two.
+        3 ((I_k - I_{k+1}) / (I_k + I_{k+1}))^2 over neighbouring intervals; NaN without two, and
+        where two that follow each other are 0.
     edges : ndarray of float64, shape (n_bins + 1,)
         Borders of the bins of the histogram [ms].
     histogram : ndarray of int64, shape (n_bins,)
@@ -146,7 +147,7 @@ class IntervalReduction:
         both["first_interval"] = _first_known(a["first_interval"], gap, b["first_interval"])
         both["last_interval"] = _first_known(b["last_interval"], gap, a["last_interval"])
         terms = _local(a["last_interval"], gap), _local(gap, b["first_interval"])
-        both["local"] = a["local"] + b["local"] + np.nan_to_num(terms).sum(axis=0)
+        both["local"] = a["local"] + b["local"] + np.sum(terms, axis=0)
 
         bridges = bridged.astype(np.int64), np.where(bridged, gap, 0.0), np.zeros(gap.size)
         inner = _merge(_sample(a), _sample(b))
@@ -175,9 +176,13 @@ def _sample(neurons: NDArray[np.void]) -> _Sample:
 
 
 def _local(a: Floats, b: Floats) -> Floats:
-    """Return the terms of the local variation, without its factor of 3; NaN without an interval."""
+    """Return the terms of the local variation, without its factor of 3.
+
+    0 where an interval is missing, which has no term; NaN where both are 0.
+    """
     total = a + b
-    return np.where(total == 0.0, 0.0, ((a - b) / np.where(total == 0.0, 1.0, total)) ** 2)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(total), 0.0, ((a - b) / total) ** 2)
 
 
 def _merge(one: _Sample, other: _Sample) -> _Sample:

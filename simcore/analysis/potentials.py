@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,11 @@ class PotentialStatistics:
     times : ndarray of float64, shape (n_samples,)
         Times of the samples [ms].
     mean, sd : ndarray of float64, shape (n_samples,)
-        Mean and standard deviation over neurons at each time [mV].
+        Mean and standard deviation over neurons at each time [mV]; NaN for that of a lone neuron.
     neurons : ndarray of uint64, shape (n_neurons,)
         Node ids.
     neuron_mean, neuron_sd : ndarray of float64, shape (n_neurons,)
-        Mean and standard deviation over time of each neuron [mV].
+        Mean and standard deviation over time of each neuron [mV]; NaN for that of a lone sample.
     edges : ndarray of float64, shape (n_bins + 1,)
         Borders of the bins of the histogram [mV].
     histogram : ndarray of int64, shape (n_bins,)
@@ -85,7 +85,7 @@ def potential_statistics(
     window = f"with a sample of population {population!r} in it"
     require(times.size > 0, "window", (start, stop), window, error=ConfigError)
     exact = da.asarray(values).astype(np.float64)
-    both = [(exact.mean(axis=axis), exact.std(axis=axis)) for axis in (1, 0)]
+    both = [(exact.mean(axis=axis), _spread(exact, axis)) for axis in (1, 0)]
     (mean, sd), (neuron_mean, neuron_sd), low, high = compute(*both, exact.min(), exact.max())
     fits = bool(np.isfinite([low, high]).all()) and (high - low) / width < _MOST_BINS
     valid = f"finite, and in less than {_MOST_BINS:,} bins of {width:.10g} mV"
@@ -94,3 +94,8 @@ def potential_statistics(
     edges = width * np.arange(np.floor(low / width), np.floor(high / width) + 2)
     histogram, _ = compute(*da.histogram(exact, edges))
     return PotentialStatistics(times, mean, sd, neurons, neuron_mean, neuron_sd, edges, histogram)
+
+
+def _spread(values: Any, axis: int) -> Any:
+    """Return the standard deviation along an axis; NaN of a single value, which cannot vary."""
+    return values.std(axis=axis) if values.shape[axis] > 1 else np.nan * values.mean(axis=axis)

@@ -65,7 +65,14 @@ def population_rate(selection: Selection, width: float) -> PopulationRate:
     """
     bins = Bins.of(selection, width)
     (counts,) = reduce_spikes(selection, BinReduction(bins))
-    return PopulationRate(bins.edges, counts / (1e-3 * bins.width * selection.n_neurons))
+    return PopulationRate(bins.edges, mean_rates(counts, bins, selection.n_neurons))
+
+
+def mean_rates(counts: Floats | Ints, bins: Bins, n_neurons: int) -> Floats:
+    """Return the mean rate over neurons in bins [1/s], given their counts; NaN without neurons."""
+    with np.errstate(invalid="ignore"):
+        rates: Floats = counts / (1e-3 * bins.width * n_neurons)
+    return rates
 
 
 @takes_selections
@@ -85,7 +92,7 @@ def synchrony(selection: Selection, width: float = 3.0) -> float:
     Returns
     -------
     float
-        NaN without a spike.
+        NaN without a spike, and for a single bin.
 
     Raises
     ------
@@ -97,8 +104,12 @@ def synchrony(selection: Selection, width: float = 3.0) -> float:
 
 
 def dispersion(counts: Ints) -> float:
-    """Return the variance, over the number of counts, over the mean; NaN if all are zero."""
-    return float(counts.var() / counts.mean()) if counts.any() else float("nan")
+    """Return the variance, over the number of counts, over the mean.
+
+    NaN if all are zero, which have no ratio, and for a single one, which cannot vary.
+    """
+    defined = counts.size > 1 and counts.any()
+    return float(counts.var() / counts.mean()) if defined else float("nan")
 
 
 @takes_selections
@@ -117,7 +128,7 @@ def fano_factors(selection: Selection, width: float) -> Floats:
     Returns
     -------
     ndarray of float64, shape (n_neurons,)
-        NaN for neurons without a spike.
+        NaN for neurons without a spike, and for a single bin.
 
     Raises
     ------
@@ -257,4 +268,4 @@ class FanoReduction:
         squares = total["squares"] + total["first_count"] ** 2 + last**2
         n, mean = self.bins.n, total["total"] / self.bins.n
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(mean > 0, (squares / n - mean**2) / mean, np.nan)
+            return np.where((mean > 0) & (n > 1), (squares / n - mean**2) / mean, np.nan)

@@ -68,31 +68,36 @@ def reduce_all(passes: Sequence[tuple[Selection, Sequence[Reduction]]]) -> list[
     ]
 
 
+class _Pass:
+    """What to compute of which spikes: one object, in which dask does not look for lazy values."""
+
+    def __init__(self, selection: Selection, reductions: tuple[Reduction, ...]) -> None:
+        self.selection = selection
+        self.reductions = reductions
+
+    def partials(self, rows: slice) -> tuple[Any, ...]:
+        """Return what a block tells."""
+        times, ids = self.selection.times[rows], self.selection.ids[rows]
+        places = self.selection.places(ids)
+        if not self.selection.whole:
+            chosen = places >= 0
+            times, places = times[chosen], places[chosen]
+        return tuple(reduction.partial(times, places) for reduction in self.reductions)
+
+    def combine(self, one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what neighbouring stretches tell together."""
+        return tuple(r.combine(a, b) for r, a, b in zip(self.reductions, one, other, strict=True))
+
+
 def _tree(selection: Selection, reductions: tuple[Reduction, ...]) -> Any:
     """Return a task that reads all blocks and combines them in pairs."""
     from dask.delayed import delayed
 
     size = max(_BLOCK_SPIKES, _SPIKES_PER_NEURON * selection.n_neurons)
-    read, join = delayed(_partials), delayed(_combine)
-    results = [read(selection, rows, reductions) for rows in selection.blocks(size)]
+    work = _Pass(selection, reductions)
+    read, join = delayed(_Pass.partials), delayed(_Pass.combine)
+    results = [read(work, rows) for rows in selection.blocks(size)]
     while len(results) > 1:
         pairs = [results[k : k + 2] for k in range(0, len(results), 2)]
-        results = [join(reductions, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        results = [join(work, *pair) if len(pair) == 2 else pair[0] for pair in pairs]
     return results[0]
-
-
-def _partials(
-    selection: Selection, rows: slice, reductions: tuple[Reduction, ...]
-) -> tuple[Any, ...]:
-    times, ids = selection.times[rows], selection.ids[rows]
-    places = selection.places(ids)
-    if not selection.whole:
-        chosen = places >= 0
-        times, places = times[chosen], places[chosen]
-    return tuple(reduction.partial(times, places) for reduction in reductions)
-
-
-def _combine(
-    reductions: tuple[Reduction, ...], one: tuple[Any, ...], other: tuple[Any, ...]
-) -> tuple[Any, ...]:
-    return tuple(r.combine(a, b) for r, a, b in zip(reductions, one, other, strict=True))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simcore.analysis.bins import Bins
 from simcore.analysis.guard import takes_selections
-from simcore.analysis.rates import BinReduction
+from simcore.analysis.rates import BinReduction, mean_rates
 from simcore.analysis.reduction import reduce_spikes
 from simcore.errors import ConfigError, require
 
@@ -75,10 +75,10 @@ def welch(counts: NDArray[np.int64], bins: Bins, n_neurons: int, segment: float)
     valid = f"at least two bins of {bins.width:.10g} ms"
     require(length >= 2, "segment", segment, valid, error=ConfigError)
     seconds = 1e-3 * bins.width
-    rates = counts / (seconds * n_neurons)
-    segments = sliding_window_view(rates, length)[:: length - length // 2]
+    segments = sliding_window_view(counts, length)[:: length - length // 2]
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
-    parts = (segments - segments.mean(axis=1, keepdims=True)) * window
+    # Take the mean from whole numbers, so that a constant rate has no power
+    parts = mean_rates(segments - segments.mean(axis=1, keepdims=True), bins, n_neurons) * window
     squares = np.mean(np.abs(np.fft.rfft(parts)) ** 2, axis=0)
     power = squares * seconds / np.sum(window**2)
 

@@ -40,6 +40,8 @@ def stream_intervals(times: Any, places: Any, edges: Any, neurons: Any, histogra
             before = neuron.last_interval
             if before + gap > 0.0:
                 neuron.local += ((before - gap) / (before + gap)) ** 2
+            else:
+                neuron.local = np.nan
         neuron.last_interval = gap
 
         # Update mean and squares (Welford 1962)

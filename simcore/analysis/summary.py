@@ -18,6 +18,7 @@ from simcore.analysis.rates import (
     PopulationRate,
     RateReduction,
     dispersion,
+    mean_rates,
 )
 from simcore.analysis.reduction import Reduction, reduce_all
 from simcore.analysis.spectrum import NO_SPECTRUM, Spectrum, welch
@@ -76,7 +77,7 @@ class Summary:
     population_rate : PopulationRate
         Mean rate over neurons in bins of time.
     synchrony : float
-        Variance over mean of the counts of all neurons together.
+        Variance over mean of the counts of all neurons together; NaN where it is not defined.
     spectrum : Spectrum
         Power spectrum of the population rate.
     """
@@ -93,8 +94,8 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Mean rate over neurons [1/s]."""
-        return float(self.rates.mean())
+        """Mean rate over neurons [1/s]; NaN without one."""
+        return float(self.rates.mean()) if self.rates.size else float("nan")
 
 
 def summarize(
@@ -185,7 +186,7 @@ class Plan:
             isi,
             fano,
             correlations,
-            PopulationRate(bins.edges, counts / (1e-3 * bins.width * s.n_neurons)),
+            PopulationRate(bins.edges, mean_rates(counts, bins, s.n_neurons)),
             dispersion(coarse),
             welch(counts, bins, s.n_neurons, self.widths.segment) if bins.n > 1 else NO_SPECTRUM,
         )

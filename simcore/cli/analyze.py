@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 
@@ -20,6 +21,7 @@ examples:
   simcore analyze run.h5                             writes run-report/report.html
   simcore analyze run.h5 --window 500 1500 --populations L4E L4I
   simcore analyze run.h5 --compare other.h5 -o comparison
+  simcore analyze spikes.h5 --sizes E=8000 I=2000 --end 1000
   simcore analyze run.h5 --scheduler cluster:4       four processes on this machine
   simcore analyze run.h5 --scheduler scheduler.json  a dask cluster that is there already
 
@@ -57,6 +59,7 @@ def add_analyze(commands: Commands) -> None:
         "cluster:N for N processes on this machine; tcp://HOST:PORT or a scheduler file "
         "FILE.json for a dask cluster that sees the same files (threads)")  # fmt: skip
     add("--no-progress", action="store_true", help="do not tell how far it is")
+    add_told(parser)
 
 
 def analyze(arguments: argparse.Namespace, comm: Comm) -> None:
@@ -64,7 +67,7 @@ def analyze(arguments: argparse.Namespace, comm: Comm) -> None:
     from simcore.analysis import report
 
     page = report(
-        arguments.run,
+        open_told(arguments.run, arguments),
         arguments.output,
         other=arguments.compare,
         window=tuple(arguments.window),

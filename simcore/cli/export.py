@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import shlex
+import tomllib
+from typing import TYPE_CHECKING, Any
 
+from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError, ModelError
@@ -29,6 +32,13 @@ examples:
   simcore export run.h5 -o run.nwb --populations L23E L23I --window 500 1500
   simcore export running.h5 -o so_far.h5
   simcore export run.h5 -o spikes.txt --to nest
+  simcore export run.h5 -o run.nwb --about institution=Lab experimenter="Doe, Jane" \\
+      subject.subject_id=model subject.species="Mus musculus" subject.sex=U subject.age=P60D
+
+fields of --about: session_description, session_id, session_start_time, experimenter, institution,
+lab, experiment_description, protocol, notes, keywords, related_publications; of the subject:
+subject_id, species, strain, genotype, sex, age, date_of_birth, weight, description. A TOML file has
+lines such as institution = "Lab", and a table [subject].
 """
 
 
@@ -47,36 +57,79 @@ def add_export(commands: Commands) -> None:
     add("--populations", metavar="NAME", nargs="+", help="only these (all that were recorded)")
     add("--window", metavar=("A", "B"), nargs=2, type=float,
         help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
+    add(
+        "--about",
+        metavar="FIELD=TEXT",
+        nargs="+",
+        help="for nwb: what the run cannot tell and archives ask for, or a TOML file with it",
+    )
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--no-progress", action="store_true", help="do not report progress")
+    add_told(parser)
 
 
 def export(arguments: argparse.Namespace, comm: Comm) -> None:
     """Export a run, and print what was written."""
     from simcore.io.export import export_run, file_format
-    from simcore.io.reader import open_recording
 
     to = file_format(arguments.output, arguments.to)
     start, stop = arguments.window or (None, None)
-    run = open_recording(arguments.file)
+    run = open_told(arguments.file, arguments)
     try:
         found = export_run(
             run, arguments.output, to, arguments.populations, start, stop,
-            arguments.overwrite, not arguments.no_progress,
+            arguments.overwrite, not arguments.no_progress, read_about(arguments.about or []),
         )  # fmt: skip
     except ModelError as error:
         raise ConfigError(str(error)) from error
     print(f"{arguments.output}: {_summary(found, to)}")
+    if run.guesses:
+        print(run.guesses)
     if to == "nest":
         print(f"its populations, for NEST's ids: --populations {nest_ids(found)}")
 
 
+def read_about(given: list[str]) -> dict[str, Any]:
+    """Return fields by their names, given texts ``FIELD=TEXT`` or the path of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        When a text or the file is not as it should be.
+    """
+    if len(given) == 1 and "=" not in given[0]:
+        try:
+            with open(given[0], "rb") as file:
+                return tomllib.load(file)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"about: {given[0]!r} must be FIELD=TEXT, as institution=Lab, or a TOML file: "
+                f"{error}"
+            ) from error
+    found: dict[str, Any] = {}
+    for text in given:
+        field, equals, value = text.partition("=")
+        if not (field and equals) or field == "subject":
+            raise ConfigError(
+                f"about: {text!r} must be FIELD=TEXT, as institution=Lab or subject.sex=U"
+            )
+        place, name = found, field
+        if field.startswith("subject."):
+            place, name = found.setdefault("subject", {}), field.removeprefix("subject.")
+        if name in place:
+            raise ConfigError(f"about: {field!r} is given twice")
+        place[name] = value
+    return found
+
+
 def _summary(found: Excerpt, to: str) -> str:
+    from simcore.io.text import printable
+
     begin, end = found.window
-    names = [s.population for s in found.spikes]
-    parts = [f"{found.n_spikes:,} spikes of {', '.join(names)}"] if names else []
+    names = ", ".join(s.population for s in found.spikes)
+    parts = [f"{found.n_spikes:,} spikes of {printable(names)}"] if names else []
     if found.reported and to in ("sonata", "nwb"):
-        parts.append(f"potentials of {', '.join(found.reported)}")
+        parts.append(f"potentials of {printable(', '.join(found.reported))}")
     return f"{'; '.join(parts) or 'nothing'}; {begin:.10g} to {end:.10g} ms"
 
 
@@ -87,5 +140,7 @@ def nest_ids(found: Excerpt) -> str:
     first, sizes = first_nest_ids(found.run), found.run.sizes
     names = [s.population for s in found.spikes]
     return " ".join(
-        f"{name}={first[name]}:{first[name] + sizes[name] - 1}" for name in names if sizes[name]
+        shlex.quote(f"{name}={first[name]}:{first[name] + sizes[name] - 1}")
+        for name in names
+        if sizes[name]
     )

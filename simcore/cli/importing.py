@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tomllib
 from typing import Any
@@ -11,15 +12,21 @@ from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError
 
+# How the names of recorders begin, beside those of populations
+_RECORDERS = ("spike_recorder", "spike_detector", "voltmeter", "multimeter")
+
 _TEXT = """\
-Put spikes that NEST recorded to files ("record_to": "ascii") into one SONATA file, sorted by time.
-Give all files of the recorders, one for each virtual process; and with --populations the first and
-last global id of each population, as NodeCollection shows them when it is printed:
+Put spikes that NEST recorded to files into one SONATA file, sorted by time: what NEST 3 writes with
+"record_to": "ascii", or the .gdf of NEST 2. Give all files of the recorders, one for each virtual
+process; and with --populations the first and last global id of each population, as NodeCollection
+shows them when it is printed:
 
   --populations E=1:8000 I=8001:10000
   --populations populations.toml          lines such as: E = [1, 8000]
-  --populations population_nodeids.dat    lines "first last", as the microcircuit of NEST writes
-                                          them, in the order of --names
+  --populations nodes.json                the ids of each population, as the microcircuit writes
+                                          them; recorders are left out
+  --populations population_nodeids.dat    lines "first last", as the microcircuit writes them, in
+                                          the order of --names; population_GIDs.dat of NEST 2 too
 """
 
 _EXAMPLES = """\
@@ -37,7 +44,7 @@ def add_import(commands: Commands) -> None:
     )
     parser.set_defaults(command=import_, parallel=False)
     add = parser.add_argument
-    add("files", metavar="FILE", nargs="+", help="recording of NEST, *.dat")
+    add("files", metavar="FILE", nargs="+", help="recording of NEST, *.dat or *.gdf")
     add("-o", "--output", metavar="FILE", required=True, help="the new file")
     add("--populations", metavar="NAME=FIRST:LAST", nargs="+", required=True,
         help="global ids of each population in NEST, or a file that has them")  # fmt: skip
@@ -56,6 +63,7 @@ def add_import(commands: Commands) -> None:
 def import_(arguments: argparse.Namespace, comm: Comm) -> None:
     """Import spikes, and print how many."""
     from simcore.io.nest import import_nest
+    from simcore.io.text import printable
 
     populations = read_populations(arguments.populations, arguments.names)
     found = import_nest(
@@ -67,7 +75,12 @@ def import_(arguments: argparse.Namespace, comm: Comm) -> None:
     print(f"{arguments.output}: {total:,} spikes, {begin:.10g} to {end:.10g} ms")
     for name, count in found.counts.items():
         first, last = populations[name]
-        print(f"  {name}: {last - first + 1:,} neurons, {count:,} spikes")
+        print(f"  {printable(name)}: {last - first + 1:,} neurons, {count:,} spikes")
+    if found.n_repeated:
+        print(
+            f"{found.n_repeated:,} spikes are there again: the same neuron at the same time. Was "
+            "something recorded or given twice?"
+        )
     if found.n_outside:
         print(f"{found.n_outside:,} spikes outside of this time were left out")
     if arguments.end is None:
@@ -91,21 +104,21 @@ def read_populations(
     ConfigError
         When a text or the file is not as it should be.
     """
-    if len(given) == 1 and "=" not in given[0]:
+    lone = len(given) == 1 and "=" not in given[0]
+    named = not lone or given[0].endswith((".toml", ".json"))
+    if named and names is not None:
+        raise ConfigError("names: only for a file of populations without names")
+    if lone:
         path = given[0]
         try:
-            if path.endswith(".toml"):
-                return _from_toml(path)
-            return _from_lines(path, names)
+            return _from_table(path) if named else _from_lines(path, names)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"populations: {path!r} must be NAME=FIRST:LAST, as E=1:8000, or a file: {error}"
             ) from error
-    if names is not None:
-        raise ConfigError("names: only for a file of populations without names")
     found: dict[str, tuple[int, int]] = {}
     for text in given:
-        name, _, ids = text.partition("=")
+        name, _, ids = text.rpartition("=")
         first, _, last = ids.partition(":")
         if not (name and first.isdecimal() and last.isdecimal()):
             hint = " Put the recordings before --populations." if os.path.exists(text) else ""
@@ -116,18 +129,30 @@ def read_populations(
     return found
 
 
-def _from_toml(path: str) -> dict[str, tuple[int, int]]:
-    """Read lines such as ``E = [1, 8000]``."""
+def _from_table(path: str) -> dict[str, tuple[int, int]]:
+    """Read lines of TOML such as ``E = [1, 8000]``, or a table of JSON with the ids of each."""
     with open(path, "rb") as file:
         try:
-            table: dict[str, Any] = tomllib.load(file)
-        except tomllib.TOMLDecodeError as error:
+            table = tomllib.load(file) if path.endswith(".toml") else json.load(file)
+        except ValueError as error:
             raise ConfigError(f"populations: {path!r}: {error}") from error
-    for name, ids in table.items():
-        whole = isinstance(ids, list) and len(ids) == 2 and all(type(i) is int for i in ids)
-        if not whole:
-            raise ConfigError(f"populations: {path!r}: {name} is {ids!r}, must be [first, last]")
-    return {name: (ids[0], ids[1]) for name, ids in table.items()}
+    if not isinstance(table, dict):
+        raise ConfigError(f"populations: {path!r} must be a table of ids by name")
+    neurons = {name: ids for name, ids in table.items() if not name.startswith(_RECORDERS)}
+    return {name: _ends(f"populations: {path!r}: {name}", ids) for name, ids in neurons.items()}
+
+
+def _ends(subject: str, ids: Any) -> tuple[int, int]:
+    """Return the first and the last of the ids of a population."""
+    if not (isinstance(ids, list) and len(ids) >= 1 and all(type(i) is int for i in ids)):
+        raise ConfigError(f"{subject} is {ids!r:.60}, must be [first, last] or all ids")
+    first, last = ids[0], ids[-1]
+    if len(ids) != 2 and ids != list(range(first, last + 1)):
+        raise ConfigError(
+            f"{subject} has {len(ids)} ids from {first} to {last}, must be [first, last] or all "
+            "ids, one after the other"
+        )
+    return first, last
 
 
 def _from_lines(path: str, names: list[str] | None) -> dict[str, tuple[int, int]]:

@@ -6,6 +6,7 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any
 
+from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.run import pace, rate_table
 from simcore.comm import Comm
@@ -29,6 +30,7 @@ def add_info(commands: Commands) -> None:
     examples = (
         "examples:\n  simcore info run.h5\n  simcore info run.h5 --json | jq .rates\n"
         "  simcore info run.h5 --follow\n"
+        "  simcore info spikes.h5 --sizes E=8000 I=2000 --end 1000\n"
     )
     parser = commands.add_parser(
         "info", help="show what a file holds", description=text, epilog=examples, **STYLE
@@ -39,17 +41,18 @@ def add_info(commands: Commands) -> None:
     add("--json", action="store_true", help="as JSON")
     add("--follow", action="store_true", help="before, a line whenever there is more of a run")
     add("--interval", type=float, default=1.0, metavar="S", help="time between two looks [s] (1)")
+    add_told(parser)
 
 
 def info(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print what an output file holds."""
-    from simcore.io.reader import Run, open_recording
+    from simcore.io.reader import Run
 
     valid = "at least 0.01 s"
     require(arguments.interval >= 0.01, "interval", arguments.interval, valid, error=ConfigError)
     if arguments.follow:
         follow(arguments.file, arguments.interval)
-    result = open_recording(arguments.file)
+    result = open_told(arguments.file, arguments)
     if arguments.json:
         print_json(run_values(result) if isinstance(result, Run) else spike_file_values(result))
     else:
@@ -82,6 +85,8 @@ def follow(path: str, interval: float) -> None:
 
 def _progress_line(result: Run, start: float) -> str:
     """Return how far a run is, and its rates since the last line."""
+    from simcore.io.text import printable
+
     share = result.end / result.duration if result.duration else 1.0
     text = f"{result.end:.10g} of {result.duration:.10g} ms ({share:.0%})"
     try:
@@ -89,7 +94,7 @@ def _progress_line(result: Run, start: float) -> str:
     except OutputError:
         # The parts have just been put into the output file
         return text
-    known = [f"{name} {rate:.3g}" for name, rate in rates.items() if rate == rate]
+    known = [f"{printable(name)} {rate:.3g}" for name, rate in rates.items() if rate == rate]
     shown = ", ".join(known[:_FOLLOWED]) + (", ..." if len(known) > _FOLLOWED else "")
     return f"{text}  {shown} [1/s]" if known else text
 
@@ -121,7 +126,7 @@ def run_text(result: Run) -> str:
 
 def spike_file_values(result: SonataFile) -> dict[str, Any]:
     """Return what `info` tells of a spike file of another program, as plain values."""
-    names = ("path", "n_neurons", "sizes", "recorded", "record_from", "end")
+    names = ("path", "n_neurons", "sizes", "recorded", "record_from", "end", "guessed", "unsized")
     return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
 
 
@@ -133,4 +138,4 @@ def spike_file_text(result: SonataFile) -> str:
         "time": f"{result.record_from:.10g} to {result.end:.10g} ms",
     }
     lines = "\n".join(f"{name:<8} {text}" for name, text in head.items())
-    return f"{lines}\n\n{rate_table(result)}"
+    return "\n\n".join(part for part in (lines, rate_table(result), result.guesses) if part)

@@ -40,7 +40,7 @@ def add_care(parser: argparse.ArgumentParser, *defaults: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print plain values as JSON."""
+    """Print plain values as JSON; a number that is not defined is null."""
     from simcore.io.schema import to_json
 
-    print(to_json(value, indent=2))
+    print(to_json(value, indent=2, nan=None))

@@ -18,7 +18,7 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.analysis import reduction
-from simcore.analysis.reporting import sections
+from simcore.analysis.reporting import collect, sections
 from simcore.analysis.reporting.files import FILES, NEURON_FIELDS
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.cli import main
@@ -304,13 +304,25 @@ def test_natural_spread_of_the_microcircuit_only(tmp_path):
     assert natural_spread(full, small) == natural_spread(full, SimpleNamespace()) == {}
 
 
-def test_many_populations(tmp_path):
+def test_many_populations(tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "SERIES", 30)
     sizes = {f"P{k}": 4 for k in range(40)}
     one = poisson(tmp_path / "one.h5", sizes, n_steps=5000)
     other = poisson(tmp_path / "other.h5", sizes, n_steps=5000, seed=2)
     found = check_page(analysis.report(one, tmp_path / "report", other=other))
     assert found.titles.count("Firing rates") == 2
     assert len(rows(tmp_path / "report", "populations.csv")) == 40
+    assert len(rows(tmp_path / "report", "distances.csv")) == 40
+
+    # Series are written of some only, and the page says so
+    numbers = json.loads((tmp_path / "report/numbers.json").read_text())
+    assert len(numbers["populations"]) == 40
+    for key, values in (("rates", "rates"), ("intervals", "counts"), ("spectra", "power")):
+        assert list(numbers[key][values]) == list(sizes)[:30]
+        assert len(numbers["comparison"]["other"].get(key, {}).get(values, [])) in (0, 30)
+    for table in ("rates.csv", "spectra.csv"):
+        assert list(rows(tmp_path / "report", table)[0])[1:] == list(sizes)[:30]
+    assert "are written of the first 30 of 40 populations" in found.text
 
 
 def test_potentials(tmp_path):
@@ -386,14 +398,21 @@ def test_foreign_spikes(tmp_path):
         group["node_ids"] = rng.integers(0, 50, 500).astype(np.uint64)
     found = check_page(analysis.report(tmp_path / "spikes.h5"))
     assert "50 neurons in the populations V1" in found.text
+    assert "Guessed, because the file does not tell: the recording begins at 0 ms" in found.text
+    numbers = json.loads((tmp_path / "spikes-report/numbers.json").read_text())
+    assert numbers["run"]["guessed"] == ["begin", "end", "sizes"]
 
 
 def test_names_are_escaped(tmp_path):
-    name = 'a,"b" <100%>&'
+    name = 'a,"b"\n<100%>&\r$1'
     path = poisson(tmp_path / "run.h5", {name: 5}, n_steps=2000)
     found = check_page(analysis.report(path))
-    assert name in found.text
-    assert {row["population"] for row in rows(tmp_path / "run-report", "neurons.csv")} == {name}
+    assert r'a,"b"\n<100%>&\r$1' in found.text
+    for table in ("neurons.csv", "populations.csv"):
+        assert {row["population"] for row in rows(tmp_path / "run-report", table)} == {name}
+    for table in ("rates.csv", "spectra.csv"):
+        assert list(rows(tmp_path / "run-report", table)[0])[1:] == [name]
+    assert r'a,"b"\n<100%>&\r$1  ' in str(open_run(path).rates())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import dask
 import numpy as np
@@ -16,6 +17,7 @@ from simcore.analysis.bins import Bins
 from simcore.analysis.density import DensityReduction, DotsReduction
 from simcore.analysis.engine import engine
 from simcore.clock import Clock
+from simcore.errors import ConfigError, DamagedError
 from simcore.io import RunWriter
 from simcore.progress import Work
 
@@ -73,6 +75,42 @@ def test_current_client_is_taken(lines):
     with distributed.Client(processes=False, **options), engine(progress=True):
         dask.compute(*[slow(k) for k in range(20)])
     assert re.search(r"\d+ of \d+ tasks, ", lines.getvalue())
+
+
+def test_cluster_has_as_many_workers_as_cores_that_may_be_used(monkeypatch):
+    """Not as many as the machine has; the cluster itself is not started."""
+    asked = []
+    distributed = SimpleNamespace(LocalCluster=lambda **options: asked.append(options))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 7})
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    module._local_cluster(distributed, "cluster", "")
+    assert asked[0]["n_workers"] == 3
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"address": '])
+def test_scheduler_file_without_an_address(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(module, "_FLUSH", 0.0)
+    file = tmp_path / "scheduler.json"
+    file.write_text(content)
+    with (
+        pytest.raises(ConfigError, match=r"scheduler\.json': the file has no address of a sched"),
+        engine(str(file)),
+    ):
+        pass
+
+
+def test_missing_file_names_the_node_of_a_worker(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    path = str(tmp_path / "run.h5")
+    with pytest.raises(DamagedError, match=r"run\.h5' does not exist$"):
+        sc.open_run(path)
+    monkeypatch.setattr("socket.gethostname", lambda: "n17")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.Client(processes=False, **options),
+        pytest.raises(DamagedError, match=r"does not exist on node 'n17'\. The workers"),
+    ):
+        dask.compute(dask.delayed(sc.open_run)(path))
 
 
 def test_silence_without_progress(lines):

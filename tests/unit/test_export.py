@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from datetime import UTC, datetime
 
 import h5py
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.cli import main
+from simcore.cli.export import read_about
 from simcore.clock import Clock
 from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import RunWriter, excerpt, export_run, import_nest
+from simcore.io.about import About
 
 CLOCK = Clock(0.1)
 N_STEPS = 10_000
 FORMATS = ("sonata", "csv", "nest", "nwb")
-RECORDED = {"E": range(80), "I": range(0, 20, 2), "one, 50 %": range(3), "silent": range(4)}
-SIZES = {"E": 80, "I": 20, "one, 50 %": 3, "silent": 4}
+RECORDED = {"E": range(80), "I": range(0, 20, 2), "one,\n50 %": range(3), "silent": range(4)}
+SIZES = {"E": 80, "I": 20, "one,\n50 %": 3, "silent": 4}
 
 
 def network():
@@ -111,7 +114,7 @@ def test_sonata_is_not_compressed(run, tmp_path):
     found = []
     with h5py.File(tmp_path / "out.h5") as file:
         file.visititems(lambda _, o: found.append(o) if isinstance(o, h5py.Dataset) else None)
-        assert len(found) == 2 * len(RECORDED) + 5
+        assert len(found) == 2 * len(RECORDED) + 6
         assert all(d.compression is None and d.chunks is None for d in found)
         assert dict(file["spikes"].attrs) == {"begin": 0.0, "end": run.end, "dt": 0.1}
 
@@ -153,7 +156,10 @@ def test_foreign_file_without_time_step(tmp_path):
     for name in ("out.h5", "out.csv", "out.dat"):
         export_run(run, tmp_path / name)
     with h5py.File(tmp_path / "out.h5") as file:
-        assert dict(file["spikes"].attrs) == {"begin": 0.0, "end": 3.25}
+        attributes = dict(file["spikes"].attrs)
+        assert attributes.pop("guessed").tolist() == ["begin", "end"]
+        assert attributes == {"begin": 0.0, "end": 3.25}
+        assert not {"recorded", "size"} & set(file["spikes/E"].attrs)
         assert file["spikes/E/timestamps"][()].tolist() == [1.0 / 3.0, 3.25]
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [f"{1 / 3!r},E,2", "3.25,E,4"]
     assert (tmp_path / "out.dat").read_text().splitlines()[3:] == [f"3\t{1 / 3!r}", "5\t3.25"]
@@ -178,7 +184,7 @@ def test_csv(run, tmp_path, in_pieces, window):
 @pytest.mark.parametrize("window", WINDOWS)
 def test_nest_and_back(run, tmp_path, in_pieces, window):
     export_run(run, tmp_path / "out.dat", None, None, *window)
-    ids = {"E": (1, 80), "I": (81, 100), "one, 50 %": (101, 103), "silent": (104, 107)}
+    ids = {"E": (1, 80), "I": (81, 100), "one,\n50 %": (101, 103), "silent": (104, 107)}
     begin, end = (0.0, run.end) if window[0] is None else window
     import_nest([tmp_path / "out.dat"], tmp_path / "back.h5", ids, 0.1, begin, end)
 
@@ -229,14 +235,56 @@ def test_nwb(run, tmp_path, in_pieces, window):
 def test_nwb_as_its_inspector_sees_it(whole, tmp_path):
     import nwbinspector
 
-    export_run(whole, tmp_path / "out.nwb")
     importance = nwbinspector.Importance.BEST_PRACTICE_VIOLATION
+    told = {
+        "institution": "Institute", "experimenter": ["Doe, Jane", "Roe, John"], "session_id": "one",
+        "session_description": "A test", "session_start_time": "2024-05-17T09:00:00+02:00",
+        "subject": {"subject_id": "model", "species": "Mus musculus", "sex": "U", "age": "P60D"},
+    }  # fmt: skip
+    # Of itself a simulation has no subject, and archives refuse it
+    for about, complaints in (({}, {"check_subject_exists"}), (told, set())):
+        export_run(whole, tmp_path / "out.nwb", overwrite=True, about=about)
+        found = nwbinspector.inspect_nwbfile(
+            nwbfile_path=str(tmp_path / "out.nwb"), importance_threshold=importance,
+            config=nwbinspector.load_config("dandi"),
+        )  # fmt: skip
+        assert {message.check_function_name for message in found} == complaints
+    with h5py.File(tmp_path / "out.nwb") as file:
+        assert file["general/institution"].asstr()[()] == "Institute"
+        assert file["general/experimenter"].asstr()[()].tolist() == ["Doe, Jane", "Roe, John"]
+        assert file["session_description"].asstr()[()] == "A test"
+        assert file["session_start_time"].asstr()[()] == "2024-05-17T09:00:00+02:00"
 
-    found = nwbinspector.inspect_nwbfile(
-        nwbfile_path=str(tmp_path / "out.nwb"), importance_threshold=importance
-    )
-    # A simulation has no subject
-    assert {message.check_function_name for message in found} <= {"check_subject_exists"}
+
+def test_about_as_texts_and_in_a_file(tmp_path):
+    texts = ["institution=A = B", "experimenter=Doe, Jane", "subject.sex=U", "subject.age=P1D"]
+    found = read_about(texts)
+    assert found["institution"] == "A = B"
+    assert found["subject"] == {"sex": "U", "age": "P1D"}
+    file = tmp_path / "about.toml"
+    file.write_text('session_start_time = 2024-05-17\nlab = "L"\n[subject]\nsex = "U"\n')
+    about = About.of(read_about([str(file)]))
+    assert about.fields == {"session_start_time": datetime(2024, 5, 17, tzinfo=UTC), "lab": "L"}
+    assert about.subject == {"sex": "U"}
+
+
+@pytest.mark.parametrize(
+    ("given", "to", "text"),
+    [
+        (["institution"], "nwb", "'institution' must be FIELD=TEXT"),
+        (["lab=a", "lab=b"], "nwb", "'lab' is given twice"),
+        (["mood=good"], "nwb", r"field is 'mood', must be one of \['session_description'"),
+        (["subject.name=x"], "nwb", r"field is 'subject.name', must be one of \['subject.subj"),
+        (["subject=x", "subject.sex=U"], "nwb", "'subject=x' must be FIELD=TEXT"),
+        (["lab="], "nwb", "about: lab is '', must be a text"),
+        (["session_start_time=today"], "nwb", "is 'today', must be a time in ISO 8601"),
+        (["lab=a"], "csv", "must be left out: csv has no place for it"),
+    ],
+)
+def test_bad_about(whole, tmp_path, given, to, text):
+    with pytest.raises(ConfigError, match=text):
+        export_run(whole, tmp_path / "out", to, about=read_about(given))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.peer("neo")
@@ -311,6 +359,19 @@ def test_bmtk(run, tmp_path, name):
         for k in (0, 4, 18):
             theirs = found.get_times(k, population)
             assert np.array_equal(np.sort(theirs), times[node_ids == k])
+
+
+@pytest.mark.peer("bmtk")
+def test_bmtk_potentials(whole, tmp_path):
+    from bmtk.utils.reports import CompartmentReport
+
+    export_run(whole, tmp_path / "out.h5", populations=["E"], start=100.0, stop=500.0)
+    for path, window in ((tmp_path / "out.h5", (100.0, 500.0)), (whole.path, (None, None))):
+        ours, report = whole.V_m("E", *window), CompartmentReport(str(path))["E"]
+        assert report.node_ids().tolist() == [5, 6, 7, 8]
+        assert (report.units(), report.n_steps()) == ("mV", ours.times.size)
+        assert np.allclose(report.data(), ours.values)
+        assert np.allclose(report.data(node_id=7)[:, 0], ours.values[:, 2])
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -1,5 +1,6 @@
 """Import of spikes that NEST recorded."""
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import simcore as sc
 from simcore.cli import main
 from simcore.cli.importing import read_populations
 from simcore.errors import ConfigError, DamagedError, OutputError
-from simcore.io import import_nest, nest
+from simcore.io import import_nest, nest_text, sorting
 
 HEAD = "# NEST version: 3.8.0\n# RecordingBackendASCII version: 2\n"
 MS = HEAD + "sender\ttime_ms\n"
@@ -21,14 +22,14 @@ IDS = {"E": (1, 8), "I": (11, 12)}
 @pytest.fixture
 def few_lines(monkeypatch):
     """Read a file in pieces of 3 lines."""
-    monkeypatch.setattr(nest, "_LINES", 3)
+    monkeypatch.setattr(nest_text, "_LINES", 3)
 
 
-def taken(tmp_path, *texts, **options):
+def taken(tmp_path, *texts, ending="dat", **options):
     """Import files of these texts, and return what was said and the spikes of each population."""
     files = []
     for k, text in enumerate(texts):
-        files.append(tmp_path / f"spike_recorder-13-{k}.dat")
+        files.append(tmp_path / f"spike_recorder-13-{k}.{ending}")
         files[-1].write_text(text)
     said = import_nest(files, tmp_path / "out.h5", options.pop("ids", IDS), **options)
     run = sc.open_run(tmp_path / "out.h5")
@@ -50,6 +51,7 @@ def test_files_of_two_threads(tmp_path, few_lines, ends):
     assert (said.counts, said.n_outside, said.window) == ({"E": 5, "I": 2}, 0, (0.0, 100.0))
     assert (run.sizes, run.dt, run.record_from, run.end) == ({"E": 8, "I": 2}, 0.1, 0.0, 100.0)
     assert run.recorded_ids("E") == range(8)
+    assert run.guessed == []
     assert run.rates()["I"] == 10.0
 
 
@@ -67,6 +69,52 @@ def test_files_of_both_kinds(tmp_path):
     assert found["E"] == [(0.1, 0), (0.2, 0)]
 
 
+OLD = {
+    "ms": ("2\t1.300\t\n1\t0.1\t\n", "12\t0.700\n"),
+    "steps": ("2\t13\t\n1\t1\t\n", "12\t7\n"),
+    "steps and offsets": ("2\t14\t0.1\t\n1\t1\t0.000\t\n", "12\t7\t0.0\n"),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_what_nest_2_wrote(tmp_path, few_lines, name):
+    """No header, a tabulator at the end of lines, and an empty file where nobody fired."""
+    if name != "ms":
+        with pytest.raises(ConfigError, match=r"\.gdf' has times in steps"):
+            taken(tmp_path, *OLD[name], ending="gdf")
+    _, found, _ = taken(tmp_path, *OLD[name], "", ending="gdf", dt=0.1, end=2.0)
+
+    assert found["E"] == [(0.1, 0), (pytest.approx(1.3), 1)]
+    assert found["I"] == [(0.7, 1)]
+
+
+def test_header_with_a_mark(tmp_path):
+    _, found, _ = taken(tmp_path, HEAD + "# sender\ttime_ms\n1\t0.2\n")
+
+    assert found["E"] == [(0.2, 0)]
+
+
+def test_recording_given_twice(tmp_path):
+    one, other = MS + "1\t0.2\n", MS + "1\t0.3\n"
+    with pytest.raises(ConfigError, match=r"13-0\.dat' and '.*13-2\.dat' have the same content"):
+        taken(tmp_path, one, other, one)
+    path = tmp_path / "spike_recorder-13-0.dat"
+    with pytest.raises(ConfigError, match="are the same file, so their spikes would count twice"):
+        import_nest([path, f"{tmp_path}/../{tmp_path.name}/{path.name}"], tmp_path / "o.h5", IDS)
+    assert not list(tmp_path.glob("*.h5"))
+
+
+def test_repeated_spikes_are_told(tmp_path, monkeypatch):
+    """Also across the blocks in which sorted spikes come."""
+    lines = "".join(f"{i}\t{t}.0\n" for t in range(1, 9) for i in (1, 2, 12))
+    monkeypatch.setattr(sorting, "_RUN", 8)
+    monkeypatch.setattr(sorting, "_STRIDE", 2)
+    assert taken(tmp_path, MS + lines)[0].n_repeated == 0
+    again = STEPS + "1\t10\t0.0\n" + "12\t80\t0.0\n" * 2
+    said, _, _ = taken(tmp_path, MS + lines, again, dt=0.1, overwrite=True)
+    assert (said.n_repeated, said.counts) == (3, {"E": 17, "I": 10})
+
+
 def test_window(tmp_path):
     text = MS + "".join(f"1\t{t}\n" for t in (5.0, 10.0, 10.1, 20.0, 20.1))
     said, found, run = taken(tmp_path, text, begin=10.0, end=20.0)
@@ -81,6 +129,7 @@ def test_end_is_the_last_spike_unless_told(tmp_path):
 
     assert said.window == (0.0, 7.0)
     assert run.end == 7.0
+    assert run.guessed == ["end"]
 
 
 def test_silent_files(tmp_path):
@@ -109,7 +158,9 @@ def test_many_populations(tmp_path, n):
 BAD = {
     "empty": ("", "is no recording of NEST"),
     "text": ("hello\nworld\nagain\n", "is no recording of NEST"),
-    "old": ("1\t2.0\n3\t4.0\n", "is no recording of NEST"),
+    "old, with weights": ("1\t2.0\t0.5\n", "is no recording of NEST"),
+    "old, cut in a line": ("1\t2.0\n2\t3.", "is truncated: its last line has no end"),
+    "old, short line": ("1\t2.0\n2\n", "line 2 is '2', must have"),
     "binary": ("\x00\x01\x89HDF\r\n\x1a\n" * 9, "is no recording of NEST"),
     "multimeter": (HEAD + "sender\ttime_ms\tV_m\n1\t2.0\t-65\n", "columns are .*'V_m'"),
     "cut in a line": (MS + "1\t2.0\n2\t3.", "is truncated: its last line has no end"),
@@ -183,6 +234,7 @@ def test_full_disk(tmp_path, small_disk):
 def test_populations_as_texts():
     assert read_populations(["L23E=1:20683", "b=c=5:5"][:1]) == {"L23E": (1, 20683)}
     assert read_populations(["E=1:8", "I=9:10"]) == {"E": (1, 8), "I": (9, 10)}
+    assert read_populations(["b=c=5:5"]) == {"b=c": (5, 5)}
 
 
 def test_populations_in_files(tmp_path):
@@ -195,6 +247,15 @@ def test_populations_in_files(tmp_path):
     assert read_populations([str(toml)]) == {"E": (1, 8), "I": (9, 10)}
 
 
+def test_populations_in_json(tmp_path):
+    """As the microcircuit writes them, all ids of each population, with its recorders."""
+    file = tmp_path / "nodes.json"
+    nodes = {"L23E": list(range(1, 9)), "L23I": [9, 10], "L4E": [11], "spike_recorder_L23E": [12]}
+    file.write_text(json.dumps(nodes, indent=4))
+
+    assert read_populations([str(file)]) == {"L23E": (1, 8), "L23I": (9, 10), "L4E": (11, 11)}
+
+
 @pytest.mark.parametrize(
     ("given", "names", "text"),
     [
@@ -203,18 +264,22 @@ def test_populations_in_files(tmp_path):
         (["E=1:8", "setup.cfg"], None, "Put the recordings before --populations"),
         (["E=1:8", "E=9:10"], None, "'E' is given twice"),
         (["E=1:8"], ["E"], "names: only for a file"),
+        (["a.toml"], ["E"], "names: only for a file"),
         (["none.dat"], None, "'none.dat' must be .* or a file: .*No such file"),
         (["one.dat"], ["E", "I"], "are 2 names, but 'one.dat' has 1 populations"),
         (["three.dat"], None, "line 2 is '1 2 3', must be two ids"),
         (["a.toml"], None, "E is 5, must be"),
         (["b.toml"], None, "b.toml"),
+        (["a.json"], None, "must be a table of ids"),
+        (["b.json"], None, "E has 3 ids from 1 to 4, must be"),
+        (["c.json"], None, "c.json': Expecting value"),
     ],
 )
 def test_bad_populations(tmp_path, monkeypatch, given, names, text):
     monkeypatch.chdir(tmp_path)
     files = {
         "setup.cfg": "", "one.dat": "1 8\n", "three.dat": "1 2\n1 2 3\n", "a.toml": "E = 5\n",
-        "b.toml": "E = \n",
+        "b.toml": "E = \n", "a.json": "[1]", "b.json": '{"E": [1, 3, 4]}', "c.json": "",
     }  # fmt: skip
     for name, content in files.items():
         (tmp_path / name).write_text(content)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from types import SimpleNamespace
 
 import h5py
@@ -16,7 +17,7 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.cli import main
-from simcore.errors import ModelError, OutputError
+from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import SonataFile, export_run
 
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
@@ -127,11 +128,106 @@ def test_info(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["rates"]["E"] == pytest.approx(100.0)
 
 
+def test_what_is_told_makes_rates_right(tmp_path):
+    """Silent neurons, and a recording that began late and went on after the last spike."""
+    path = foreign(tmp_path / "spikes.h5", [600.0, 700.0, 900.0], np.array([0, 2, 2], np.uint64))
+    guess = sc.open_run(path)
+    assert guess.guessed == ["begin", "end", "sizes"]
+    assert guess.rates()["E"] == pytest.approx(3 / (3 * 0.9))
+    run = sc.open_run(path, sizes={"E": 10}, begin=500.0, end=1500.0)
+    assert (run.record_from, run.end, run.guessed, run.guesses) == (500.0, 1500.0, [], "")
+    assert run.rates()["E"] == pytest.approx(0.3)
+    assert analysis.rates_per_neuron(run.select("E")).mean() == pytest.approx(0.3)
+
+    # What is told is written, what is guessed stays a guess
+    export_run(run, tmp_path / "told.h5")
+    assert sc.open_run(tmp_path / "told.h5").rates()["E"] == pytest.approx(0.3)
+    assert sc.open_run(tmp_path / "told.h5").guessed == []
+    export_run(guess, tmp_path / "guess.h5", stop=800.0)
+    assert sc.open_run(tmp_path / "guess.h5").guessed == ["begin", "sizes"]
+
+
+def test_a_begin_with_a_spike_holds_it(tmp_path):
+    path = foreign(tmp_path / "spikes.h5", [5.0, 6.0], np.array([0, 1], np.uint64))
+    run = sc.open_run(path, begin=5.0, end=6.0)
+    assert run.select("E").read().times.tolist() == [5.0, 6.0]
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"begin": 6.0}, r"begin is 6.0, must be <= 5 ms, the first spike\. Choose a window"),
+        ({"end": 8.0}, r"end is 8.0, must be >= 9 ms, the last spike\. Choose a window"),
+        ({"end": -1.0}, "end is -1.0, must be > begin, 0 ms"),
+        ({"end": float("nan")}, "end is nan, must be finite"),
+    ],
+)
+def test_bad_window(tmp_path, told, message):
+    path = foreign(tmp_path / "spikes.h5", [5.0, 9.0], np.array([0, 1], np.uint64))
+    with pytest.raises(ConfigError, match=message):
+        sc.open_run(path, **told)
+
+
+def test_a_run_is_not_told_what_it_tells(tmp_path):
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file.create_group("simcore")
+    with pytest.raises(ConfigError, match=r"end is 5\.0, must be left out"):
+        sc.open_run(tmp_path / "run.h5", end=5.0)
+
+
+def test_commands_tell_what_is_guessed(tmp_path, capsys):
+    path = str(foreign(tmp_path / "spikes.h5", [5.0, 9.0], np.array([0, 1], np.uint64)))
+    guess = "the recording begins at 0 ms; it ends with the last spike, at 9 ms; neurons are those"
+    assert main(["info", path]) == 0
+    assert guess in capsys.readouterr().out
+    told = ["--sizes", "E=4", "--begin", "0", "--end", "1000"]
+    assert main(["info", path, "--json", *told]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["rates"], values["guessed"]) == ({"E": 0.5}, [])
+    assert main(["export", path, "-o", str(tmp_path / "out.csv")]) == 0
+    assert guess in capsys.readouterr().out
+    for bad in (["E"], ["E=1"], ["X=4"], ["E=4", "E=5"]):
+        assert main(["info", path, "--sizes", *bad]) == 2
+        assert "sizes" in capsys.readouterr().err
+
+
+def test_ids_far_apart(tmp_path):
+    """Neither time nor memory follows the largest id."""
+    ids = np.array([7, 4 * 10**9, 2 * 10**7, 7], np.uint64)
+    path = foreign(tmp_path / "spikes.h5", [1.0, 2.0, 4.0, 3.0], ids)
+    tracemalloc.start()
+    run = sc.open_run(path)
+    found = analysis.summarize(run)["E"]
+    some = run.select("E", neurons=[2 * 10**7, 4 * 10**9])
+    assert some.read().times.tolist() == [2.0, 4.0]
+    assert analysis.rates_per_neuron(some).tolist() == [250.0, 250.0]
+    export_run(run, tmp_path / "out.h5")
+    again = sc.open_run(tmp_path / "out.h5")
+    assert tracemalloc.get_traced_memory()[1] < 2e8
+    tracemalloc.stop()
+
+    assert np.asarray(found.selection.neurons).tolist() == [7, 2 * 10**7, 4 * 10**9]
+    assert found.rates.tolist() == [500.0, 250.0, 250.0]
+    assert found.isi.n.tolist() == [1, 0, 0]
+    assert again.recorded_ids("E").tolist() == [7, 2 * 10**7, 4 * 10**9]
+    assert again.rates()["E"] == run.rates()["E"] == pytest.approx(4 / 3 / 0.004)
+    assert run.n_neurons == 3
+    assert "only those that fired of E, whose ids are far apart" in run.guesses
+    with pytest.raises(ModelError, match=r"neurons is \[8\], must be one of the 3 that fired"):
+        run.select("E", neurons=[7, 8])
+
+
+def test_ids_of_many_neurons_are_those_up_to_the_largest(tmp_path):
+    path = foreign(tmp_path / "spikes.h5", [1.0, 2.0], np.array([0, 60_000], np.uint64))
+    assert sc.open_run(path).recorded_ids("E") == range(60_001)
+
+
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
         ({"X": 3}, "population is 'X', must be one of"),
         ({"E": 39}, "sizes: 'E' is 39, must be > 39"),
+        ({"E": 40.5}, "sizes: 'E' is 40.5, must be a whole number"),
     ],
 )
 def test_bad_sizes(tmp_path, sizes, message):
@@ -146,6 +242,13 @@ def test_sizes_do_not_touch_what_the_file_tells(tmp_path):
     assert (run.sizes, run.recorded_ids("E")) == ({"E": 10}, range(0, 10, 2))
     run = sc.open_run(path, sizes={"E": 20})
     assert (run.sizes, run.recorded_ids("E")) == ({"E": 20}, range(0, 10, 2))
+
+
+def test_size_that_the_file_tells(tmp_path):
+    """All neurons are recorded if the file tells their number only."""
+    path = foreign(tmp_path / "spikes.h5", [1.0, 2.0], [0, 4], size=10)
+    run = sc.open_run(path)
+    assert (run.recorded_ids("E"), run.guessed) == (range(10), ["begin", "end"])
 
 
 def test_no_room_for_sorting(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ import pytest
 import simcore as sc
 from simcore.clock import Clock
 from simcore.errors import ConfigError, OutputError
-from simcore.io import RunWriter, open_run, pack
+from simcore.io import RunWriter, open_run, pack, schema
 from simcore.io import writer as module
 from simcore.io.parts import Lock, is_being_written
 from simcore.io.schema import to_json
@@ -227,7 +227,9 @@ def test_layout(tmp_path):
         assert report["data"][:].tolist() == np.arange(8.0).reshape(2, 4).tolist()
         assert report["mapping/node_ids"][:].tolist() == [10, 13, 16, 19]
         assert report["mapping/index_pointers"][:].tolist() == [0, 1, 2, 3, 4]
+        assert report["mapping/index_pointer"] == report["mapping/index_pointers"]
         assert report["mapping/element_ids"][:].tolist() == [0, 0, 0, 0]
+        assert report["mapping/element_pos"][:].tolist() == [0, 0, 0, 0]
         assert report["mapping/time"][:] == pytest.approx([2.5, 3.5, 0.5])
         assert report["mapping/time"].attrs["units"] == "ms"
         run = f["simcore"]
@@ -239,6 +241,17 @@ def test_layout(tmp_path):
         assert json.loads(run["config"].asstr()[()]) == config
         assert run["versions"].attrs["simcore"] == sc.__version__
         assert run["versions"].attrs["h5py"] == h5py.__version__
+
+
+@pytest.mark.parametrize(("grid", "n"), [((0.1, 0.1), 19), ((0.1, 0.1), 43), ((0.5, 0.5), 9)])
+def test_other_readers_count_all_samples(tmp_path, grid, n):
+    """They divide the time by the interval, and cut what is left."""
+    with h5py.File(tmp_path / "report.h5", "w") as file:
+        report = schema.create_samples(file, "E", np.arange(2, dtype=np.uint64), "f4", n, grid)
+        start, stop, interval = report["mapping/time"][()]
+    assert (start, interval) == grid
+    assert int((stop - start) / interval) == n
+    assert stop == pytest.approx(start + n * interval, rel=1e-14)
 
 
 def test_json_stays_standard():

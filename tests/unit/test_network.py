@@ -90,6 +90,8 @@ def one_population():
     [
         (("", 5, sc.LIF()), "population: name is '', must be a text"),
         (("a/b", 5, sc.LIF()), "population: name is 'a/b', must be a text without \"/\""),
+        (("a\0b", 5, sc.LIF()), r"name is .a\\x00b., must be a text without"),
+        (("a\ud800", 5, sc.LIF()), "must be a text without"),
         (("E", 5, sc.LIF()), r"population: name is 'E', must be a new one; taken are \['E'\]"),
         (("F", 0, sc.LIF()), "population 'F': size is 0, must be a whole number of at least 1"),
         (("F", 2.0, sc.LIF()), "population 'F': size is 2.0, must be a whole number"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
     from simcore.io.selection import Selection
 
 Floats = NDArray[np.floating]
+T = TypeVar("T")
 
 # Populations and neurons whose potentials are drawn, and for how long [ms]
 _TRACED, _TRACES, _TRACE_WINDOW = 8, 4, 200.0
 
 _PAIRED_NEURONS = 250
 
-# Bins of the rates over time, at most
-_RATE_BINS = 250
+# Bins of the rates over time, and populations whose series and rows are written, at most
+_RATE_BINS, SERIES = 250, 256
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,19 @@ def collect(
         note = f"Nothing has been recorded yet: the run has reached {recording.end:.10g} ms."
         return Findings(recording, (recording.record_from, recording.end), notes=[note])
     begin, end = recording.window(*window)
-    recorded = [name for name in names if name in recording.recorded]
+    known, sampled = set(recording.recorded), set(recording.reported)
+    recorded = [name for name in names if name in known]
     selections = {name: recording.select(name, begin, end) for name in recorded}
     some = {name: s for name, s in selections.items() if s.n_neurons}
-    notes = _notes(names, recorded, some)
+    notes = [text for text in (recording.guesses,) if text] + _notes(names, recorded, some)
     spikes = _collect_spikes(some, (begin, end), bin_width, pictures)
-    reported = [name for name in names if name in recording.reported]
+    if len(some) > SERIES:
+        notes.append(
+            f"Rates over time, intervals, spectra and potentials are written of the first {SERIES} "
+            f"of {len(some)} populations, and tables in the page show these. Choose others with "
+            "populations (--populations)."
+        )
+    reported = [name for name in names if name in sampled]
     potentials, traces = _collect_potentials(recording, reported, (begin, end), pictures)
     return Findings(
         recording, (begin, end), **spikes, potentials=potentials, traces=traces, notes=notes
@@ -154,9 +163,9 @@ def collect(
 def _known(recording: Recording, populations: str | Sequence[str] | None) -> list[str]:
     """Return the names of the populations to look at, each once."""
     known = recording.populations
-    names = names_of(populations, known)
+    names, some = names_of(populations, known), set(known)
     for name in names:
-        require(name in known, f"run {recording.path!r}: population", name, f"one of {known}")
+        require(name in some, f"run {recording.path!r}: population", name, f"one of {known}")
     return names
 
 
@@ -164,7 +173,8 @@ def _notes(
     names: Sequence[str], recorded: Sequence[str], some: Mapping[str, Selection]
 ) -> list[str]:
     """Tell which populations have no statistics."""
-    silent = [name for name in names if name not in recorded]
+    there = set(recorded)
+    silent = [name for name in names if name not in there]
     empty = [name for name in recorded if name not in some]
     found = []
     if silent:
@@ -172,6 +182,11 @@ def _notes(
     if empty:
         found.append(f"The file tells of no neuron of {listed(empty)}.")
     return found
+
+
+def first(found: Mapping[str, T]) -> dict[str, T]:
+    """Return the populations whose series are written, the first ones of many."""
+    return dict(islice(found.items(), SERIES))
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from simcore.analysis.comparison import Distances
 from simcore.analysis.reporting.collect import Findings, listed
 from simcore.analysis.reporting.quantities import CORRELATION, CV, RATE
-from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, literal, new_figure
-from simcore.plot import COLOURS
+from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, new_figure
+from simcore.plot import COLOURS, literal
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording
@@ -112,6 +112,8 @@ def notes(one: Findings, other: Findings) -> list[str]:
         lone = [name for name in this.summaries if name not in that.summaries]
         if lone:
             found.append(f"Only in {which}: {listed(lone)}.")
+    if other.recording.guesses:
+        found.append(f"Of the other run: {other.recording.guesses}")
     if one.recording.dt != other.recording.dt:
         found.append(
             f"The time steps differ: {one.recording.dt:g} ms, and {other.recording.dt:g} ms in "

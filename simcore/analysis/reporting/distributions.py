@@ -26,11 +26,11 @@ from simcore.analysis.reporting.style import (
     as_svg,
     colour,
     label_rows,
-    literal,
     new_figure,
     panels,
 )
 from simcore.analysis.summary import Summary
+from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,10 +12,12 @@ import numpy as np
 
 from simcore.analysis.comparison import Distances
 from simcore.analysis.rates import PopulationRate
+from simcore.analysis.reporting.collect import first
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Summary
 from simcore.errors import ConfigError, unwritable
 from simcore.io.schema import to_json
+from simcore.io.text import csv_line
 
 PAGE, NUMBERS = "report.html", "numbers.json"
 
@@ -112,7 +113,7 @@ class Folder:
     def write_numbers(self, values: Mapping[str, Any]) -> None:
         """Write plain values as JSON."""
         with self.open(NUMBERS) as file:
-            file.write(to_json({"simcore_report": 1, **values}) + "\n")
+            file.write(to_json({"simcore_report": 1, **values}, nan=None) + "\n")
 
     def write_tables(
         self,
@@ -125,8 +126,9 @@ class Folder:
         self._write_rows("populations.csv", ["population", *FIELDS], _by_name(table))
         self._write_neurons(summaries)
         times = [r.edges[:-1] for r in list(rates.values())[:1]]
-        self._write_columns("rates.csv", "begin_ms", times, {n: r.rates for n, r in rates.items()})
-        spectra = {n: s.spectrum for n, s in summaries.items()}
+        means = {n: r.rates for n, r in first(rates).items()}
+        self._write_columns("rates.csv", "begin_ms", times, means)
+        spectra = {n: s.spectrum for n, s in first(summaries).items()}
         frequencies = [s.frequencies for s in list(spectra.values())[:1]]
         powers = {n: s.power for n, s in spectra.items()}
         self._write_columns("spectra.csv", "frequency_Hz", frequencies, powers)
@@ -137,27 +139,25 @@ class Folder:
 
     def _write_rows(self, name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         with self.open(name) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(head)
-            writer.writerows(rows)
+            file.writelines(csv_line(row) for row in (head, *rows))
 
     def _write_columns(
         self, name: str, axis: str, places: list[Any], columns: Mapping[str, Any]
     ) -> None:
         """Write a column for each population, beside times or frequencies."""
         with self.open(name) as file:
-            csv.writer(file, lineterminator="\n").writerow([axis, *columns])
+            file.write(csv_line([axis, *columns]))
             if places:
                 np.savetxt(file, np.column_stack([*places, *columns.values()]), "%.10g", ",")
 
     def _write_neurons(self, summaries: Mapping[str, Summary]) -> None:
         with self.open("neurons.csv") as file:
-            csv.writer(file, lineterminator="\n").writerow(NEURON_FIELDS)
+            file.write(csv_line(NEURON_FIELDS))
             for name, s in summaries.items():
                 ids = np.asarray(s.selection.neurons)
                 spikes = np.rint(s.rates * s.selection.seconds)
                 columns = (ids, spikes, s.rates, s.isi.mean, s.isi.cv, s.isi.lv, s.fano)
-                label = '"' + name.replace('"', '""').replace("%", "%%") + '"'
+                label = csv_line([name])[:-1].replace("%", "%%")
                 form = [f"{label},%d", "%d", *["%.10g"] * 5]
                 np.savetxt(file, np.column_stack(columns), form, ",")
 

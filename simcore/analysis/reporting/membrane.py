@@ -16,9 +16,9 @@ from simcore.analysis.reporting.style import (
     Picture,
     as_svg,
     colour,
-    literal,
     new_figure,
 )
+from simcore.plot import literal
 
 # Styles of the traces of a panel
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))

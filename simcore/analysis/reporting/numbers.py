@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simcore.analysis.comparison import Distances
 from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.rates import PopulationRate
-from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.collect import Findings, first
 from simcore.analysis.reporting.machine import imbalance, parts_of, real_time_factor
 from simcore.analysis.summary import Summary
 from simcore.io.facts import facts_of
@@ -54,16 +54,16 @@ FIELDS = {
     "spikes": Field("spikes", "number of their spikes in the window", lambda s: s.n_spikes),
     "silent": Field(
         "silent", "share of the neurons without a spike, from 0 to 1",
-        lambda s: float((s.rates == 0.0).mean()),
+        lambda s: mean((s.rates == 0.0).astype(np.float64)),
     ),
     "rate": Field("rate (1/s)", "mean rate over neurons [1/s]", lambda s: s.rate),
     "rate_sd": Field(
         "± (1/s)", "standard deviation of the rates of neurons [1/s]",
-        lambda s: float(s.rates.std()),
+        lambda s: float(s.rates.std()) if s.rates.size > 1 else math.nan,
     ),
     "rate_median": Field(
         "median (1/s)", "median of the rates of neurons [1/s]",
-        lambda s: float(np.median(s.rates)),
+        lambda s: float(np.median(s.rates)) if s.rates.size else math.nan,
     ),
     "cv": Field(
         "CV", "mean coefficient of variation of the intervals of a neuron",
@@ -113,7 +113,7 @@ def run_values(recording: Recording) -> dict[str, Any]:
     names = (
         "path", "status", "error", "uuid", "created", "finished", "seed", "n_ranks", "hosts",
         "dt", "duration", "record_from", "end", "n_neurons", "sizes", "recorded", "reported",
-        "versions", "config", "sessions", "digests", "shards",
+        "versions", "config", "sessions", "digests", "shards", "guessed",
     )  # fmt: skip
     known = {name: getattr(recording, name) for name in names if hasattr(recording, name)}
     facts = facts_of(recording) if isinstance(recording, Run) else {}
@@ -165,7 +165,7 @@ def _plain_findings(found: Findings) -> dict[str, Any]:
         "spectra": _shared(
             "frequencies_Hz", "power", {n: s.spectrum for n, s in summaries.items()}
         ),
-        "potentials": {n: _plain_potentials(p) for n, p in found.potentials.items()},
+        "potentials": {n: _plain_potentials(p) for n, p in first(found.potentials).items()},
         "time": time_values(found.recording),
     }
 
@@ -175,7 +175,7 @@ def _shared(axis: str, values: str, found: Mapping[str, tuple[Floats, Any]]) -> 
     if not found:
         return {}
     places, _ = next(iter(found.values()))
-    return {axis: places, values: {name: series for name, (_, series) in found.items()}}
+    return {axis: places, values: {name: series for name, (_, series) in first(found).items()}}
 
 
 def _plain_potentials(found: PotentialStatistics) -> dict[str, Any]:

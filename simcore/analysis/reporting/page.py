@@ -9,6 +9,7 @@ from simcore import __version__
 from simcore.analysis.reporting.sections import Section
 from simcore.extras import load
 from simcore.io.schema import now
+from simcore.io.text import printable
 
 _TEMPLATE = "page.html.j2"
 
@@ -28,6 +29,7 @@ def render(title: str, sections: Sequence[Section]) -> str:
         loader=jinja.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja.StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

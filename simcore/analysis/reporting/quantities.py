@@ -86,7 +86,7 @@ FANO = Quantity(
     "Fano factor",
     "Variance over mean of the spike counts of a neuron in bins. 1 is a Poisson process; less is "
     "more regular, more is bursty or changes its rate. Silent neurons have none.",
-    "no neuron has a spike",
+    "no neuron has a spike, or the window is a single bin",
     lambda summary: summary.fano,
 )
 CORRELATION = Quantity(
@@ -96,7 +96,7 @@ CORRELATION = Quantity(
     "Pearson's correlation coefficient of the spike counts, in bins, of pairs of neurons of the "
     "population; of a large population evenly spaced neurons are taken. Independent neurons "
     "scatter around 0.",
-    "fewer than two neurons have spikes",
+    "fewer than two neurons have counts that vary",
     lambda summary: summary.correlations.pairs,
     (0.002, 0.98),
 )

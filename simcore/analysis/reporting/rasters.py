@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.reporting.collect import Findings
-from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, literal, new_figure
+from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, new_figure
+from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +47,12 @@ def dots(found: Findings, places: Mapping[str, int]) -> Picture:
     figure, left, right = _frame(len(found.dots))
     bands = _bands(found.dot_rows)
     size = min(3.0, max(0.8, 110.0 / n**0.5))
-    for name, part in found.dots.items():
-        axes_rows = bands[name][0] + part.rows
+    for shade, names in _by_colour(found.dots, places).items():
+        parts = [(found.dots[name].times, bands[name][0] + found.dots[name].rows) for name in names]
+        times, heights = (np.concatenate(x) for x in zip(*parts, strict=True))
         left.plot(
-            part.times, axes_rows, linestyle="none", marker="o", markersize=size,
-            markeredgewidth=0, color=colour(places[name]), rasterized=True,
+            times, heights, linestyle="none", marker="o", markersize=size, markeredgewidth=0,
+            color=shade, rasterized=True,
         )  # fmt: skip
     _finish(figure, left, right, found, bands, places)
     left.set_xlim(start, stop)
@@ -125,11 +127,11 @@ def _finish(
     total = sum(rows for _, rows in bands.values())
     rates = {name: found.summaries[name].rate for name in bands}
     few = len(bands) <= _NAMED
-    for name, (bottom, rows) in bands.items():
-        middle = bottom + 0.5 * (rows - 1)
-        thickness = min(0.8 * rows, _THICKEST * total) if few else rows
-        right.barh(middle, rates[name], height=thickness, color=colour(places[name]))
-        if few:
+    if few:
+        for name, (bottom, rows) in bands.items():
+            middle = bottom + 0.5 * (rows - 1)
+            thickness = min(0.8 * rows, _THICKEST * total)
+            right.barh(middle, rates[name], height=thickness, color=colour(places[name]))
             text = f"{rates[name]:.2g}" if rates[name] < 10 else f"{rates[name]:.0f}"
             right.annotate(
                 text, (rates[name], middle), xytext=(3, 0), textcoords="offset points",
@@ -137,6 +139,8 @@ def _finish(
             )  # fmt: skip
             if bottom:
                 left.axhline(bottom - 0.5, color="0.8", linewidth=0.6)
+    else:
+        _draw_many_rates(right, rates, bands, places)
     _name_bands(left, bands)
     left.set_ylim(-0.5, total - 0.5)
     left.set_xlabel("time (ms)")
@@ -145,6 +149,31 @@ def _finish(
     right.tick_params(left=False, labelleft=False)
     right.locator_params(axis="x", nbins=3)
     right.spines["left"].set_visible(False)
+
+
+def _draw_many_rates(
+    axes: Axes,
+    rates: Mapping[str, float],
+    bands: Mapping[str, tuple[int, int]],
+    places: Mapping[str, int],
+) -> None:
+    """Draw the bars of many populations as one object, without gaps."""
+    from matplotlib.collections import PolyCollection
+
+    low = np.array([bottom for bottom, _ in bands.values()]) - 0.5
+    high = low + [rows for _, rows in bands.values()]
+    none, right = np.zeros(low.size), np.array([rates[name] for name in bands])
+    corners = np.array([[none, low], [right, low], [right, high], [none, high]]).transpose(2, 0, 1)
+    shades = [colour(places[name]) for name in bands]
+    axes.add_collection(PolyCollection(list(corners), facecolors=shades))
+
+
+def _by_colour(names: Iterable[str], places: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return the populations of each colour."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(colour(places[name]), []).append(name)
+    return found
 
 
 def _name_bands(axes: Axes, bands: Mapping[str, tuple[int, int]]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from simcore.analysis.comparison import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting import activity, differences, distributions, machine, membrane
-from simcore.analysis.reporting.collect import Findings, listed
+from simcore.analysis.reporting.collect import Findings, first, listed
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
 from simcore.analysis.reporting.rasters import density, dots
@@ -210,7 +210,7 @@ def _spikes(story: Story) -> Section:
 def _rates(story: Story) -> Section:
     drawing = partial(activity.rates_over_time, story.rates, story.places)
     head = ["population", *(f.title for f in FIELDS.values())]
-    rows = [[name, *map(_text, row.values())] for name, row in story.table.items()]
+    rows = [[name, *map(_text, row.values())] for name, row in first(story.table).items()]
     widths = story.found.widths
     caption = (
         "Statistics of each population. Means leave out neurons or pairs for which a quantity is "
@@ -270,7 +270,7 @@ def _comparison(story: Story, other: Findings) -> Section:
     head = ["population", *differences.TITLES.values()]
     rows = [
         [name, *(_text(getattr(d, key)) for key in differences.TITLES)]
-        for name, d in story.distances.items()
+        for name, d in first(story.distances).items()
     ]
     caption = "Kolmogorov-Smirnov distances by population; – where a run has no value."
     drawings: list[Drawing] = [partial(differences.distances, story.distances, spread)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from simcore.extras import load
-from simcore.plot import COLOURS
+from simcore.plot import COLOURS, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,11 +118,6 @@ def panels(n: int, height: float = 1.25, columns: int = 2) -> tuple[Figure, list
     for unused in axes[n:]:
         unused.set_axis_off()
     return figure, list(axes[:n])
-
-
-def literal(name: str) -> str:
-    """Return a text that Matplotlib does not take for a formula."""
-    return name.replace("$", r"\$")
 
 
 def label_rows(axes: Axes, names: Sequence[str], most: int = 24) -> None:
