@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
+from simcore.agreement import require_same
 from simcore.comm import Comm, world
 from simcore.errors import ConfigError, require
 from simcore.failure import fail_together
@@ -17,6 +18,7 @@ from simcore.progress import Progress
 from simcore.resumption import Resumption, look, require_same_model
 from simcore.session import Job, execute
 from simcore.signals import Signals
+from simcore.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -47,7 +49,9 @@ def simulate(
 ) -> Run:
     """Simulate a network and record it; under mpiexec all ranks share the work.
 
-    SIGUSR1 asks for a checkpoint, and SIGTERM for one and then the end of the run.
+    SIGUSR1 asks for a checkpoint; SIGTERM, SIGHUP and Ctrl-C ask for one and then the end of the
+    run, and a second Ctrl-C ends it at once. All ranks must be given the same options but for
+    `backend`, `threads` and `progress`; of `output`, `overwrite` and `options` rank 0's count.
 
     Parameters
     ----------
@@ -72,7 +76,7 @@ def simulate(
     progress : bool or Progress
         Whether, or where, to report progress.
     threads : int
-        Threads of each rank, at most as many as it has cores.
+        Threads of this rank, at most as many as it has cores; other ranks may have others.
     checkpoint_every : float, optional
         Model time between two checkpoints [ms].
     checkpoint_wall : float, optional
@@ -99,34 +103,19 @@ def simulate(
         When the model, an option or the output is wrong; on all ranks.
     StoppedError
         When the run was asked to stop. It can be resumed.
+    KeyboardInterrupt
+        The same after Ctrl-C in an interactive session or a notebook, which goes on.
     """
-    from simcore.io import check_output
-
     comm = world() if comm is None else comm
     care = Care(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    if output is None:
-        care = replace(care, checkpoint_every=None, checkpoint_wall=None)
-    path = "" if output is None else str(output)
     job = Job(
-        path,
-        duration,
-        dt,
-        record_from,
-        backend,
-        partitioner,
-        precision,
-        threads,
-        care,
-        output is not None,
-    )
-    job.check()
-    with fail_together(comm):
-        if comm.rank == 0 and output is not None:
-            check_output(output, overwrite)
-        if comm.rank == 0 and output is None:
-            job = replace(job, output=str(Path(mkdtemp(prefix="simcore-")) / "run.h5"))
-    config = job.config(comm, options)
-    return execute(job, network, config, comm, _reporter(progress, duration, comm), overwrite)
+        "", duration, dt, record_from, backend, partitioner, precision, threads, care, False
+    )  # fmt: skip
+    with Watchdog(care.patience, comm.rank) as dog:
+        job = _placed(_agreed(job, comm), output, overwrite, comm)
+        config = job.config(comm, options)
+        report = _reporter(progress, duration, comm)
+        return execute(job, network, config, comm, report, dog, overwrite)
 
 
 def resume(
@@ -179,32 +168,61 @@ watchdog, comm
         When the run was asked to stop again.
     """
     comm = world() if comm is None else comm
-    found = look(str(path), comm) if found is None else found
-    with fail_together(comm):
-        require_same_model(found, network)
-    duration = found.duration if until is None else float(until)
-    valid = f"at least the planned end, {found.duration:.10g} ms"
-    require(duration >= found.duration, "until", until, valid, error=ConfigError)
     care = Care(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    config = found.description.config
-    job = Job(
-        str(path), duration, config["dt"], config["record_from"], backend, partitioner,
-        config["precision"], threads, care, True,
-    )  # fmt: skip
-    job.check()
-    report = _reporter(progress, duration, comm)
-    notes = list(found.notes)
-    done = found.is_complete and duration == found.duration
-    if found.checkpoint is None and not done:
-        notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
-    if done:
-        # Nothing is left but to make one file, which a signal must not interrupt
-        with Signals():
-            _say(notes, report, comm)
-            return _packed(job.output, comm)
-    _say(notes, report, comm)
-    config = {**config, **job.config(comm, None)}
-    return execute(job, network, config, comm, report, resumption=found)
+    with Watchdog(care.patience, comm.rank) as dog:
+        require_same(comm, {"until": until})
+        with dog.rest():
+            found = look(str(path), comm) if found is None else found
+        with fail_together(comm):
+            require_same_model(found, network)
+            duration = found.duration if until is None else float(until)
+            valid = f"at least the planned end, {found.duration:.10g} ms"
+            require(duration >= found.duration, "until", until, valid, error=ConfigError)
+        before = found.description.config
+        job = Job(
+            comm.bcast(str(path)), duration, before["dt"], before["record_from"], backend,
+            partitioner, before["precision"], threads, care, True,
+        )  # fmt: skip
+        _agreed(job, comm)
+        report = _reporter(progress, duration, comm)
+        notes = list(found.notes)
+        done = found.is_complete and duration == found.duration
+        if found.checkpoint is None and not done:
+            notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
+        if done:
+            # Nothing is left but to make one file, which a signal must not interrupt
+            with Signals(), dog.rest():
+                _say(notes, report, comm)
+                return _packed(job.output, comm)
+        _say(notes, report, comm)
+        config = {**before, **job.config(comm, None)}
+        return execute(job, network, config, comm, report, dog, resumption=found)
+
+
+def _agreed(job: Job, comm: Comm) -> Job:
+    """Return a job whose options are right, and the same on all ranks; collective."""
+    with fail_together(comm):
+        job.check()
+    require_same(comm, job.shared())
+    return job
+
+
+def _placed(job: Job, output: str | Path | None, overwrite: bool, comm: Comm) -> Job:
+    """Return a job with the output file that rank 0 names; collective."""
+    from simcore.io import check_output
+
+    path = ""
+    with fail_together(comm):
+        if comm.rank == 0 and output is not None:
+            check_output(output, overwrite)
+            path = str(output)
+        elif comm.rank == 0:
+            path = str(Path(mkdtemp(prefix="simcore-")) / "run.h5")
+    path, named = comm.bcast((path, output is not None))
+    care = job.care
+    if not named:
+        care = replace(care, checkpoint_every=None, checkpoint_wall=None)
+    return replace(job, output=path, named=named, care=care)
 
 
 def _reporter(progress: bool | Progress, duration: float, comm: Comm) -> Progress:
