@@ -55,7 +55,9 @@ def _ranks(run: Run) -> str:
     """Return the number of ranks, their threads and hosts as text."""
     session = run.sessions[-1] if run.sessions else run.config
     threads = session.get("threads", 1)
-    each = f" of {threads} threads each" if threads > 1 else ""
+    each = f" of {threads} threads each" if threads != 1 else ""
+    if isinstance(threads, list):
+        each = f" of {min(threads)} to {max(threads)} threads"
     places = ", ".join(dict.fromkeys(run.hosts))
     text = f"{run.n_ranks}{each}" + (f" on {places}" if places else "")
     n = len(run.sessions)

@@ -68,7 +68,8 @@ class RunWriter:
     written beside it in parts, see `simcore.io.parts`, so nothing that was written is ever changed,
     and a kill at any moment loses only what waits in memory. `finish` puts everything into the
     output file. When the block is left by an error, what waits is written, and the status becomes
-    "failed" with the message in the attribute `error`, or "stopped" after a `StoppedError`.
+    "failed" with the message in the attribute `error`, or "stopped" after a `StoppedError` or a
+    `KeyboardInterrupt`.
 
     Parameters
     ----------
@@ -227,7 +228,8 @@ class RunWriter:
         try:
             reason = error or failure
             if reason is not None:
-                status = "stopped" if isinstance(reason, StoppedError) else "failed"
+                asked = isinstance(reason, (StoppedError, KeyboardInterrupt))
+                status = "stopped" if asked else "failed"
                 with self._reporting():
                     self._write_part(self.end, status, error=reason)
         except OutputError as later:

@@ -7,7 +7,7 @@ from simcore.partition.estimate import Estimate, estimate, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
-from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition
+from simcore.partition.partitioners import PARTITIONERS, check_partitioner, partition, share_out
 
 __all__ = [
     "PARTITIONERS",
@@ -27,5 +27,6 @@ __all__ = [
     "estimate",
     "estimate_device",
     "partition",
+    "share_out",
     "table_bytes",
 ]

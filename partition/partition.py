@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.digest import digest_arrays
 from simcore.errors import ModelError, require
 from simcore.local import Lids
 
@@ -56,6 +57,10 @@ class Partition(ABC):
         threads : int
             Neighbouring parts that are one rank.
         """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Return a digest of who owns which neuron."""
 
 
 class Ranges(Lids):
@@ -180,6 +185,10 @@ class RangePartition(Partition):
         same = self.owner(one + begin) // threads == self.owner(other + begin) // threads
         return int(np.diff(edges)[same].sum())
 
+    def digest(self) -> str:
+        """Return a digest of who owns which neuron."""
+        return digest_arrays(self.bounds, self.owners, np.array(self.n_ranks))
+
 
 class CyclicPartition(Partition):
     """Neuron i belongs to rank i modulo the number of ranks.
@@ -217,3 +226,7 @@ class CyclicPartition(Partition):
         same = self.owner(one + period) // threads == self.owner(other + period) // threads
         times = (n - period - 1) // self.n_ranks + 1
         return int(times[same].sum())
+
+    def digest(self) -> str:
+        """Return a digest of who owns which neuron."""
+        return digest_arrays(np.array([self.n_neurons, self.n_ranks]))

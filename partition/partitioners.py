@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -84,3 +84,46 @@ def partition(network: Network, n_ranks: int, name: str = "balanced") -> Partiti
     """
     check_partitioner(name)
     return PARTITIONERS[name](network, n_ranks)
+
+
+def share_out(
+    network: Network, threads: Sequence[int], rank: int, name: str = "balanced"
+) -> tuple[Partition, range]:
+    """Divide a network over the threads of all ranks.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    threads : sequence of int
+        Threads of each rank.
+    rank : int
+        Which rank asks.
+    name : {"balanced", "block", "round_robin"}
+        The partitioner.
+
+    Returns
+    -------
+    Partition
+        The division, with a part for each thread, the same on all ranks.
+    range
+        The parts of the rank.
+
+    Raises
+    ------
+    ConfigError
+        When there is no partitioner of that name.
+    ModelError
+        When the division leaves out a neuron, or has one twice.
+    """
+    first = sum(threads[:rank])
+    parts = range(first, first + threads[rank])
+    division = partition(network, sum(threads), name)
+    n_neurons = network.n_neurons
+    owned = division.counts(np.array([0, n_neurons], dtype=np.int64))[:, 0]
+    valid = f"{n_neurons}, each with one owner"
+    require(int(owned.sum()) == n_neurons, "partition: neurons", int(owned.sum()), valid)
+    own = sum(division.owned(part).size for part in parts)
+    valid = f"{int(owned[parts].sum())}, as many as it counts for it"
+    require(own == owned[parts].sum(), f"partition: neurons of rank {rank}", own, valid)
+    return division, parts

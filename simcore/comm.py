@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simcore.errors import CommError, ConfigError, require
 from simcore.failure import install_hook
-from simcore.launch import Launch, launched, require_world
+from simcore.launch import Launch, launched, require_launcher, require_world
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -315,6 +315,12 @@ def _mpi_world(launch: Launch) -> Comm:
 
 def _import_mpi(launch: Launch) -> Any:
     try:
+        import mpi4py
+
+        # MPI that is of another kind than its launcher aborts as it starts: look at it before
+        begins = mpi4py.rc.initialize and "mpi4py.MPI" not in sys.modules
+        if begins:
+            mpi4py.rc(initialize=False, finalize=True)
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         count = "several" if launch.size is None else launch.size
@@ -322,6 +328,9 @@ def _import_mpi(launch: Launch) -> Any:
             f"mpi4py: cannot be imported ({error}), but the launcher started {count} processes. "
             "Install it with its MPI library: pip install 'simcore[mpi]'."
         ) from error
+    require_launcher(launch, MPI.Get_library_version())
+    if begins:
+        MPI.Init_thread()
     return MPI
 
 

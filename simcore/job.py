@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simcore.agreement import require_same
 from simcore.comm import Comm, world
 from simcore.errors import ConfigError, require
 from simcore.failure import fail_together
@@ -18,8 +19,10 @@ from simcore.progress import Progress
 from simcore.resumption import Resumption, look, require_same_model
 from simcore.session import Job, execute
 from simcore.signals import Signals
+from simcore.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from simcore.io import TemporaryFolder
     from simcore.io.reader import Run
 
 # Wall-clock time between two checkpoints, where nothing else is asked for [s]
@@ -48,7 +51,9 @@ def simulate(
 ) -> Run:
     """Simulate a network and record it; under mpiexec all ranks share the work.
 
-    SIGUSR1 asks for a checkpoint, and SIGTERM for one and then the end of the run.
+    SIGUSR1 asks for a checkpoint; SIGTERM, SIGHUP and Ctrl-C ask for one and then the end of the
+    run, and a second Ctrl-C ends it at once. All ranks must be given the same options but for
+    `backend`, `threads` and `progress`; of `output`, `overwrite` and `options` rank 0's count.
 
     Parameters
     ----------
@@ -74,7 +79,7 @@ def simulate(
     progress : bool or Progress
         Whether, or where, to report progress.
     threads : int
-        Threads of each rank, at most as many as it has cores.
+        Threads of this rank, at most as many as it has cores; other ranks may have others.
     checkpoint_every : float, optional
         Model time between two checkpoints [ms].
     checkpoint_wall : float, optional
@@ -101,38 +106,21 @@ def simulate(
         When the model, an option or the output is wrong; on all ranks.
     StoppedError
         When the run was asked to stop. It can be resumed.
+    KeyboardInterrupt
+        The same after Ctrl-C in an interactive session or a notebook, which goes on.
     """
-    from simcore.io import TemporaryFolder, check_output
-
     comm = world() if comm is None else comm
     care = Care(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    if output is None:
-        care = replace(care, checkpoint_every=None, checkpoint_wall=None)
-    path = "" if output is None else str(output)
     job = Job(
-        path,
-        duration,
-        dt,
-        record_from,
-        backend,
-        partitioner,
-        precision,
-        threads,
-        care,
-        output is not None,
-    )
-    job.check()
-    with ExitStack() as failed:
-        folder: TemporaryFolder | None = None
-        with fail_together(comm):
-            if comm.rank == 0 and output is not None:
-                check_output(output, overwrite)
-            if comm.rank == 0 and output is None:
-                folder = TemporaryFolder()
-                failed.callback(folder.cleanup)
-                job = replace(job, output=os.path.join(folder.name, "run.h5"))
+        "", duration, dt, record_from, backend, partitioner, precision, threads, care, False
+    )  # fmt: skip
+    with Watchdog(care.patience, comm.rank) as dog, ExitStack() as failed:
+        job, folder = _placed(_agreed(job, comm), output, overwrite, comm)
+        if folder is not None:
+            failed.callback(folder.cleanup)
         config = job.config(comm, options)
-        run = execute(job, network, config, comm, _reporter(progress, duration, comm), overwrite)
+        report = _reporter(progress, duration, comm)
+        run = execute(job, network, config, comm, report, dog, overwrite)
         run.keep(folder)
         failed.pop_all()
     return run
@@ -188,32 +176,67 @@ watchdog, comm
         When the run was asked to stop again.
     """
     comm = world() if comm is None else comm
-    found = look(str(path), comm) if found is None else found
-    with fail_together(comm):
-        require_same_model(found, network)
-    duration = found.duration if until is None else float(until)
-    valid = f"at least the planned end, {found.duration:.10g} ms"
-    require(duration >= found.duration, "until", until, valid, error=ConfigError)
     care = Care(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    config = found.description.config
-    job = Job(
-        str(path), duration, config["dt"], config["record_from"], backend, partitioner,
-        config["precision"], threads, care, True,
-    )  # fmt: skip
-    job.check()
-    report = _reporter(progress, duration, comm)
-    notes = list(found.notes)
-    done = found.is_complete and duration == found.duration
-    if found.checkpoint is None and not done:
-        notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
-    if done:
-        # Nothing is left but to make one file, which a signal must not interrupt
-        with Signals():
-            _say(notes, report, comm)
-            return _packed(job.output, comm)
-    _say(notes, report, comm)
-    config = {**config, **job.config(comm, None)}
-    return execute(job, network, config, comm, report, resumption=found)
+    with Watchdog(care.patience, comm.rank) as dog:
+        require_same(comm, {"until": until})
+        with dog.rest():
+            found = look(str(path), comm) if found is None else found
+        with fail_together(comm):
+            require_same_model(found, network)
+            duration = found.duration if until is None else float(until)
+            valid = f"at least the planned end, {found.duration:.10g} ms"
+            require(duration >= found.duration, "until", until, valid, error=ConfigError)
+        before = found.description.config
+        job = Job(
+            comm.bcast(str(path)), duration, before["dt"], before["record_from"], backend,
+            partitioner, before["precision"], threads, care, True,
+        )  # fmt: skip
+        _agreed(job, comm)
+        report = _reporter(progress, duration, comm)
+        notes = list(found.notes)
+        done = found.is_complete and duration == found.duration
+        if found.checkpoint is None and not done:
+            notes.append(f"{path}: no checkpoint to go on from, so it starts from the beginning")
+        if done:
+            # Nothing is left but to make one file, which a signal must not interrupt
+            with Signals(), dog.rest():
+                _say(notes, report, comm)
+                return _packed(job.output, comm)
+        _say(notes, report, comm)
+        config = {**before, **job.config(comm, None)}
+        return execute(job, network, config, comm, report, dog, resumption=found)
+
+
+def _agreed(job: Job, comm: Comm) -> Job:
+    """Return a job whose options are right, and the same on all ranks; collective."""
+    with fail_together(comm):
+        job.check()
+    require_same(comm, job.shared())
+    return job
+
+
+def _placed(
+    job: Job, output: str | Path | None, overwrite: bool, comm: Comm
+) -> tuple[Job, TemporaryFolder | None]:
+    """Return a job with the output file that rank 0 names, and its folder if nobody named it.
+
+    Collective; only rank 0 has the folder.
+    """
+    from simcore.io import TemporaryFolder, check_output
+
+    path, folder = "", None
+    with fail_together(comm):
+        if comm.rank == 0 and output is not None:
+            check_output(output, overwrite)
+            path = str(output)
+        elif comm.rank == 0:
+            folder = TemporaryFolder()
+            path = os.path.join(folder.name, "run.h5")
+    path, named = comm.bcast((path, output is not None))
+    care = job.care
+    if not named:
+        care = replace(care, checkpoint_every=None, checkpoint_wall=None)
+    return replace(job, output=path, named=named, care=care), folder
 
 
 def _reporter(progress: bool | Progress, duration: float, comm: Comm) -> Progress:

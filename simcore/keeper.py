@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import shlex
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from simcore.errors import ConfigError, StoppedError, require
 from simcore.failure import fail_together
 from simcore.guards import RATE_WINDOW, Guards
 from simcore.progress import duration
-from simcore.signals import Signals
+from simcore.signals import STOPS, Signals, in_session
 
 if TYPE_CHECKING:
     from simcore.io.checkpoint import Description
@@ -65,8 +66,14 @@ class Care:
         if self.checkpoint_every is not None:
             clock.steps(self.checkpoint_every, "checkpoint_every")
         valid = f"in [0, {_PATIENCE:g}] s, 0 for no watchdog"
-        ok = 0 <= self.watchdog <= _PATIENCE
+        ok = self.patience == self.watchdog
         require(ok, "watchdog", self.watchdog, valid, error=ConfigError)
+
+    @property
+    def patience(self) -> float:
+        """The watchdog; its default where the value is none, until `check` has said so."""
+        valid = isinstance(self.watchdog, Real) and 0 <= self.watchdog <= _PATIENCE
+        return self.watchdog if valid else Care.watchdog
 
 
 class Keeper:
@@ -90,6 +97,8 @@ class Keeper:
         Where requests from outside are noted.
     beat : callable
         Called now and then, to say that there is progress.
+    way : str
+        How to go on with the run after a stop.
     """
 
     def __init__(
@@ -102,7 +111,9 @@ class Keeper:
         care: Care,
         signals: Signals,
         beat: Callable[[], None],
+        way: str,
     ) -> None:
+        self._way = way
         self._simulation, self._recorder, self._writer = simulation, recorder, writer
         self._output, self._description = output, description
         self._care, self._signals, self._beat = care, signals, beat
@@ -134,21 +145,24 @@ class Keeper:
             When the state has become meaningless.
         StoppedError
             When the run was asked to stop; a checkpoint is written.
+        KeyboardInterrupt
+            The same after Ctrl-C in an interactive session, which goes on.
         """
         self._beat()
         simulation = self._simulation
-        ill, stop, wanted, self._piece = self._agree()
+        ill, stops, wanted, self._piece = self._agree()
         if ill:
             self._guards.fail()
         self._guards.check_rates()
-        if stop or wanted or (simulation.step % self._every == 0 and simulation.step):
+        if stops or wanted or (simulation.step % self._every == 0 and simulation.step):
             self.save()
-        if stop:
+        if stops:
             time = float(simulation.clock.times(simulation.step))
-            raise StoppedError(
-                f"stopped at {time:.10g} ms as asked by SIGTERM, with a checkpoint. "
-                f"Go on with: simcore resume {shlex.quote(self._output)}"
-            )
+            who = " and ".join(STOPS[number] for number in stops)
+            text = f"stopped at {time:.10g} ms as asked by {who}, with a checkpoint. {self._way}"
+            if signal.SIGINT in stops and in_session():
+                raise KeyboardInterrupt(text)
+            raise StoppedError(text)
 
     def save(self) -> None:
         """Write a checkpoint, unless the last one was of this step; collective."""
@@ -180,20 +194,21 @@ class Keeper:
             f"checkpoint at {time:.10g} ms, written in {duration(self._saved - begin)}"
         )
 
-    def _agree(self) -> tuple[bool, bool, bool, int]:
-        """Return whether any rank is ill, shall stop, wants a checkpoint, and the next length."""
+    def _agree(self) -> tuple[bool, list[signal.Signals], bool, int]:
+        """Return whether a rank is ill, who asks to stop, for a checkpoint, and the next length."""
         signals, simulation = self._signals, self._simulation
-        own = np.zeros(4, dtype=np.int64)
-        own[0], own[1], own[2] = not self._guards.is_well(), signals.stop, signals.checkpoint
+        asked = [number in signals.stops for number in STOPS]
+        own = np.array([not self._guards.is_well(), signals.checkpoint, 0, *asked], dtype=np.int64)
         signals.checkpoint = False
         if simulation.comm.rank == 0:
             now = monotonic()
             wall = self._care.checkpoint_wall
-            own[2] |= wall is not None and now > self._saved + wall
-            own[3] = self._next_length(now - self._looked)
+            own[1] |= wall is not None and now > self._saved + wall
+            own[2] = self._next_length(now - self._looked)
             self._looked = now
-        ill, stop, wanted, length = simulation.comm.allreduce_sum(own).tolist()
-        return bool(ill), bool(stop), bool(wanted), length
+        ill, wanted, length, *asked = simulation.comm.allreduce_sum(own).tolist()
+        stops = [number for number, ranks in zip(STOPS, asked, strict=True) if ranks]
+        return bool(ill), stops, bool(wanted), length
 
     def _next_length(self, seconds: float) -> int:
         """Return the steps of the next piece, given how long the last one took."""

@@ -93,6 +93,40 @@ def local_rank(environ: Mapping[str, str] | None = None) -> int:
     return known[0] if known else 0
 
 
+def require_launcher(
+    launch: Launch, library: str, environ: Mapping[str, str] | None = None
+) -> None:
+    """Raise `CommError` if MPI would abort as it starts, because it is of another kind.
+
+    Called before MPI is initialised, since nothing can be said after it.
+
+    Parameters
+    ----------
+    launch : Launch
+        What the launcher told.
+    library : str
+        Name and version of the MPI library.
+    environ : mapping, optional
+        The environment; that of the process if left out.
+    """
+    environ = os.environ if environ is None else environ
+    name = _name(library)
+    if _is_mpich(library) and launch.source.startswith("OMPI_"):
+        raise CommError(
+            f"mpiexec: it is that of Open MPI ({launch.source}), but mpi4py uses {name}, must be "
+            f"of one MPI library. {_start(library)}; or let mpi4py use Open MPI: "
+            "pip install --force-reinstall --no-binary mpi4py mpi4py."
+        )
+
+    # The options it was built with are part of the version
+    speaks = "PMI_RANK" in environ or "PMIX_RANK" not in environ or "pmix" in library.lower()
+    if library.startswith("MPICH ") and not speaks:
+        raise CommError(
+            f"launcher: it speaks PMIx (PMIX_RANK), but mpi4py uses {name}, which does not. "
+            f"{_start(library)}."
+        )
+
+
 def require_world(launch: Launch, size: int, library: str) -> None:
     """Raise `CommError` unless MPI sees as many processes as the launcher started.
 
@@ -107,14 +141,30 @@ def require_world(launch: Launch, size: int, library: str) -> None:
     """
     if launch.size in (None, 1, size):
         return
-    own = Path(sys.executable).parent / "mpiexec"
     raise CommError(
         f"mpiexec: it started {launch.size} processes ({launch.source}), but MPI sees {size}, "
         "must be equal. The launcher does not belong to the MPI library of mpi4py, "
-        f"{library.splitlines()[0].strip(chr(0) + ' ')}. "
-        f"Start with {own if own.exists() else 'the mpiexec of that library'}, "
-        "or in Slurm with srun --mpi=pmi2. For independent runs pass comm=SerialComm()."
+        f"{_name(library)}. {_start(library)}. For independent runs pass comm=SerialComm()."
     )
+
+
+def _start(library: str) -> str:
+    """Return how processes of an MPI library are started, as far as this environment tells."""
+    tool, slurm = ("mpichversion", "pmi2") if _is_mpich(library) else ("ompi_info", "pmix")
+    own = Path(sys.executable).parent / "mpiexec"
+    known = own.exists() and own.with_name(tool).exists()
+    launcher = own if known else "the mpiexec of that library"
+    return f"Start with {launcher}, or in Slurm with srun --mpi={slurm}"
+
+
+def _is_mpich(library: str) -> bool:
+    """Tell whether a library is MPICH or one of its relatives."""
+    return any(name in library for name in ("MPICH", "Intel(R) MPI", "MVAPICH"))
+
+
+def _name(library: str) -> str:
+    line = library.splitlines()[0].partition(",")[0]
+    return " ".join(line.replace("Version:", "").strip("\0").split())
 
 
 def _in_slurm_step(environ: Mapping[str, str]) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from contextlib import ExitStack
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from simcore.clock import Clock
 from simcore.comm import Comm
-from simcore.errors import ConfigError, require
+from simcore.errors import ConfigError, StoppedError, require
 from simcore.failure import fail_together
 from simcore.keeper import LOOK_INTERVAL, Care, Keeper
 from simcore.memory import peak_bytes
@@ -27,6 +29,10 @@ from simcore.work import delivery_work, neuron_work
 if TYPE_CHECKING:
     from simcore.io.reader import Run
     from simcore.io.writer import RunWriter
+
+
+# Options that a rank may have of its own
+_OWN = ("output", "named", "backend", "threads", "care")
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,32 @@ class Job:
         require(0 <= first < steps, "record_from", self.record_from, valid, error=ConfigError)
         self.care.check(clock)
 
+    def shared(self) -> dict[str, Any]:
+        """Return the options that all ranks must have in common.
+
+        What rank 0 alone does may differ, such as the file that it writes; so may threads and
+        backends, see `Simulation`.
+        """
+        own = {**asdict(self), **asdict(self.care)}
+        return {k: v for k, v in own.items() if k not in _OWN}
+
     def config(self, comm: Comm, options: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what the file keeps of the options; collective."""
+        """Return what the file keeps of the options; collective.
+
+        The threads are a list where ranks have different numbers.
+        """
         own = {k: value for k, value in asdict(self).items() if k not in ("output", "named")}
-        hosts = comm.gather(platform.node())
+        ranks = comm.gather((platform.node(), self.threads)) or [("", self.threads)]
+        hosts, threads = ([rank[k] for rank in ranks] for k in range(2))
+        own["threads"] = threads[0] if len(set(threads)) == 1 else threads
         return {**(options or {}), **own, "n_ranks": comm.size, "hosts": hosts}
+
+    def way_on(self, config: dict[str, Any]) -> str:
+        """Return how to go on with the run after it has stopped."""
+        # A run of the command line says where its model is
+        if "model_place" in config:
+            return f"Go on with: simcore resume {shlex.quote(self.output)}"
+        return f"Go on with: simcore.resume({self.output!r}, network)"
 
 
 def execute(
@@ -89,20 +116,34 @@ def execute(
     config: dict[str, Any],
     comm: Comm,
     progress: Progress,
+    watchdog: Watchdog,
     overwrite: bool = False,
     resumption: Resumption | None = None,
 ) -> Run:
     """Build, run and finish; all ranks take part."""
+    progress.listen(watchdog.beat)
     with ExitStack() as stack:
-        signals = stack.enter_context(Signals(job.named))
-        with Watchdog(job.care.watchdog, comm.rank) as watchdog:
-            progress.listen(watchdog.beat)
-            session = Session(job, network, config, comm, progress, resumption)
-            session.open(stack, overwrite)
-            session.run(signals, watchdog.beat)
-        session.finish()
+        stack.enter_context(_told(comm))
+        signals = stack.enter_context(Signals(job.named, job.way_on(config), comm.rank == 0))
+        session = Session(job, network, config, comm, progress, resumption)
+        session.open(stack, overwrite)
+        session.run(signals, watchdog.beat)
+        session.finish(watchdog)
     progress.finished()
     return session.result()
+
+
+@contextmanager
+def _told(comm: Comm) -> Iterator[None]:
+    """Say once why a run stopped and how it goes on: Python reports no `SystemExit` of a script."""
+    try:
+        yield
+    except StoppedError as error:
+        if comm.rank == 0:
+            # The terminal may be gone
+            with suppress(OSError):
+                print(f"simcore: {error}", file=sys.stderr, flush=True)
+        raise
 
 
 class Session:
@@ -157,7 +198,8 @@ class Session:
         recorded, counts = 0, None
         if resumption is not None:
             recorded, counts = resumption.recorded, restore(simulation, resumption)
-        used = simulation.backend.name
+        names = comm.gather(simulation.backend.name) or []
+        used = " and ".join(sorted(set(names)))
         config = {**self.config, "arithmetic": used, "begin": simulation.step, "started": now()}
         with fail_together(comm):
             if comm.rank == 0:
@@ -183,14 +225,14 @@ class Session:
         with simulation.timers("run"):
             while simulation.step < end:
                 steps = keeper.piece_end(end) - simulation.step
-                simulation.run(steps * job.dt, self.recorder)
+                simulation.advance(steps, self.recorder)
                 self.progress.running(simulation.step * job.dt)
                 keeper.look()
             if keeper.n_checkpoints or self.resumption is not None:
                 keeper.save()
             self.recorder.close()
 
-    def finish(self) -> None:
+    def finish(self, watchdog: Watchdog) -> None:
         """Write the results of the run: timers, and what each rank owned."""
         simulation, comm, timers = self.simulation, self.comm, self.simulation.timers
         timers.add("record", self.recorder.seconds)
@@ -202,7 +244,7 @@ class Session:
         gathered = timers.gather(comm)
         owned = comm.gather(self._shard_columns())
         model_time = float(simulation.clock.times(simulation.step - self._begin))
-        with fail_together(comm):
+        with watchdog.rest(), fail_together(comm):
             if self.writer is not None:
                 ranks = owned or []
                 columns = {k: np.array([rank[k] for rank in ranks]) for k in ranks[0]}
@@ -255,5 +297,5 @@ class Session:
         description = Description(uuid, network, self.config)
         return Keeper(
             self.simulation, self.recorder, self.writer, self.job.output, description,
-            self.job.care, signals, beat,
+            self.job.care, signals, beat, self.job.way_on(self.config),
         )  # fmt: skip

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simcore.agreement import require_same, require_same_network, require_same_options
 from simcore.clock import Clock, Epoch, epochs
 from simcore.comm import Comm, world
+from simcore.crowd import warn_of_crowd
 from simcore.derived import digest_numbers
 from simcore.digest import digest_json
 from simcore.draft import Draft
 from simcore.errors import require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
-from simcore.launch import n_cores
 from simcore.local import LocalNeurons
 from simcore.memory import GpuShare, require_memory, require_memory_of_gpus
 from simcore.network import Network
@@ -55,7 +56,7 @@ class Simulation:
     progress : Progress, optional
         Where to report how far it is.
     threads : int
-        Threads of this rank.
+        Threads of this rank; other ranks may have others.
 
     Attributes
     ----------
@@ -93,12 +94,7 @@ class Simulation:
     ) -> None:
         from simcore.io.recorder import probes
         from simcore.jit import is_compiled
-        from simcore.kernels import (
-            Probe,
-            check_backend,
-            choose_backend,
-            make_threaded_backend,
-        )
+        from simcore.kernels import Probe, choose_backend, make_threaded_backend
         from simcore.partition import (
             Expectation,
             SpikeExchange,
@@ -106,23 +102,25 @@ class Simulation:
             draft_shards,
             estimate,
             estimate_device,
-            partition,
+            share_out,
         )
 
-        check_backend(backend, precision, threads)
-        backend, lack = choose_backend(backend, threads)
-        self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.comm = world() if comm is None else comm
+        with fail_together(self.comm):
+            _check_options(dt, backend, partitioner, precision, threads)
+            backend, lack = choose_backend(backend, threads)
+            require(bool(network.populations), "Network: populations", 0, "at least one")
+        require_same_options(self.comm, dt, partitioner, precision)
+        self.network, self.clock, self.timers = network, Clock(dt), Timers()
         self.progress = progress or Progress(0.0, enabled=False)
         if lack:
             self.progress.message(f"on the CPU, because {lack}")
-        require(bool(network.populations), "Network: populations", 0, "at least one")
 
         with self.timers("build"):
+            threads_of = [int(n) for n in self.comm.allgather(threads)]
             with fail_together(self.comm):
                 points = fixed_point(network, dt)
-                division = partition(network, self.comm.size * threads, partitioner)
-                parts = range(self.comm.rank * threads, (self.comm.rank + 1) * threads)
+                division, parts = share_out(network, threads_of, self.comm.rank, partitioner)
                 gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
                 self.neurons = LocalNeurons(gids)
                 own = [division.owned(part) for part in parts]
@@ -141,11 +139,10 @@ class Simulation:
                     "numbers": numbers,
                 }
             )
-            _require_agreement(self.comm, self.model_digest)
+            require_same_network(self.comm, self.model_digest, division.digest())
             _require_memory(self.comm, needed, on_gpu)
+            warn_of_crowd(self.comm, threads, self.progress)
             self._variant = _variant(backend, precision, threads, points)
-            if threads > n_cores():
-                self.progress.message(f"{threads} threads on {n_cores()} cores: use fewer")
             if not is_compiled(self._variant):
                 self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):
@@ -176,7 +173,21 @@ class Simulation:
         self._recent: deque[Spikes] = deque()
 
     def run(self, duration: float, recorder: Recorder | None = None) -> None:
-        """Advance by a duration [ms], a multiple of dt.
+        """Advance by a duration [ms], a multiple of dt and the same on all ranks.
+
+        Raises
+        ------
+        ConfigError
+            On all ranks, when it is not, or only some of them record.
+        """
+        with fail_together(self.comm):
+            steps = self.clock.steps(duration, "duration")
+        given = {"duration": duration, "whether a recorder is given": recorder is not None}
+        require_same(self.comm, given, "Call `run` alike on all ranks.")
+        self.advance(steps, recorder)
+
+    def advance(self, steps: int, recorder: Recorder | None = None) -> None:
+        """Advance by some steps, the same on all ranks; `run` compares them.
 
         The order within an epoch is
 
@@ -193,7 +204,7 @@ class Simulation:
         A single rank with a device that runs ahead begins the next epoch before 4.
         """
         exchange, backend = self.exchange, self.backend
-        end = self.step + self.clock.steps(duration, "duration")
+        end = self.step + steps
         begun: deque[Epoch] = deque()
         last: tuple[Epoch, Spikes] | None = None
 
@@ -301,13 +312,11 @@ def _require_memory(comm: Comm, needed: float, on_gpu: float | None) -> None:
     require_memory_of_gpus(comm, host, share)
 
 
-def _require_agreement(comm: Comm, own: str) -> None:
-    """Raise `ModelError` unless all ranks describe the same model, with the same tables."""
-    others = [rank for rank, digest in enumerate(comm.allgather(own)) if digest != own]
-    require(
-        not others,
-        f"Network: the description on rank {comm.rank}",
-        f"another than on rank {others[0] if others else 0}",
-        "the same on all ranks",
-        "Draw random numbers of the model with a fixed seed, and use processors of one kind.",
-    )
+def _check_options(dt: float, backend: str, partitioner: str, precision: str, threads: int) -> None:
+    """Raise `ConfigError` of an option that is wrong."""
+    from simcore.kernels import check_backend
+    from simcore.partition import check_partitioner
+
+    Clock(dt)
+    check_backend(backend, precision, threads)
+    check_partitioner(partitioner)

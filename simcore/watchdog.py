@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from simcore.progress import duration
@@ -37,6 +39,7 @@ class Watchdog:
         self.seconds = seconds
         self.rank = rank
         self._last = self._armed = time.monotonic()
+        self._resting = False
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -62,8 +65,21 @@ class Watchdog:
     def beat(self) -> None:
         """Say that there was progress; cheap."""
         self._last = time.monotonic()
-        if self._thread is not None and self._last > self._armed + 0.1 * self.seconds:
+        late = self._last > self._armed + 0.1 * self.seconds
+        if self._thread is not None and late and not self._resting:
             self._arm()
+
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Do not watch inside this context, where one rank works on a disk as long as it takes."""
+        self._resting = True
+        faulthandler.cancel_dump_traceback_later()
+        try:
+            yield
+        finally:
+            self._resting, self._last = False, time.monotonic()
+            if self._thread is not None:
+                self._arm()
 
     def _arm(self) -> None:
         self._armed = time.monotonic()
@@ -75,7 +91,8 @@ class Watchdog:
         while left > 0.0:
             if self._done.wait(left):
                 return
-            left = self._last + self.seconds - time.monotonic()
+            rested = time.monotonic() if self._resting else self._last
+            left = rested + self.seconds - time.monotonic()
         print(
             f"simcore: error: rank {self.rank} made no progress for {duration(self.seconds)}. "
             "It or a rank that it waits for hangs; this is where (option --watchdog):",

@@ -56,6 +56,8 @@ def inside_ranks(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    # Tests have more threads and ranks than many a machine has cores
+    config.addinivalue_line("filterwarnings", "ignore:.* cores? of .*use fewer:RuntimeWarning")
     if launched_rank() is None or lack_of_mpi():
         return
 

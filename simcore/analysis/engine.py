@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from simcore.analysis.spawning import require_guard
 from simcore.errors import ConfigError, OutputError
 from simcore.extras import load
 from simcore.launch import n_cores
@@ -47,13 +48,16 @@ def engine(scheduler: str | None = None, progress: bool = False) -> Iterator[Non
     Raises
     ------
     ConfigError
-        When there is no such scheduler, or it cannot be reached.
+        When there is no such scheduler, it cannot be reached, or its processes would run the
+        calling script again.
     OutputError
         When a worker of a cluster died.
     """
     import dask
 
     with ExitStack() as stack:
+        if scheduler == "processes":
+            _require_guard(scheduler)
         if scheduler in LOCAL:
             stack.enter_context(dask.config.set(scheduler=local_scheduler(scheduler)))
             client = None
@@ -74,10 +78,23 @@ def compute(*values: Any) -> tuple[Any, ...]:
     import dask
     from dask.base import compute as work
 
+    chosen = dask.config.get("scheduler", None)
+    if chosen in ("processes", "multiprocessing"):
+        _require_guard(chosen)
+
     # dask would load distributed, which takes longer than a small analysis, to look for a client
-    if "distributed" in sys.modules or dask.config.get("scheduler", None):
+    if "distributed" in sys.modules or chosen:
         return tuple(work(*values))
     return tuple(work(*values, scheduler=local_scheduler("threads")))
+
+
+def _require_guard(scheduler: str) -> None:
+    """Raise `ConfigError` if the processes of dask would run the calling script again."""
+    import dask
+
+    # A fork imports nothing
+    if dask.config.get("multiprocessing.context", "spawn") != "fork":
+        require_guard(scheduler)
 
 
 def local_scheduler(name: str) -> Any:
@@ -100,6 +117,7 @@ def _connect(scheduler: str) -> Iterator[Client]:
     name, _, number = scheduler.partition(":")
     with ExitStack() as stack:
         if name == "cluster":
+            require_guard(scheduler)
             cluster = stack.enter_context(_local_cluster(distributed, scheduler, number))
             client = stack.enter_context(distributed.Client(cluster))
         else:

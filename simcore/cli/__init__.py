@@ -72,15 +72,17 @@ def _run(argv: Sequence[str] | None) -> int:
         with orderly_end(enabled=not arguments.parallel):
             code: int = arguments.command(arguments, comm) or 0
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("simcore: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"simcore: {error if error.args else 'interrupted'}", file=sys.stderr)
         comm.abort(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has left: say nothing more
         drop(sys.stdout)
         return FAILED
-    except StoppedError as error:
-        return _stop(comm, error)
+    except StoppedError:
+        # Leave MPI in order, so that the launcher passes the exit code on
+        comm.finalize()
+        return StoppedError.EXIT_CODE
     except Exception as error:
         return _fail(comm, error)
     return code
@@ -107,14 +109,6 @@ def make_parser() -> argparse.ArgumentParser:
     ):
         add(commands)
     return parser
-
-
-def _stop(comm: Comm, error: StoppedError) -> int:
-    """Leave MPI in order, so that the launcher passes the exit code on."""
-    if comm.rank == 0:
-        print(f"simcore: {error}", file=sys.stderr, flush=True)
-    comm.finalize()
-    return StoppedError.EXIT_CODE
 
 
 def _fail(comm: Comm, error: Exception) -> int:

@@ -23,7 +23,7 @@ file is the same as if nothing had happened. The number of ranks, the partitione
 the backend may change; the model, its seed, the time step and the precision may not.
 
 A run writes checkpoints into the folder FILE.checkpoints: every 15 minutes unless told otherwise,
-on SIGUSR1, and on SIGTERM before it stops with exit code 75.
+on SIGUSR1, and on SIGTERM or Ctrl-C before it stops with exit code 75.
 """
 
 _EXAMPLES = """\
@@ -109,6 +109,9 @@ def pack(arguments: argparse.Namespace, comm: Comm) -> None:
 def _options(config: dict[str, Any], arguments: argparse.Namespace) -> RunOptions:
     """Return how to run from here on: as the command line says, else as before."""
     before = {name: config[name] for name in ("backend", "partitioner", "threads")} | config["care"]
+    if isinstance(before["threads"], list):
+        # Ranks had threads of their own; how many each has now, nobody knows
+        before["threads"] = min(before["threads"])
     if before["checkpoint_wall"] is None:
         before["checkpoint_wall"] = 0.0
     names = [field.name for field in dataclasses.fields(RunOptions)]

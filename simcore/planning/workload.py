@@ -93,11 +93,15 @@ class Workload:
                 f"{subject}: its file does not tell {', '.join(missing)}, the work of the ranks. "
                 "It is of an older version of simcore: run it again."
             )
+        threads = run.session.get("threads", 1)
+        alike = not isinstance(threads, list)
+        valid = "the same number for all ranks"
+        require(alike, f"{subject}: threads", threads, valid, error=ConfigError)
         seconds = run.timed / 1e3
         counts = {name: run.shards[name] / seconds for name in COUNTS}
         return cls(
             n_ranks=run.n_ranks,
-            threads=int(run.session.get("threads", 1)),
+            threads=int(threads),
             n_neurons=run.shards["n_neurons"].astype(np.float64),
             n_synapses=run.shards["n_synapses"].astype(np.float64),
             steps=1e3 / run.dt,

@@ -79,6 +79,23 @@ def test_all_ranks_refuse_a_wrong_option(
     parallel_assert(comm, len(texts) == 1, f"{texts}")
 
 
+@pytest.mark.parametrize("name", ["duration", "max_rate", "partitioner"])
+def test_ranks_with_different_options(ranks, comm, parallel_assert, name):
+    other = comm.rank == comm.size - 1 and comm.size > 1
+    values = {"duration": 30.0, "max_rate": 1e4, "partitioner": "block"} if other else {}
+    options = {"duration": 20.0} | {k: v for k, v in values.items() if k == name}
+
+    found = raised(lambda: sc.simulate(network(), comm=ranks, **options))
+
+    expected = ConfigError if comm.size > 1 else type(None)
+    parallel_assert(comm, type(found) is expected, f"{found!r}")
+    texts = set(comm.allgather(str(found)))
+    parallel_assert(comm, len(texts) == 1, f"{texts}")
+    if comm.size > 1:
+        assert str(found).startswith(f"{name} is ")
+        assert f"on rank {comm.size - 1}, must be the same on all ranks" in str(found)
+
+
 @pytest.mark.parametrize("what", ["seed", "weight", "times", "edges"])
 def test_ranks_that_describe_different_models(ranks, comm, parallel_assert, what):
     other = comm.rank == comm.size - 1 and comm.size > 1
@@ -94,7 +111,7 @@ def test_ranks_that_describe_different_models(ranks, comm, parallel_assert, what
 
     differs = comm.size > 1
     parallel_assert(comm, isinstance(found, ModelError) == differs, f"{found!r}")
-    known = not differs or "description on rank" in str(found)
+    known = not differs or "Network: the digest of the description is '" in str(found)
     parallel_assert(comm, known, f"{found!r}")
 
 

@@ -43,6 +43,15 @@ def test_threads_in_ranks(assert_same, comm, parallel_assert, partitioner):
     parallel_assert(comm, len(simulation.shards) == 3, "not three shards")
 
 
+def test_ranks_with_threads_of_their_own(assert_same, comm, parallel_assert):
+    threads = 1 + 2 * (comm.rank % 2)
+    simulation, _ = assert_same(
+        "features", every_feature(), 40.0, "balanced", "cpu", "float64", threads
+    )
+
+    parallel_assert(comm, len(simulation.shards) == threads, f"not {threads} shards")
+
+
 def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path):
     net = every_feature()
     run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)

@@ -1,5 +1,7 @@
 """A run goes on from a checkpoint on another number of ranks."""
 
+import signal
+
 import pytest
 
 import simcore as sc
@@ -29,7 +31,7 @@ def stop_after(monkeypatch, n_looks, on_rank=0):
     def counted(self):
         looks.append(1)
         if len(looks) == n_looks and self._simulation.comm.rank == on_rank:
-            self._signals.stop = True
+            self._signals.stops.add(signal.SIGTERM)
         look(self)
 
     monkeypatch.setattr(Keeper, "look", counted)

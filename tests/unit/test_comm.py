@@ -13,7 +13,7 @@ import pytest
 from simcore import failure
 from simcore.comm import RehearsalComm, SerialComm, world
 from simcore.errors import CommError, ConfigError, ModelError, SimcoreError
-from simcore.launch import launched, require_world
+from simcore.launch import launched, require_launcher, require_world
 from simcore.timers import Timers, phase_table
 
 ROOT = Path(__file__).parents[2]
@@ -88,19 +88,58 @@ def test_one_process_needs_no_mpi(environ):
 
 @needs_mpi
 @pytest.mark.parametrize(
-    "marks",
+    ("marks", "text"),
     [
-        {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "3"},
-        {"SLURM_PROCID": "1", "SLURM_NTASKS": "3", "SLURM_STEP_ID": "0"},
+        (
+            {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "3", "PMIX_RANK": "1"},
+            "it is that of Open MPI (OMPI_COMM_WORLD_SIZE), but mpi4py uses MPICH",
+        ),
+        (
+            {"SLURM_PROCID": "1", "SLURM_NTASKS": "3", "SLURM_STEP_ID": "0"},
+            "it started 3 processes (SLURM_NTASKS), but MPI sees 1",
+        ),
     ],
 )
-def test_launcher_of_another_mpi_is_an_error(marks):
+def test_launcher_of_another_mpi_is_an_error(marks, text):
+    """It is told before MPI itself aborts, since PMIx is nothing that this MPICH knows."""
+    marks = marks | {"PMIX_NAMESPACE": "job"} if "PMIX_RANK" in marks else marks
     done = run_program("from simcore.comm import world; world()", **marks)
 
     assert done.returncode == 1
-    assert "started 3 processes" in done.stderr
-    assert "MPI sees 1" in done.stderr
-    assert str(MPIEXEC) in done.stderr
+    assert text in done.stderr
+    assert f"Start with {MPIEXEC}, or in Slurm with srun --mpi=pmi2" in done.stderr
+
+
+MPICH, OPEN_MPI = "MPICH Version:      5.0.2\nMPICH configure: {}", "Open MPI v5.0.11, package: x"
+
+
+@pytest.mark.parametrize(
+    ("marks", "library", "text"),
+    [
+        ("OMPI_COMM_WORLD_", MPICH, "that of Open MPI (OMPI_COMM_WORLD_SIZE), but mpi4py uses MPI"),
+        ("OMPI_COMM_WORLD_", "Intel(R) MPI Library 2021.13", "mpi4py uses Intel(R) MPI Library"),
+        ("OMPI_COMM_WORLD_", OPEN_MPI, ""),
+        ("PMI_", MPICH, ""),
+        ("PMI_", OPEN_MPI, ""),
+        ("PMIX_", MPICH, "it speaks PMIx (PMIX_RANK), but mpi4py uses MPICH 5.0.2, which does not"),
+        ("PMIX_", MPICH.format("--with-pmix=/opt"), ""),
+        ("PMIX_", OPEN_MPI, ""),
+    ],
+)
+def test_launchers_that_a_library_does_not_understand(marks, library, text):
+    environ = {f"{marks}RANK": "1", f"{marks}SIZE": "3"}
+    if not text:
+        require_launcher(launched(environ), library, environ)
+        return
+    with pytest.raises(CommError, match=re.escape(text)):
+        require_launcher(launched(environ), library, environ)
+
+
+def test_advice_fits_the_library():
+    with pytest.raises(
+        CommError, match=r"MPI v5\.0\.11\. Start with the mpiexec of that library, .* --mpi=pmix"
+    ):
+        require_world(launched({"PMI_RANK": "3", "PMI_SIZE": "4"}), 1, OPEN_MPI)
 
 
 def test_missing_mpi4py_is_an_error():

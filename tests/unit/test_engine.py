@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
+import types
 
 import dask
 import numpy as np
@@ -80,7 +80,7 @@ def test_current_client_is_taken(lines):
 def test_cluster_has_as_many_workers_as_cores_that_may_be_used(monkeypatch):
     """Not as many as the machine has; the cluster itself is not started."""
     asked = []
-    distributed = SimpleNamespace(LocalCluster=lambda **options: asked.append(options))
+    distributed = types.SimpleNamespace(LocalCluster=lambda **options: asked.append(options))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 7})
     monkeypatch.setattr("os.cpu_count", lambda: 64)
     module._local_cluster(distributed, "cluster", "")
@@ -117,6 +117,45 @@ def test_silence_without_progress(lines):
     with engine("threads"):
         dask.compute(slow(1))
     assert not lines.getvalue()
+
+
+START = "from simcore.analysis.spawning import require_guard; require_guard('processes')"
+
+
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        (["{start}"], True),
+        (["if True:", "    {start}"], True),
+        (["def main():", "    {start}", "main()"], True),
+        (['if __name__ == "__main__":', "    pass", "{start}"], True),
+        (['if __name__ == "__main__":', "    {start}"], False),
+        (["def main():", "    {start}", "if '__main__' == __name__:", "    main()"], False),
+    ],
+)
+def test_processes_must_not_run_a_script_again(tmp_path, monkeypatch, lines, refused):
+    path = tmp_path / "script.py"
+    path.write_text("\n".join(lines).format(start=START))
+    main = types.ModuleType("__main__")
+    main.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    code = compile(path.read_text(), str(path), "exec")
+
+    if not refused:
+        exec(code, vars(main))
+        return
+    with pytest.raises(ConfigError, match=f"again, up to line {len(lines)}, which must stand"):
+        exec(code, vars(main))
+
+
+@pytest.mark.parametrize("scheduler", ["processes", "cluster:1"])
+def test_schedulers_of_processes_ask_for_a_guard(monkeypatch, scheduler):
+    def refuse(name):
+        raise ConfigError(f"no guard: {name}")
+
+    monkeypatch.setattr(module, "require_guard", refuse)
+    with pytest.raises(ConfigError, match=f"no guard: {scheduler}"), engine(scheduler):
+        pass
 
 
 TIMES = np.round(np.sort(np.random.default_rng(1).integers(1, 1000, 5000)) * 0.1, 1)

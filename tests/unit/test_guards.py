@@ -13,7 +13,7 @@ import simcore as sc
 from simcore.clock import Epoch
 from simcore.comm import SerialComm
 from simcore.errors import StateError
-from simcore.signals import Signals
+from simcore.signals import Signals, orderly_end
 from simcore.spikes import NO_SPIKES
 from simcore.watchdog import Watchdog
 from tests.networks import make_run
@@ -93,6 +93,15 @@ with Watchdog(2.0, 3) as dog:
 """
 
 
+REST = """
+    with dog.rest():
+        time.sleep(2.5)
+        dog.beat()
+        print("rested", flush=True)
+    threading.Event().wait()
+"""
+
+
 def hung(hang):
     begin = time.monotonic()
     done = subprocess.run(
@@ -154,15 +163,86 @@ def test_watchdog_listens_to_the_run(monkeypatch, tmp_path):
     assert len(beats) >= 6
 
 
+def test_watchdog_that_rests_and_wakes():
+    """It says nothing while it rests, and afterwards what hangs again has the whole time."""
+    done, _ = hung(REST)
+    assert done.returncode == 1
+    assert done.stdout == "beats were heard\nrested\n"
+    assert "where_it_hangs" in done.stderr
+
+
+class Watched(SerialComm):
+    """Notes whether a watchdog watches whenever ranks would wait for each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.watchers = []
+
+    def bcast(self, value):
+        self.watchers.append(watchers())
+        return super().bcast(value)
+
+    def allgather(self, value):
+        self.watchers.append(watchers())
+        return super().allgather(value)
+
+    def allreduce_sum(self, array):
+        self.watchers.append(watchers())
+        return super().allreduce_sum(array)
+
+
+def test_everything_that_ranks_do_together_is_watched(tmp_path):
+    comm, path = Watched(), tmp_path / "run.h5"
+    options = {"comm": comm, "backend": "reference"}
+
+    sc.simulate(network(), 20.0, output=path, **options)
+    sc.resume(path, network(), until=30.0, **options)
+    sc.resume(path, network(), **options)
+
+    assert len(comm.watchers) > 40
+    assert set(comm.watchers) == {1}
+
+
 def test_signals_are_noted_and_given_back():
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
+    before = [signal.getsignal(number) for number in numbers]
     with Signals() as signals:
-        assert not signals.stop
+        assert not signals.stops
         os.kill(os.getpid(), signal.SIGUSR1)
-        assert (signals.checkpoint, signals.stop) == (True, False)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert signals.stop
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
+        assert (signals.checkpoint, signals.stops) == (True, set())
+        for number in numbers[:3]:
+            os.kill(os.getpid(), number)
+        assert signals.stops == set(numbers[:3])
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_second_interrupt_ends_at_once(capfd):
+    with Signals(way="Go on there", speaks=True):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert "Press it again to end the run at once" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt, match=r"second Ctrl-C\. Go on there"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("context", [Signals, orderly_end])
+def test_signal_that_is_ignored_stays_ignored(context):
+    """As SIGHUP under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with context():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_work_that_is_ended_cleans_up(number):
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended, orderly_end():
+        os.kill(os.getpid(), number)
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) == before
 
 
 def test_signals_outside_the_main_thread():
@@ -170,9 +250,9 @@ def test_signals_outside_the_main_thread():
 
     def work():
         with Signals() as signals:
-            seen.append(signals.stop)
+            seen.append(signals.stops)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [False]
+    assert seen == [set()]

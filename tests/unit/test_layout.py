@@ -35,8 +35,8 @@ HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 # Layers from the bottom; a module imports its own group and the layers below. What is not named
 # here is a description or a container, and "simcore" is the package's __init__, the public names
 SERVICES = (
-    "cache", "comm", "digest", "errors", "extras", "failure", "jit", "launch", "philox", "random",
-    "signals", "timers",
+    "agreement", "cache", "comm", "digest", "errors", "extras", "failure", "jit", "launch",
+    "philox", "random", "signals", "timers",
 )  # fmt: skip
 LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],

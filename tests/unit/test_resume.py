@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore import keeper
 from simcore.comm import SerialComm
 from simcore.errors import ConfigError, OutputError, StoppedError
 from simcore.io import open_run, pack
@@ -18,6 +19,7 @@ from simcore.io.checkpoint import list_checkpoints
 from simcore.io.compare import compare
 from simcore.io.parts import Lock
 from simcore.progress import Progress
+from simcore.session import Job
 from tests.networks import every_feature
 
 DURATION = 60.0
@@ -215,8 +217,34 @@ def test_damage_is_told_without_progress(whole, tmp_path, capsys):
 
 
 def test_command_that_goes_on_can_be_copied(tmp_path):
-    with pytest.raises(StoppedError, match=r"simcore resume '.*/two words\.h5'$"):
-        simulated(tmp_path / "two words.h5", progress=At(send(signal.SIGTERM), 20.0))
+    path = tmp_path / "two words.h5"
+    with pytest.raises(StoppedError, match=r"simcore\.resume\('.*/two words\.h5', network\)$"):
+        simulated(path, progress=At(send(signal.SIGTERM), 20.0))
+    job = Job(str(path), *[None] * 9)
+    assert job.way_on({"model_place": "brunel"}) == f"Go on with: simcore resume '{path}'"
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_interrupt_stops_with_a_checkpoint(whole, tmp_path, capsys, monkeypatch, session):
+    """In an interactive session it must not end Python."""
+    path = tmp_path / "run.h5"
+    monkeypatch.setattr(keeper, "in_session", lambda: session)
+    with pytest.raises(KeyboardInterrupt if session else StoppedError) as stopped:
+        simulated(path, progress=At(send(signal.SIGINT), 20.0))
+    text = "stopped at 20 ms as asked by Ctrl-C, with a checkpoint. Go on with: simcore.resume("
+    assert text in str(stopped.value)
+    assert (f"simcore: {text}" in capsys.readouterr().err) is not session
+    assert (open_run(path).status, open_run(path).checkpoints) == ("stopped", [20.0])
+    check(whole, resumed(path))
+
+
+def test_two_interrupts_stop_without_a_checkpoint(whole, tmp_path):
+    path = tmp_path / "run.h5"
+    with pytest.raises(KeyboardInterrupt, match=r"second Ctrl-C. Go on with: simcore.resume\("):
+        simulated(path, progress=At(send(signal.SIGINT), 20.0, 20.0))
+    run = open_run(path)
+    assert (run.status, run.error, run.checkpoints) == ("stopped", "", [])
+    check(whole, resumed(path))
 
 
 def test_all_checkpoints_damaged(whole, tmp_path):

@@ -331,7 +331,7 @@ sc.simulate(net, 50.0)
 
     assert done.returncode == 1
     assert done.stderr.count("ModelError: projection 'E' to 'E': delay [ms] is 0.01") == 1
-    assert "rank" not in done.stderr
+    assert "rank 0" not in done.stderr
 
 
 def test_compilation_is_announced_once_for_each_kind_of_run(monkeypatch, capsys):
