@@ -17,7 +17,7 @@ from simcore import random
 from simcore.clock import Clock
 from simcore.draft import Draft
 from simcore.errors import require
-from simcore.fixed_point import largest_multiplicity
+from simcore.limits import active_steps, largest_multiplicity, refractory_steps, train_steps
 from simcore.local import LocalNeurons
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.population import Population
@@ -183,6 +183,7 @@ def _segments(
                 schedule = _schedule(model, over, shard.dt)
                 changes += [(step, len(records), value) for step, value in schedule]
                 record |= _constants(model, shard.dt, shard.fixed_point.quantum_of(population))
+                record["refractory"] = refractory_steps(population, Clock(shard.dt))
                 record["constant"] = schedule[0][1]
             else:
                 record["kind"] = SOURCE
@@ -227,10 +228,7 @@ def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
 def _schedule(model: LIF, drives: list[Drive], dt: float) -> list[tuple[int, float]]:
     """Return from which step on a step adds how much to the potential by constant current."""
     clock = Clock(dt)
-    windows = [
-        (clock.steps_rounded(d.stimulus.start), clock.steps_rounded(d.stimulus.stop), d.stimulus)
-        for d in drives
-    ]
+    windows = [(*active_steps(d.stimulus, clock), d.stimulus) for d in drives]
     borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
     per_pA = model.tau_m / model.C_m * -math.expm1(-dt / model.tau_m)
     schedule = []
@@ -247,7 +245,6 @@ def _constants(model: LIF, dt: float, quantum: float) -> dict[str, float]:
     """Return the propagators of a step."""
     constants = {
         "kind": DELTA,
-        "refractory": math.floor(model.t_ref / dt + 0.5),
         "decay_V": math.exp(-dt / model.tau_m),
         "threshold": model.V_th - model.E_L,
         "reset": model.V_reset - model.E_L,
@@ -284,7 +281,7 @@ def _groups(shard: Draft) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
         if table.last == 0:
             return
         first = sum(t.size for t in thresholds)
-        start, stop = clock.steps_rounded(stimulus.start), clock.steps_rounded(stimulus.stop)
+        start, stop = active_steps(stimulus, clock)
         begin, end = shard.neurons.lid_range(gid_range)
         for b in range(shard.blocks.size - 1):
             low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
@@ -317,13 +314,13 @@ def _trains(shard: Draft) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for population in shard.network.populations:
         if not isinstance(population.model, SpikeTrains):
             continue
-        times, ids = population.model.arrays()
+        _, ids = population.model.arrays()
         begin, end = shard.neurons.lid_range(population.view().gid_range)
         owned = shard.neurons.gids[begin:end] - population.first
         found = np.searchsorted(owned, ids)
         local = found < owned.size
         local[local] = owned[found[local]] == ids[local]
-        steps.append(clock.train_steps(times, f"population {population.name!r}: times")[local])
+        steps.append(train_steps(population, clock)[local])
         lids.append(begin + found[local])
     all_steps, all_lids = np.concatenate(steps), np.concatenate(lids)
     order = np.lexsort((all_lids, all_steps))

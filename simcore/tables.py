@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Grid
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
+from simcore.spikes import MAX_OFFSET
 
 WEIGHT_BITS = 16
 _GUIDE_BITS = 10
@@ -130,7 +132,7 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         When a delay may round to less than one step.
     """
     shortest, longest = _shortest_and_longest(delay)
-    first = math.floor(shortest / dt + 0.5)
+    first, last = Grid(dt).nearest([shortest, longest]).tolist()
     require(
         first >= 1,
         f"{subject}: delay [ms]",
@@ -138,16 +140,15 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         f"at least one time step, {dt!r} ms, after rounding",
         f"Lengthen the delay, or give its distribution low={dt / 2!r}.",
     )
-    last = math.floor(longest / dt + 0.5)
     require(
-        last < 2**15,
+        last < MAX_OFFSET,
         f"{subject}: delay [ms]",
         longest,
-        f"below {2**15 * dt!r} ms",
+        f"below {MAX_OFFSET * dt:.10g} ms, {MAX_OFFSET} steps",
         "Bound the distribution of the delay with high=.",
         CapacityError,
     )
-    return _delays_between(delay, dt, first, last)
+    return _delays_between(delay, dt, (first, last), longest)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -158,9 +159,13 @@ def _shortest_and_longest(delay: Distribution) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _delays_between(delay: Distribution, dt: float, first: int, last: int) -> DiscreteTable:
-    cumulative = [delay.cdf(float(np.nextafter((d + 0.5) * dt, 0.0))) for d in range(first, last)]
-    return discrete_table(first, np.array([*cumulative, 1.0]))
+def _delays_between(
+    delay: Distribution, dt: float, steps: tuple[int, int], longest: float
+) -> DiscreteTable:
+    # Half a step is rounded up; where the longest delay is one, only its last bits may tell
+    borders = np.minimum((np.arange(*steps) + 0.5) * dt, longest)
+    cumulative = [delay.cdf(float(x)) for x in np.nextafter(borders, 0.0)]
+    return discrete_table(steps[0], np.array([*cumulative, 1.0]))
 
 
 @functools.lru_cache(maxsize=64)
