@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from simcore.cli.parameters import parse_window
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError, ModelError
@@ -45,8 +46,9 @@ def add_export(commands: Commands) -> None:
     add("--to", metavar="FORMAT",
         help="sonata, nwb, csv or nest (that of the ending .h5, .nwb, .csv or .dat)")  # fmt: skip
     add("--populations", metavar="NAME", nargs="+", help="only these (all that were recorded)")
-    add("--window", metavar=("A", "B"), nargs=2, type=float,
-        help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
+    add("--window", metavar=("A", "B"), nargs=2,
+        help="only what is after A, up to and with B, in ms or such as 2s (all there is)",
+        )  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--no-progress", action="store_true", help="do not report progress")
 
@@ -57,7 +59,7 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
     from simcore.io.reader import open_recording
 
     to = file_format(arguments.output, arguments.to)
-    start, stop = arguments.window or (None, None)
+    start, stop = parse_window(arguments.window or (None, None))
     run = open_recording(arguments.file)
     try:
         found = export_run(
