@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Grid
 from simcore.errors import DamagedError, OutputError, cause
 from simcore.io import schema
 from simcore.io.parts import list_parts
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 # Rows that are looked at together when a time is searched
 _BLOCK = 8192
-
-# Times that differ by less of a step are the same
-GRAIN = 1e-3
 
 # What the paths of parts have in them
 _PART = ".parts/"
@@ -259,13 +257,12 @@ class Joined:
         for begin in range(0, self.size, step):
             yield slice(begin, min(begin + step, self.size))
 
-    def count_until(self, time: float, dt: float) -> int:
+    def count_until(self, time: float, grid: Grid) -> int:
         """Return how many of the rows, sorted times [ms], are not after `time`."""
-        # Times are on the grid up to rounding
-        time += GRAIN * dt
+        time = grid.recorded_until(time)
         for piece in self.pieces:
             # Times of a piece are those of the ends of its steps
-            if piece.size and time < (piece.end + 0.5) * dt:
+            if piece.size and time < (piece.end + 0.5) * grid.dt:
                 return piece.first + _count_until(piece, time)
         return self.size
 

@@ -21,6 +21,7 @@ def facts_of(run: Run) -> dict[str, str]:
         "network": _size(run),
         "time": f"{run.duration:g} ms in steps of {run.dt:g} ms{recorded}",
         "weights": _weights(run.config.get("weights")),
+        "notes": "; ".join(run.config.get("notes", [])),
         "seed": str(run.seed),
         "ranks": _ranks(run),
         "created": f"{run.created} by simcore {run.versions.get('simcore', 'unknown')}",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.clock import Grid
 from simcore.errors import ConfigError, ModelError, require
 from simcore.io import schema
 from simcore.io.access import Joined, open_file
@@ -98,6 +99,11 @@ class Recording(ABC):
     def guesses(self) -> str:
         """What nobody told, and what it was taken for, in words; empty if nothing was guessed."""
         return ""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of time."""
+        return Grid(self.dt)
 
     @property
     def n_neurons(self) -> int:
@@ -191,8 +197,9 @@ class Recording(ABC):
         end = self.end if stop is None else min(float(stop), self.end)
         recorded = f"{self.record_from:.10g} to {self.end:.10g} ms"
         valid = f"within what is recorded, {recorded}, and end after its begin"
-        # A window has a step at least
-        long = end - begin > 0.5 * self.dt
+        # A window has the end of a step at least
+        first, last = self.grid.window(begin, end)
+        long = begin < end and first < last
         require(long, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
         return begin, end
 
@@ -318,17 +325,19 @@ class Recording(ABC):
             first, _, interval = mapping["time"][()]
             node_ids = mapping["node_ids"][()]
         times = first + interval * np.arange(data.size)
-        half = 0.5 * self.dt
-        begin = 0 if start is None else int(np.searchsorted(times, start + half))
-        end = times.size if stop is None else int(np.searchsorted(times, stop + half))
+        begin, end = 0, times.size
+        if start is not None:
+            begin = int(np.searchsorted(times, self.grid.recorded_until(start), side="right"))
+        if stop is not None:
+            end = int(np.searchsorted(times, self.grid.recorded_until(stop), side="right"))
         rows = slice(begin, max(begin, end))
         return times[rows], node_ids, data, rows
 
     def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
         """Return the rows of a window of time."""
         self._require_forward(start, stop)
-        begin = 0 if start is None else times.count_until(start, self.dt)
-        end = times.size if stop is None else times.count_until(stop, self.dt)
+        begin = 0 if start is None else times.count_until(start, self.grid)
+        end = times.size if stop is None else times.count_until(stop, self.grid)
         return slice(begin, max(begin, end))
 
     def _attribute(self, population: str, name: str, missing: Any = None) -> Any:
@@ -339,7 +348,8 @@ class Recording(ABC):
 
     def _require_forward(self, start: float | None, stop: float | None) -> None:
         """Raise `ConfigError` if a window ends before it begins."""
-        forward = start is None or stop is None or start <= stop
+        borders = [time for time in (start, stop) if time is not None]
+        forward = not np.isnan(borders).any() and borders == sorted(borders)
         valid = "(start, stop) in this order [ms]"
         require(forward, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
 

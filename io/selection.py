@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.clock import Grid
 from simcore.errors import ModelError, require
 from simcore.io.access import Joined
 
@@ -67,6 +68,11 @@ class Selection:
     times: Joined
     ids: Joined
     rows: slice
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of time."""
+        return Grid(self.dt)
 
     @property
     def n_neurons(self) -> int:

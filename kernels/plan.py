@@ -17,8 +17,8 @@ from simcore import random
 from simcore.clock import Clock
 from simcore.draft import Draft
 from simcore.errors import require
-from simcore.fixed_point import largest_multiplicity
 from simcore.kernels.propagators import SOURCE, constants
+from simcore.limits import active_steps, largest_multiplicity, refractory_steps, train_steps
 from simcore.local import LocalNeurons
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.population import Population
@@ -174,6 +174,7 @@ def _segments(
                 schedule = _schedule(population, over, shard.dt, numbers.pop("per_pA"))
                 changes += [(step, len(records), value) for step, value in schedule]
                 record |= numbers
+                record["refractory"] = refractory_steps(population, Clock(shard.dt))
                 record["constant"] = schedule[0][1]
             else:
                 record["kind"] = SOURCE
@@ -222,10 +223,7 @@ def _schedule(
     model = population.model
     assert isinstance(model, LIF)
     clock = Clock(dt)
-    windows = [
-        (clock.steps_rounded(d.stimulus.start), clock.steps_rounded(d.stimulus.stop), d.stimulus)
-        for d in drives
-    ]
+    windows = [(*active_steps(d.stimulus, clock), d.stimulus) for d in drives]
     borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
     schedule = []
     for step in borders:
@@ -258,7 +256,7 @@ def _groups(shard: Draft) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
         if table.last == 0:
             return
         first = sum(t.size for t in thresholds)
-        start, stop = clock.steps_rounded(stimulus.start), clock.steps_rounded(stimulus.stop)
+        start, stop = active_steps(stimulus, clock)
         begin, end = shard.neurons.lid_range(gid_range)
         for b in range(shard.blocks.size - 1):
             low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
@@ -291,13 +289,13 @@ def _trains(shard: Draft) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     for population in shard.network.populations:
         if not isinstance(population.model, SpikeTrains):
             continue
-        times, ids = population.model.arrays()
+        _, ids = population.model.arrays()
         begin, end = shard.neurons.lid_range(population.view().gid_range)
         owned = shard.neurons.gids[begin:end] - population.first
         found = np.searchsorted(owned, ids)
         local = found < owned.size
         local[local] = owned[found[local]] == ids[local]
-        steps.append(clock.train_steps(times, f"population {population.name!r}: times")[local])
+        steps.append(train_steps(population, clock)[local])
         lids.append(begin + found[local])
     all_steps, all_lids = np.concatenate(steps), np.concatenate(lids)
     order = np.lexsort((all_lids, all_steps))

@@ -13,7 +13,7 @@ import functools
 import math
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 
-from simcore.errors import CapacityError, require
+from simcore.errors import require
 from simcore.neurons import LIF
 from simcore.population import Population
 
@@ -42,21 +42,15 @@ def constants(population: Population, dt: float, quantum: float) -> dict[str, fl
 
     Raises
     ------
-    ModelError, CapacityError
-        When one is not finite, or the refractory time too long.
+    ModelError
+        When one is not finite.
     """
     model = population.model
     assert isinstance(model, LIF)
     subject = f"population {population.name!r}"
-    waiting = model.t_ref / dt + 0.5
-    require(
-        waiting < 2**15, f"{subject}: t_ref [ms]", model.t_ref, f"below {(2**15 - 0.5) * dt!r} ms",
-        error=CapacityError,
-    )  # fmt: skip
     tau_m, C_m = float(model.tau_m), float(model.C_m)
     found = {
         "kind": DELTA,
-        "refractory": math.floor(waiting),
         "decay_V": decay(tau_m, dt),
         "per_pA": constant_response(tau_m, C_m, dt),
         "threshold": model.V_th - model.E_L,

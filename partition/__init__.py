@@ -3,7 +3,7 @@
 from simcore.partition.build import build_shard, build_shards
 from simcore.partition.device import DeviceEstimate, device_tables, estimate_device
 from simcore.partition.drafting import draft_shards
-from simcore.partition.estimate import Estimate, estimate, table_bytes
+from simcore.partition.estimate import Estimate, estimate, neuron_bytes, table_bytes
 from simcore.partition.exchange import SpikeExchange
 from simcore.partition.expected import Expectation, TableCounts
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
@@ -26,6 +26,7 @@ __all__ = [
     "draft_shards",
     "estimate",
     "estimate_device",
+    "neuron_bytes",
     "partition",
     "share_out",
     "table_bytes",

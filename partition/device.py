@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simcore.errors import CapacityError, require
-from simcore.fixed_point import largest_multiplicity
+from simcore.limits import largest_multiplicity
 from simcore.local import Lids
 from simcore.neurons import SpikeTrains
 from simcore.partition.buckets import KEYS

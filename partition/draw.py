@@ -23,7 +23,10 @@ _NO_SELF = np.int64(2**62)
 
 @njit
 def _scaled(w0, w3, n):
-    """Return the 64-bit fraction w0.w3 times n, rounded down; n below 2**32."""
+    """Return the 64-bit fraction w0.w3 times n, rounded down; n below 2**32.
+
+    See `simcore.connectivity.MAX_CHOICE`.
+    """
     return (w0 * n + ((w3 * n) >> _HALF)) >> _HALF
 
 

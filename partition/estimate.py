@@ -114,6 +114,11 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     return Estimate(_RANK, n_local * _NEURON, synapses, index, sorting, ring)
 
 
+def neuron_bytes(shards: Sequence[Lids]) -> float:
+    """Return the memory that a rank needs for its neurons alone [B]."""
+    return _RANK + _NEURON * float(sum(neurons.size for neurons in shards))
+
+
 def table_bytes(table: TableCounts, n_sources: int) -> float:
     """Return the memory of a table [B], see `index_bytes`."""
     return SYNAPSE_BYTES[table.form] * float(table.synapses.sum()) + index_bytes(table, n_sources)

@@ -17,7 +17,9 @@ NEURON_COST = 1000.0
 
 def block(network: Network, n_ranks: int) -> Partition:
     """Give each rank one range of neighbours, equal in number."""
-    bounds = np.arange(n_ranks + 1, dtype=np.int64) * network.n_neurons // n_ranks
+    # The product of ranks and neurons may be too large for an integer
+    ranks, (each, rest) = np.arange(n_ranks + 1), divmod(network.n_neurons, n_ranks)
+    bounds = ranks * each + ranks * rest // n_ranks
     return RangePartition(bounds, np.arange(n_ranks), n_ranks)
 
 

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Grid
 from simcore.connectivity import Edges, Projection
-from simcore.errors import require
+from simcore.errors import CapacityError, require
 from simcore.fixed_point import FixedPoint, Form
+from simcore.spikes import MAX_OFFSET
 from simcore.tables import DiscreteTable, delay_table, discrete_table
 
 Channel = tuple[int, int, int]
+
+# Given delays that are turned into steps together
+_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,14 @@ def make_recipe(projection: Projection, points: FixedPoint, dt: float) -> Recipe
 def _edge_delays(projection: Projection, dt: float) -> NDArray[np.int64]:
     assert isinstance(projection.rule, Edges)
     given = np.asarray(projection.rule.delays, dtype=np.float64)
-    steps = np.floor(given / dt + 0.5).astype(np.int64)
-    for bad, valid in (
-        (given[steps < 1], f"at least one time step, {dt!r} ms, after rounding"),
-        (given[steps >= 2**15], f"below {2**15 * dt!r} ms"),
-    ):
-        require(bad.size == 0, f"{projection.name}: delay [ms]", bad[:1].tolist(), valid)
+    steps = np.empty(given.size, dtype=np.int64)
+    for begin in range(0, given.size, _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        steps[block] = Grid(dt).nearest(given[block])
+    subject = f"{projection.name}: delay [ms]"
+    bad, valid = given[steps < 1], f"at least one time step, {dt!r} ms, after rounding"
+    require(bad.size == 0, subject, bad[:1].tolist(), valid, "Lengthen it.")
+    bad, valid = given[steps >= MAX_OFFSET], f"below {MAX_OFFSET * dt:.10g} ms, {MAX_OFFSET} steps"
+    remedy = "Shorten it, or lengthen the time step."
+    require(bad.size == 0, subject, bad[:1].tolist(), valid, remedy, CapacityError)
     return steps

@@ -26,7 +26,7 @@ from simcore.connectivity import (
     OneToOne,
     PairwiseBernoulli,
 )
-from simcore.distributions import Constant, Distribution, Lognormal, Normal, Uniform
+from simcore.distributions import Constant, Distribution, Lognormal, Normal, Scaled, Uniform
 from simcore.errors import SimcoreError, StateError, StoppedError
 from simcore.job import resume, simulate
 from simcore.network import Network
@@ -51,6 +51,7 @@ __all__ = [
     "PairwiseBernoulli",
     "Poisson",
     "PoissonSource",
+    "Scaled",
     "SimcoreError",
     "Simulation",
     "SpikeTrains",

@@ -1,4 +1,21 @@
-"""Time: whole steps inside, milliseconds at the border."""
+"""Time: whole steps inside, milliseconds at the border.
+
+All that turns milliseconds into steps is here, so that a time means the same wherever it is given:
+
+==================================== =====================================================
+time                                 between two steps
+==================================== =====================================================
+duration, interval, width of a bin,  refused
+time of a given spike
+start and stop of a window           the step before: what happens after `start`, up to
+                                     and with `stop`
+delay                                the nearest step, from a half on the next, as in NEST
+refractory time                      the next step, as in NEST
+==================================== =====================================================
+
+A time is compared as a number of steps. It counts as whole, or as a half, when it differs by no
+more than `_SLACK` units of its last place, which sums and products of decimals may be off.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +26,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.errors import ConfigError, ModelError, require
+from simcore.errors import ConfigError, ModelError, SimcoreError, require
+
+# Steps of a run at most: numbers in float64 still tell them from their halves
+MAX_STEPS = 2**46
+
+# Later than any step
+NEVER = 2**62
+
+# Units of the last place that a number of steps may be off, and the most that this may come to
+_SLACK, _MOST_SLACK = 1024, 2.0**-4
+
+# Recorded times may come from files of other precision: by so much of a step they may be off
+GRAIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -26,10 +55,93 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Clock:
-    """The grid of time.
+class Grid:
+    """Times in equal steps.
 
     Step t covers the time from t*dt to (t + 1)*dt; a spike of step t carries the time of its end.
+
+    Parameters
+    ----------
+    dt : float
+        Time step [ms].
+    """
+
+    dt: float
+
+    def steps(self, time: float, subject: str, error: type[SimcoreError] = ModelError) -> int:
+        """Return a time [ms] as a number of steps; it must lie on the grid.
+
+        Parameters
+        ----------
+        time : float
+            The time [ms].
+        subject : str
+            What it is, for the message.
+        error : type
+            Class of the error.
+        """
+        number = isinstance(time, (int, float, np.integer, np.floating))
+        finite = number and not isinstance(time, bool) and math.isfinite(time)
+        require(finite, subject, time, "a finite number [ms]", error=error)
+        count = float(self._in_steps(time))
+        valid = f"a multiple of dt = {self.dt!r} ms"
+        require(count.is_integer(), subject, time, valid, error=error)
+        valid = f"below {MAX_STEPS:.3g} steps of dt = {self.dt!r} ms"
+        require(abs(count) < MAX_STEPS, subject, time, valid, error=error)
+        return int(count)
+
+    def down(self, times: ArrayLike) -> NDArray[np.int64]:
+        """Return the number of steps that end no later than each time [ms]."""
+        return _whole(np.floor(self._in_steps(times)))
+
+    def nearest(self, times: ArrayLike) -> NDArray[np.int64]:
+        """Return the number of steps nearest to each time [ms], of two the larger."""
+        return _whole(np.floor(self._in_steps(times) + 0.5))
+
+    def up(self, times: ArrayLike) -> NDArray[np.int64]:
+        """Return the number of steps that take no less than each time [ms]."""
+        return _whole(np.ceil(self._in_steps(times)))
+
+    def window(self, start: float, stop: float) -> tuple[int, int]:
+        """Return the first step that ends after `start`, and the first after `stop` [ms]."""
+        begin, end = self.down([start, stop]).tolist()
+        return begin, end
+
+    def off(self, times: ArrayLike) -> NDArray[np.bool_]:
+        """Tell which times [ms] do not lie on the grid."""
+        steps = self._in_steps(times)
+        return steps != np.floor(steps)
+
+    def recorded_until(self, time: float) -> float:
+        """Return the latest that a recorded time may be to count as not after `time` [ms]."""
+        on_grid = math.isfinite(time) and not self.off(time)
+        return time + GRAIN * self.dt if on_grid else time
+
+    def recorded_steps(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the step that each recorded time [ms] belongs to; it may be that of its end."""
+        return _whole(np.ceil(times / self.dt - GRAIN)) - 1
+
+    def times(self, steps: ArrayLike) -> NDArray[np.float64]:
+        """Return numbers of steps as times [ms], exact decimals where dt is 1/n."""
+        steps = np.asarray(steps, dtype=np.float64)
+        per_ms = round(1.0 / self.dt)
+        if per_ms >= 1 and abs(per_ms * self.dt - 1.0) < 1e-12:
+            return steps / per_ms
+        return steps * self.dt
+
+    def _in_steps(self, times: ArrayLike) -> NDArray[np.float64]:
+        """Return times [ms] in steps; those that are whole or half but for rounding are so."""
+        steps = np.asarray(times, dtype=np.float64) / self.dt
+        halves = np.rint(2.0 * steps) * 0.5
+        with np.errstate(invalid="ignore"):
+            slack = np.spacing(np.maximum(np.abs(steps), 1.0)) * _SLACK
+            close = np.abs(steps - halves) <= np.minimum(slack, _MOST_SLACK)
+        return np.where(close, halves, steps)
+
+
+@dataclass(frozen=True)
+class Clock(Grid):
+    """The grid of a simulation.
 
     Parameters
     ----------
@@ -44,51 +156,11 @@ class Clock:
         ok = number and math.isfinite(self.dt) and 1e-4 <= self.dt <= 100.0
         require(ok, "dt", self.dt, "in [0.0001, 100] ms", error=ConfigError)
 
-    def steps(self, time: float, subject: str) -> int:
-        """Return a time [ms] as a number of steps; it must lie on the grid."""
-        number = isinstance(time, (int, float, np.integer, np.floating))
-        finite = number and not isinstance(time, bool) and math.isfinite(time)
-        require(finite, subject, time, "a finite number [ms]")
-        longest = f"below {2.0**62 * self.dt:.3g} ms"
-        require(abs(time / self.dt) < 2.0**62, subject, time, longest)
-        count = round(time / self.dt)
-        on_grid = abs(time / self.dt - count) <= 1e-6 * max(1.0, abs(count))
-        require(on_grid, subject, time, f"a multiple of dt = {self.dt!r} ms")
-        return count
 
-    def steps_rounded(self, time: float) -> int:
-        """Return the number of steps nearest to a time [ms]; 2**62 for any above."""
-        return math.floor(min(time / self.dt, 2.0**62) + 0.5)
-
-    def times(self, steps: ArrayLike) -> NDArray[np.float64]:
-        """Return numbers of steps as times [ms], exact decimals where dt is 1/n."""
-        steps = np.asarray(steps, dtype=np.float64)
-        per_ms = round(1.0 / self.dt)
-        if per_ms >= 1 and abs(per_ms * self.dt - 1.0) < 1e-12:
-            return steps / per_ms
-        return steps * self.dt
-
-    def train_steps(self, times: NDArray[np.float64], subject: str) -> NDArray[np.int64]:
-        """Return the steps in which given spikes are emitted, one before the step they start."""
-        with np.errstate(over="ignore"):
-            exact = times / self.dt
-        steps = np.rint(exact)
-        late = steps >= 2.0**62
-        if late.any():
-            raise ModelError(
-                f"{subject} contains {float(times[late][0])!r} ms, must be below "
-                f"{2.0**62 * self.dt:.3g} ms"
-            )
-        off = np.abs(exact - steps) > 1e-6 * np.maximum(1.0, steps)
-        if off.any():
-            raise ModelError(
-                f"{subject} contains {float(times[off][0])!r} ms, must be multiples of "
-                f"dt = {self.dt!r} ms. Round the times."
-            )
-        early = steps < 1
-        if early.any():
-            raise ModelError(f"{subject} contains {float(times[early][0])!r} ms, must be >= dt")
-        return steps.astype(np.int64) - 1
+def _whole(steps: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return numbers of steps as integers; infinity, and what no run reaches, is `NEVER`."""
+    with np.errstate(invalid="ignore"):
+        return np.clip(steps, -float(NEVER), float(NEVER)).astype(np.int64)
 
 
 def epochs(begin: int, end: int, length: int) -> Iterator[Epoch]:

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.distributions import Distribution
-from simcore.errors import ModelError, require
+from simcore.errors import CapacityError, require
 from simcore.neurons import _as_indices
 from simcore.population import PopulationView
+
+# Neurons that a draw chooses from at most: a fraction of 64 bits times their number fits 96 bits
+MAX_CHOICE = 2**32
+
+# Synapses of a rule at most: the index of a draw has 48 bits
+MAX_COUNT = 2**48
 
 
 @dataclass(frozen=True)
@@ -247,6 +253,10 @@ def check_projection(projection: Projection) -> None:
     """
     rule, name = projection.rule, projection.name
     n_sources, n_targets = projection.source.size, projection.target.size
+    if isinstance(rule, (FixedIndegree, FixedTotalNumber, PairwiseBernoulli)):
+        _check_choice(f"{name}: sources", n_sources)
+    if isinstance(rule, FixedOutdegree):
+        _check_choice(f"{name}: targets", n_targets)
     excluded = int(projection.excludes_autapses)
     if isinstance(rule, FixedIndegree):
         _check_degree(f"{name}: indegree", rule.indegree, rule.allow_multapses, n_sources, excluded)
@@ -271,6 +281,12 @@ def check_projection(projection: Projection) -> None:
             require(bad.size == 0, f"{name}: {side}", bad[:1].tolist(), f"in [0, {size})")
 
 
+def _check_choice(subject: str, n: int) -> None:
+    """Raise `CapacityError` when there are more to choose from than a draw can tell apart."""
+    remedy = "Divide them among several views, and connect each by a rule of its own."
+    require(n < MAX_CHOICE, subject, n, "below 2**32", remedy, CapacityError)
+
+
 def _check_degree(subject: str, degree: int, multapses: bool, available: int, less: int) -> None:
     available -= less
     require(available > 0 or degree == 0, subject, degree, "0, because there are no partners")
@@ -286,5 +302,5 @@ def _check_degree(subject: str, degree: int, multapses: bool, available: int, le
 
 def _require_count(subject: str, value: Any) -> None:
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < 0:
-        raise ModelError(f"{subject} is {value!r}, must be a whole number of at least 0")
+    valid = "a whole number of at least 0, and below 2**48"
+    require(whole and 0 <= value < MAX_COUNT, subject, value, valid)

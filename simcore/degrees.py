@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simcore.connectivity import (
     AllToAll,
@@ -62,8 +63,18 @@ def indegree_bound(projection: Projection) -> int:
         return projection.source.size
     if isinstance(rule, Edges):
         _, targets = rule.pairs()
-        return int(np.bincount(targets, minlength=1).max())
+        return _most_equal(targets)
     return math.ceil(mean)
+
+
+def _most_equal(numbers: NDArray[np.int64]) -> int:
+    """Return how often the most frequent number occurs, in memory that grows with their count."""
+    if numbers.size == 0:
+        return 0
+    least = int(numbers.min())
+    if int(numbers.max()) - least < 8 * numbers.size:
+        return int(np.bincount(numbers - least).max())
+    return int(np.unique(numbers, return_counts=True)[1].max())
 
 
 def _n_autapses(projection: Projection) -> int:

@@ -42,6 +42,17 @@ class Distribution(ABC):
         """Return name and parameters as plain values."""
         return {"distribution": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
 
+    # Let numbers of NumPy leave the product to this class
+    __array_ufunc__ = None
+
+    def __mul__(self, factor: float) -> Distribution:
+        return Scaled(factor, self)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Distribution:
+        return Scaled(-1.0, self)
+
 
 @dataclass(frozen=True)
 class Constant(Distribution):
@@ -238,6 +249,49 @@ class Lognormal(_Bounded):
         return exp(self.mu + self.sigma * normal_quantile(u))
 
 
+@dataclass(frozen=True)
+class Scaled(Distribution):
+    """A multiple of another distribution, also written as a product: ``-2.5 * Lognormal(0, 1)``.
+
+    Parameters
+    ----------
+    factor : float
+        What values are multiplied by, not 0.
+    of : Distribution
+        The other distribution.
+    """
+
+    factor: float
+    of: Distribution
+
+    def __post_init__(self) -> None:
+        _finite(self, "factor")
+        require(self.factor != 0.0, "Scaled: factor", self.factor, "not 0", "Use Constant(0.0).")
+        if not isinstance(self.of, Distribution):
+            raise ModelError(f"Scaled: of is {self.of!r}, must be a distribution")
+        _assign(self, factor=float(self.factor))
+
+    @property
+    def constant(self) -> bool:
+        """Whether all draws are equal."""
+        return self.of.constant
+
+    def cdf(self, x: float) -> float:
+        """Return the probability of a value of at most `x`."""
+        if self.factor > 0.0:
+            return self.of.cdf(x / self.factor)
+        return 1.0 - self.of.cdf(math.nextafter(x / self.factor, -math.inf))
+
+    def quantile(self, u: ArrayLike) -> FloatArray:
+        """Return the values at the probabilities `u`."""
+        u = np.asarray(u, dtype=np.float64)
+        return self.factor * self.of.quantile(u if self.factor > 0.0 else 1.0 - u)
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and parameters as plain values."""
+        return {"distribution": "Scaled", "factor": self.factor, "of": self.of.describe()}
+
+
 def as_distribution(value: Any, subject: str) -> Distribution:
     """Return `value` as a distribution; a number becomes a `Constant`.
 
@@ -260,7 +314,7 @@ def as_distribution(value: Any, subject: str) -> Distribution:
         return Constant(float(value))
     raise ModelError(
         f"{subject} is {value!r}, must be a number or a distribution. "
-        "Use Constant, Uniform, Normal or Lognormal."
+        "Use Constant, Uniform, Normal or Lognormal, or a multiple of one such as -Lognormal(0, 1)."
     )
 
 

@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Clock
 from simcore.connectivity import Edges, Projection
 from simcore.degrees import indegree_bound
 from simcore.digest import digest_arrays, digest_json
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
+from simcore.limits import check_limits, largest_multiplicity
 from simcore.network import Network
-from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.population import Population
 from simcore.portable import standard_deviation
 from simcore.stimulus import Poisson
@@ -139,7 +140,9 @@ class FixedPoint:
 
 
 def fixed_point(network: Network, dt: float) -> FixedPoint:
-    """Choose quanta and forms, and round all weights.
+    """Choose quanta and forms, and round all weights of a description that is within its limits.
+
+    Every way to build or to plan a network begins here.
 
     Parameters
     ----------
@@ -152,7 +155,10 @@ def fixed_point(network: Network, dt: float) -> FixedPoint:
     ------
     CapacityError
         When no quantum serves, because weights are too large or too many.
+    ModelError, CapacityError
+        See `simcore.limits.check_limits`.
     """
+    check_limits(network, Clock(dt))
     bounds = tuple(indegree_bound(p) for p in network.projections)
     tables = [_table(p) for p in network.projections]
     quantum = _quanta(network, tables, bounds, dt)
@@ -174,21 +180,6 @@ def fixed_point(network: Network, dt: float) -> FixedPoint:
         if isinstance(d.stimulus, Poisson)
     }
     return FixedPoint(quantum, shift, tuple(weights), stimulus_weights, bounds)
-
-
-def largest_multiplicity(population: Population, dt: float) -> int:
-    """Return how many spikes one neuron of the population may emit in one step."""
-    model = population.model
-    if isinstance(model, PoissonSource):
-        return max(1, poisson_table(model.rate * dt * 1e-3).last)
-    if isinstance(model, SpikeTrains):
-        times, ids = model.arrays()
-        if times.size == 0:
-            return 1
-        steps = np.rint(times / dt)
-        _, counts = np.unique(np.stack([steps, ids]), axis=1, return_counts=True)
-        return int(counts.max())
-    return 1
 
 
 def _table(projection: Projection) -> NDArray[np.float64]:

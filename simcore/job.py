@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -247,10 +246,8 @@ def _reporter(progress: bool | Progress, duration: float, comm: Comm) -> Progres
 
 def _say(notes: list[str], report: Progress, comm: Comm) -> None:
     """Print notes, also where no progress is wanted: what was damaged must not go unnoticed."""
-    for note in notes:
-        report.message(note)
-        if comm.rank == 0 and not report.enabled:
-            print(note, file=sys.stderr, flush=True)
+    for note in notes if comm.rank == 0 else ():
+        report.warn(note)
 
 
 def _packed(path: str, comm: Comm) -> Run:

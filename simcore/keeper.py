@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.clock import Clock
+from simcore.clock import NEVER, Clock
 from simcore.errors import ConfigError, StoppedError, require
 from simcore.failure import fail_together
 from simcore.guards import RATE_WINDOW, Guards
@@ -64,7 +64,7 @@ class Care:
             ok = value is None or 0 < value < math.inf
             require(ok, name, value, valid, error=ConfigError)
         if self.checkpoint_every is not None:
-            clock.steps(self.checkpoint_every, "checkpoint_every")
+            clock.steps(self.checkpoint_every, "checkpoint_every", ConfigError)
         valid = f"in [0, {_PATIENCE:g}] s, 0 for no watchdog"
         ok = self.patience == self.watchdog
         require(ok, "watchdog", self.watchdog, valid, error=ConfigError)
@@ -120,13 +120,13 @@ class Keeper:
         self._guards = Guards(simulation, recorder, care.max_rate)
         clock = simulation.clock
         every = care.checkpoint_every
-        self._every = 2**62 if every is None else clock.steps(every, "checkpoint_every")
+        self._every = NEVER if every is None else clock.steps(every, "checkpoint_every")
         self._shortest = 1 if simulation.comm.size == 1 else simulation.epoch_steps
         interval = DEVICE_LOOK_INTERVAL if simulation.beside else LOOK_INTERVAL
         if care.max_rate is not None:
             interval = min(interval, RATE_WINDOW)
-        self._longest = max(self._shortest, round(interval / clock.dt))
-        self._piece = max(self._shortest, round(LOOK_INTERVAL / clock.dt))
+        self._longest = max(self._shortest, int(clock.nearest(interval)))
+        self._piece = max(self._shortest, int(clock.nearest(LOOK_INTERVAL)))
         self._looked = self._saved = monotonic()
         self._saved_step = simulation.step
         self.n_checkpoints = 0

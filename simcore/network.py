@@ -14,7 +14,7 @@ import numpy as np
 
 from simcore.connectivity import Projection, Rule, check_projection
 from simcore.distributions import Constant, Distribution, as_distribution
-from simcore.errors import ModelError, require
+from simcore.errors import CapacityError, ModelError, require
 from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
 from simcore.population import NAMES, Population, PopulationView, as_views, is_name
 from simcore.stimulus import Current, Drive, Poisson, Stimulus, check_drive
@@ -22,6 +22,8 @@ from simcore.stimulus import Current, Drive, Poisson, Stimulus, check_drive
 Where = Population | PopulationView | Sequence[Population | PopulationView]
 
 MAX_NEURONS = 2**47
+
+# Populations, projections and drives: each has a stream of random numbers, see `simcore.random`
 MAX_OBJECTS = 2**24
 
 
@@ -143,6 +145,8 @@ class Network:
                 f"left out, because a {type(model).__name__} has no potential",
             )
             initial = as_distribution(V_m, f"{subject}: V_m")
+        count = len(self.populations) + 1
+        require(count < MAX_OBJECTS, "populations", count, "< 2**24", error=CapacityError)
         new = Population(
             len(self.populations), name, int(size), model, self.n_neurons, initial, self
         )
@@ -169,9 +173,10 @@ class Network:
         rule : Rule
             The connection rule, such as ``FixedIndegree(1000)``.
         weight : float or Distribution
-            In pA, or in mV for targets with delta synapses.
+            In pA, or in mV for targets with delta synapses. A distribution may be multiplied:
+            ``-sc.Lognormal(3.0, 0.5)`` has weights of inhibitory synapses.
         delay : float or Distribution
-            Delay [ms], at least one time step; rounded to whole steps.
+            Delay [ms], at least one time step; rounded to the nearest step, a half up.
 
         Raises
         ------
@@ -199,7 +204,7 @@ class Network:
                 )
                 check_projection(projection)
                 count = projection.id + 1
-                require(count < MAX_OBJECTS, "connect: projections", count, "< 2**24")
+                require(count < MAX_OBJECTS, "projections", count, "< 2**24", error=CapacityError)
                 self.projections.append(projection)
 
     def drive(self, targets: Where, stimulus: Stimulus) -> None:
@@ -217,6 +222,8 @@ class Network:
         for view in self._views(targets, "drive: targets"):
             drive = Drive(len(self.drives), view, stimulus)
             check_drive(drive)
+            count = drive.id + 1
+            require(count < MAX_OBJECTS, "drives", count, "< 2**24", error=CapacityError)
             self.drives.append(drive)
 
     def record(

@@ -28,7 +28,7 @@ class LIF:
     V_th : float
         Threshold [mV].
     t_ref : float
-        Refractory time [ms].
+        Refractory time [ms]; rounded up to whole steps.
     E_L : float
         Resting potential [mV].
     V_reset : float

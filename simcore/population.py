@@ -76,16 +76,7 @@ class Population:
         return self.size
 
     def __getitem__(self, index: int | slice) -> PopulationView:
-        if isinstance(index, slice):
-            return PopulationView(self, range(self.size)[index])
-        try:
-            chosen = range(self.size)[index]
-        except (IndexError, TypeError):
-            raise ModelError(
-                f"population {self.name!r}: index is {index!r}, "
-                f"must be a slice or a whole number in [0, {self.size})"
-            ) from None
-        return PopulationView(self, range(chosen, chosen + 1))
+        return self.view()[index]
 
     def describe(self) -> dict[str, Any]:
         """Return the population as plain values."""
@@ -102,6 +93,9 @@ class Population:
 class PopulationView:
     """Some neurons of one population, in order.
 
+    An index gives a view of a part of them, counted from the first: ``E[10:20][2:4]`` has the
+    neurons 12 and 13.
+
     Parameters
     ----------
     population : Population
@@ -112,6 +106,20 @@ class PopulationView:
 
     population: Population
     indices: range
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int | slice) -> PopulationView:
+        try:
+            chosen = self.indices[index]
+        except (IndexError, TypeError, ValueError):
+            raise ModelError(
+                f"population {self.name!r}: index is {index!r}, "
+                f"must be a slice or a whole number in [0, {self.size})"
+            ) from None
+        kept = range(chosen, chosen + 1) if isinstance(chosen, int) else chosen
+        return PopulationView(self.population, kept)
 
     @property
     def size(self) -> int:

@@ -40,6 +40,12 @@ class Report:
             self._write(f"{self._clear()}{text}\n")
             self._line_open = False
 
+    def warn(self, text: str) -> None:
+        """Write a line of its own, also where no progress is wanted."""
+        self.message(text)
+        if not self.enabled:
+            print(text, file=sys.stderr, flush=True)
+
     def _is_due(self) -> bool:
         now = perf_counter()
         if now < self._due:

@@ -74,10 +74,10 @@ class Job:
         check_backend(self.backend, self.precision, self.threads)
         check_partitioner(self.partitioner)
         clock = Clock(self.dt)
-        steps = clock.steps(self.duration, "duration")
+        steps = clock.steps(self.duration, "duration", ConfigError)
         valid = f"at least dt = {self.dt!r} ms"
         require(steps >= 1, "duration", self.duration, valid, error=ConfigError)
-        first = clock.steps(self.record_from, "record_from")
+        first = clock.steps(self.record_from, "record_from", ConfigError)
         valid = f"in [0, {self.duration!r}) ms"
         require(0 <= first < steps, "record_from", self.record_from, valid, error=ConfigError)
         self.care.check(clock)
@@ -185,7 +185,8 @@ class Session:
         self.resumption = resumption
         if resumption is not None:
             require_same_numbers(config, digest)
-        self.config = {**config, "weights": weights, "digest": digest}
+        notes = self.simulation.notes
+        self.config = {**config, "weights": weights, "digest": digest, "notes": notes}
         self.writer: RunWriter | None = None
 
     def open(self, stack: ExitStack, overwrite: bool) -> None:
@@ -207,7 +208,7 @@ class Session:
                     RunWriter(job.output, network, clock, config, overwrite, resumption)
                 )
         first = clock.steps(job.record_from, "record_from")
-        flush = max(simulation.epoch_steps, round(LOOK_INTERVAL / job.dt))
+        flush = max(simulation.epoch_steps, int(clock.nearest(LOOK_INTERVAL)))
         self.recorder = Recorder(
             network, clock, simulation.neurons, comm, self.writer, simulation.backend, first,
             flush, recorded,

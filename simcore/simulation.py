@@ -19,6 +19,7 @@ from simcore.draft import Draft
 from simcore.errors import require
 from simcore.failure import fail_together
 from simcore.fixed_point import FixedPoint, fixed_point
+from simcore.limits import notes_on
 from simcore.local import LocalNeurons
 from simcore.memory import GpuShare, require_memory, require_memory_of_gpus
 from simcore.network import Network
@@ -77,6 +78,8 @@ class Simulation:
         The next step.
     n_epochs : int
         Epochs so far.
+    notes : list of str
+        What was taken otherwise than it was described.
     model_digest : str
         Digest of the description of the model, and of the numbers that follow from it.
     """
@@ -102,6 +105,7 @@ class Simulation:
             draft_shards,
             estimate,
             estimate_device,
+            neuron_bytes,
             share_out,
         )
 
@@ -121,15 +125,7 @@ class Simulation:
             with fail_together(self.comm):
                 points = fixed_point(network, dt)
                 division, parts = share_out(network, threads_of, self.comm.rank, partitioner)
-                gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
-                self.neurons = LocalNeurons(gids)
                 own = [division.owned(part) for part in parts]
-                expectation = Expectation(network, points, dt)
-                needed = estimate(expectation, own, backend).total
-                on_gpu = None
-                if backend == "cuda":
-                    device = estimate_device(expectation, own[0], precision)
-                    on_gpu = device.total + LAUNCH_BYTES
                 numbers = digest_numbers(network, points, dt)
             self.model_digest = digest_json(
                 {
@@ -140,12 +136,26 @@ class Simulation:
                 }
             )
             require_same_network(self.comm, self.model_digest, division.digest())
+            # Neurons alone may be too many, even for the blocks that an estimate counts
+            require_memory(self.comm, platform.node(), neuron_bytes(own))
+            with fail_together(self.comm):
+                expectation = Expectation(network, points, dt)
+                needed = estimate(expectation, own, backend).total
+                on_gpu = None
+                if backend == "cuda":
+                    device = estimate_device(expectation, own[0], precision)
+                    on_gpu = device.total + LAUNCH_BYTES
             _require_memory(self.comm, needed, on_gpu)
             warn_of_crowd(self.comm, threads, self.progress)
+            self.notes = notes_on(network, self.clock, points)
+            for note in self.notes if self.comm.rank == 0 else ():
+                self.progress.warn(f"note: {note}")
             self._variant = _variant(backend, precision, threads, points)
             if not is_compiled(self._variant):
                 self.progress.message("compiling kernels, once for this version and machine")
             with fail_together(self.comm):
+                gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
+                self.neurons = LocalNeurons(gids)
                 # A GPU draws the synapses itself
                 shards: Sequence[Draft] = (
                     draft_shards(network, division, parts, dt, points)

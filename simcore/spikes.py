@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GID_BITS = 48
-MAX_OFFSET = 2**15
+MAX_OFFSET = 2**15  # a delay is shorter [steps], so that the spikes under way fit
 _GID_MASK = 2**GID_BITS - 1
 
 

@@ -49,7 +49,7 @@ class Current:
     amplitude : float
         The current [pA].
     start, stop : float
-        It flows from `start` to `stop` [ms].
+        It flows in steps that end after `start` and no later than `stop` [ms].
     """
 
     amplitude: float

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Grid
 from simcore.distributions import Distribution
 from simcore.errors import CapacityError, require
 from simcore.portable import exp, log, standard_deviation, total
+from simcore.spikes import MAX_OFFSET
 
 WEIGHT_BITS = 16
 _GUIDE_BITS = 10
@@ -133,7 +135,7 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         When a delay may round to less than one step.
     """
     shortest, longest = _shortest_and_longest(delay)
-    first = _nearest(shortest / dt)
+    first, last = Grid(dt).nearest([shortest, longest]).tolist()
     require(
         first >= 1,
         f"{subject}: delay [ms]",
@@ -141,16 +143,15 @@ def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:
         f"at least one time step, {dt!r} ms, after rounding",
         f"Lengthen the delay, or give its distribution low={dt / 2!r}.",
     )
-    last = _nearest(longest / dt)
     require(
-        last < 2**15,
+        last < MAX_OFFSET,
         f"{subject}: delay [ms]",
         longest,
-        f"below {2**15 * dt!r} ms",
+        f"below {MAX_OFFSET * dt:.10g} ms, {MAX_OFFSET} steps",
         "Bound the distribution of the delay with high=.",
         CapacityError,
     )
-    return _delays_between(delay, dt, first, last)
+    return _delays_between(delay, dt, (first, last), longest)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -161,14 +162,13 @@ def _shortest_and_longest(delay: Distribution) -> tuple[float, float]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _delays_between(delay: Distribution, dt: float, first: int, last: int) -> DiscreteTable:
-    upto = delay.cdf(np.nextafter((np.arange(first, last) + 0.5) * dt, 0.0))
-    return discrete_table(first, np.append(upto, 1.0))
-
-
-def _nearest(steps: float) -> int:
-    """Return the nearest number of steps, upwards from the middle, but at most 2**62."""
-    return math.floor(min(max(steps, -(2.0**62)), 2.0**62) + 0.5)
+def _delays_between(
+    delay: Distribution, dt: float, steps: tuple[int, int], longest: float
+) -> DiscreteTable:
+    # Half a step is rounded up; where the longest delay is one, only its last bits may tell
+    borders = np.minimum((np.arange(*steps) + 0.5) * dt, longest)
+    upto = delay.cdf(np.nextafter(borders, 0.0))
+    return discrete_table(steps[0], np.append(upto, 1.0))
 
 
 @functools.lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from simcore.clock import Clock
 from simcore.draft import Inventory
+from simcore.limits import active_steps
 from simcore.local import LocalNeurons
 from simcore.network import Network
 from simcore.neurons import LIF, PoissonSource
@@ -90,5 +91,5 @@ def delivery_work(
 
 
 def _active_steps(process: Poisson | PoissonSource, clock: Clock, begin: int, end: int) -> int:
-    start, stop = clock.steps_rounded(process.start), clock.steps_rounded(process.stop)
+    start, stop = active_steps(process, clock)
     return max(0, min(end, stop) - max(begin, start))

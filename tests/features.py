@@ -9,7 +9,7 @@ from typing import get_args
 
 from simcore import neurons, stimulus
 from simcore.connectivity import Rule
-from simcore.distributions import Distribution
+from simcore.distributions import Distribution, Scaled
 
 ROLES = ("weight", "delay", "V_m")
 
@@ -82,10 +82,13 @@ def used(net):
 
 
 def distributions(net):
-    """Yield the role of each distribution of a network, and the distribution."""
-    for p in net.projections:
-        yield from ((role, getattr(p, role)) for role in ("weight", "delay"))
-    yield from (("V_m", p.V_m) for p in net.populations if not p.is_source)
+    """Yield the role of each distribution of a network, and the distribution; so for multiples."""
+    found = [(role, getattr(p, role)) for p in net.projections for role in ("weight", "delay")]
+    found += [("V_m", p.V_m) for p in net.populations if not p.is_source]
+    for role, value in found:
+        yield role, value
+        if isinstance(value, Scaled):
+            yield role, value.of
 
 
 def missing(net):

@@ -171,7 +171,7 @@ def every_feature(seed=12):
     jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
     bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
-    still = net.population("still", 3, sc.LIF(), V_m=sc.Lognormal(0.0, 0.5))
+    still = net.population("still", 3, sc.LIF(), V_m=0.5 * sc.Lognormal(0.7, 0.5))
 
     normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
     net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))
@@ -190,7 +190,8 @@ def every_feature(seed=12):
     net.connect(
         two, two, sc.FixedOutdegree(6, False, False), weight=sc.Uniform(-90.0, 60.0), delay=0.3
     )
-    net.connect(jumps, two, sc.FixedOutdegree(4), weight=-80.0, delay=normal)
+    inhibition = -20.0 * sc.Lognormal(1.2, 0.4)
+    net.connect(jumps, two, sc.FixedOutdegree(4), weight=inhibition, delay=normal)
     net.connect(two, jumps, sc.Edges(*_edges(seed)))
     net.connect(jumps, jumps, sc.AllToAll(allow_autapses=False), weight=-0.05, delay=0.2)
     net.connect(one, still, sc.FixedIndegree(2), weight=1.0, delay=1.0)
@@ -215,7 +216,7 @@ def every_feature(seed=12):
 def _connect_with_themselves(net, one, two, jumps):
     """Connect populations with themselves by every rule, with and without autapses."""
     clipped = sc.Lognormal(2.5, 0.4, low=8.0, high=18.0, outside="clip")
-    slow = sc.Lognormal(0.0, 0.5, low=0.3, high=3.0)
+    slow = 0.5 * sc.Lognormal(0.7, 0.5, low=0.6, high=6.0)
     net.connect(one, one[5:], sc.FixedTotalNumber(90), weight=clipped, delay=1.5)
     net.connect(two, two, sc.FixedTotalNumber(40, allow_autapses=False), weight=40.0, delay=slow)
     net.connect(one[:20], one[9:], sc.FixedOutdegree(3, False), weight=20.0, delay=0.6)

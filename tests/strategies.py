@@ -187,11 +187,19 @@ def _lognormal(centre, spread, low, outside):
     return sc.Lognormal(math.log(scale), 0.1 + 0.4 * min(1.0, spread / scale), low, high, outside)
 
 
+def _scaled(centre, spread, low, outside):
+    inner = _normal if outside == "clip" else _lognormal
+    if low is not None:
+        return 0.5 * inner(2.0 * centre, 2.0 * spread, 2.0 * low, outside)
+    return -2.0 * inner(-0.5 * centre, 0.5 * spread, None, outside)
+
+
 DISTRIBUTIONS = {
     "Constant": _constant,
     "Uniform": _uniform,
     "Normal": _normal,
     "Lognormal": _lognormal,
+    "Scaled": _scaled,
 }
 
 

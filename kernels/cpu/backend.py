@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from simcore.clock import Epoch
 from simcore.draft import Inventory
-from simcore.errors import CapacityError, require
-from simcore.fixed_point import Form, largest_multiplicity
+from simcore.fixed_point import Form
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.cpu import advance as loop
 from simcore.kernels.cpu.calendar import CHUNK, make_calendar
@@ -187,10 +186,6 @@ def _tables(shard: Shard) -> loop.Tables:
 def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
     per_block = np.arange(shard.blocks.size)
     most = most_spikes(shard)
-    for population in shard.network.populations:
-        copies = largest_multiplicity(population, shard.dt)
-        subject = f"population {population.name!r}: spikes of a source in one step"
-        require(copies < 256, subject, copies, "below 256", error=CapacityError)
     steps, segments, values = plan.changes
     empty = np.zeros(0, dtype=np.int64)
     sizes = [p.lids.size for p in probes]

@@ -128,7 +128,8 @@ template <bool PUTS> struct Target {
         return draw_words((uint64)d.seed, (uint32)d.stream, (uint64)gid, (uint64)index);
     }
 
-    // Return a source drawn uniformly: a fraction of 64 bits, times the number of sources
+    // Return a source drawn uniformly: a fraction of 64 bits, times the number of sources, which is
+    // below 2**32, see MAX_CHOICE of simcore/connectivity.py
     __device__ int64 source_of(const Words &words) const {
         const uint64 n = (uint64)n_sources;
         return (int64)((words.w0 * n + ((words.w3 * n) >> 32)) >> 32);

@@ -205,10 +205,6 @@ class Drawer:
     def _draw(self, verb: str, drawn: Drawn, filing: NDArray[np.int64]) -> int:
         """Let the device draw the synapses of a projection."""
         device, n_sources = self._device, drawn.sources[1]
-        require(
-            n_sources < 2**32, "sources of a projection", n_sources, "below 2**32",
-            error=CapacityError,
-        )  # fmt: skip
         if id(drawn) not in self._indegrees:
             self._indegrees[id(drawn)] = drawn.indegrees()
         indegrees = self._indegrees[id(drawn)]

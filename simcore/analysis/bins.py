@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Grid
 from simcore.errors import ConfigError, require
-from simcore.io.access import GRAIN
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection
@@ -49,9 +48,9 @@ class Bins:
             When the width is not a multiple of the time step, or larger than the window.
         """
         dt, window = selection.dt, selection.window
-        steps = round(width / dt) if math.isfinite(width) else 0
-        fits = steps >= 1 and abs(width / dt - steps) <= 1e-6 * steps
-        require(fits, "width", width, f"a multiple of dt = {dt!r} ms", error=ConfigError)
+        steps = selection.grid.steps(width, "width", ConfigError)
+        valid = f"a multiple of dt = {dt!r} ms, at least 1"
+        require(steps >= 1, "width", width, valid, error=ConfigError)
         begin, end = steps_of(selection)
         n = (end - begin) // steps
         valid = f"at most the window, {window[1] - window[0]:.10g} ms"
@@ -70,8 +69,7 @@ class Bins:
 
     def find(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the bin of each time; a spike of step t has a time up to (t + 1) dt."""
-        steps = np.ceil(times / self.dt - GRAIN).astype(np.int64) - 1
-        return (steps - self.begin) // self.steps
+        return (Grid(self.dt).recorded_steps(times) - self.begin) // self.steps
 
     def inside(
         self, times: NDArray[np.float64], places: NDArray[np.int64]
@@ -84,5 +82,4 @@ class Bins:
 
 def steps_of(selection: Selection) -> tuple[int, int]:
     """Return the first step of the window of a selection, and the one after the last."""
-    begin, end = (math.floor(time / selection.dt + GRAIN) for time in selection.window)
-    return begin, end
+    return selection.grid.window(*selection.window)

@@ -13,6 +13,7 @@ from simcore.analysis.bins import Bins
 from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction
 from simcore.analysis.reduction import reduce_all, reduce_spikes
+from simcore.clock import Grid
 from simcore.errors import ConfigError, require
 from simcore.extras import load
 
@@ -181,7 +182,7 @@ def cross_correlogram(
         (other.window, other.dt), f"those of the first, {(one.window, one.dt)}", error=ConfigError,
     )  # fmt: skip
     bins = Bins.of(one, width)
-    n = round(max_lag / bins.width) if math.isfinite(max_lag) else -1
+    n = int(Grid(bins.width).nearest(max_lag)) if math.isfinite(max_lag) else -1
     valid = f"from 0 to less than the window, {bins.n * bins.width:.10g} ms"
     require(0 <= n < bins.n, "max_lag", max_lag, valid, error=ConfigError)
     (a,), (b,) = reduce_all([(s, [BinReduction(bins)]) for s in (one, other)])

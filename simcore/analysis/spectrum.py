@@ -13,6 +13,7 @@ from simcore.analysis.bins import Bins
 from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction, mean_rates
 from simcore.analysis.reduction import reduce_spikes
+from simcore.clock import Grid
 from simcore.errors import ConfigError, require
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def welch(counts: NDArray[np.int64], bins: Bins, n_neurons: int, segment: float)
     It is that of ``scipy.signal.welch``, whose import would take longer than all other statistics
     of a short window.
     """
-    length = min(round(segment / bins.width), bins.n) if math.isfinite(segment) else 0
+    length = min(int(Grid(bins.width).nearest(segment)), bins.n) if math.isfinite(segment) else 0
     valid = f"at least two bins of {bins.width:.10g} ms"
     require(length >= 2, "segment", segment, valid, error=ConfigError)
     seconds = 1e-3 * bins.width

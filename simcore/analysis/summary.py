@@ -195,5 +195,5 @@ class Plan:
 def _fitting(selection: Selection, width: float) -> float:
     """Return the multiple of the time step next to a width, at most the window [ms]."""
     begin, end = steps_of(selection)
-    steps = min(max(1, round(width / selection.dt)), max(1, end - begin))
+    steps = min(max(1, int(selection.grid.nearest(width))), max(1, end - begin))
     return steps * selection.dt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from simcore.cli.foreign import add_told, open_told
+from simcore.cli.parameters import parse_time, parse_window
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 
@@ -49,11 +50,13 @@ def add_analyze(commands: Commands) -> None:
     add("-o", "--output", metavar="DIR",
         help="folder to write to; a report that is there is replaced (RUN without its ending, "
         "-report)")  # fmt: skip
-    add("--window", type=float, nargs=2, metavar=("A", "B"), default=(None, None),
-        help="only after A, up to and with B [ms] (all that is recorded)")  # fmt: skip
+    add("--window", nargs=2, metavar=("A", "B"), default=(None, None),
+        help="only after A, up to and with B, in ms or such as 2s (all that is recorded)",
+        )  # fmt: skip
     add("--populations", nargs="+", metavar="NAME", help="only these (all)")
-    add("--bin", type=float, metavar="MS",
-        help="width of the bins of the rates over time [ms] (at most 250 bins)")  # fmt: skip
+    add("--bin", metavar="TIME",
+        help="width of the bins of the rates over time, such as 5ms (at most 250 bins)",
+        )  # fmt: skip
     add("--scheduler", metavar="S", default="threads",
         help="which of dask's schedulers works: threads, processes, synchronous; cluster or "
         "cluster:N for N processes on this machine; tcp://HOST:PORT or a scheduler file "
@@ -70,9 +73,9 @@ def analyze(arguments: argparse.Namespace, comm: Comm) -> None:
         open_told(arguments.run, arguments),
         arguments.output,
         other=arguments.compare,
-        window=tuple(arguments.window),
+        window=parse_window(arguments.window),
         populations=arguments.populations,
-        bin_width=arguments.bin,
+        bin_width=None if arguments.bin is None else parse_time("bin", arguments.bin, "ms"),
         scheduler=arguments.scheduler,
         progress=not arguments.no_progress,
     )

@@ -8,6 +8,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from simcore.cli.foreign import add_told, open_told
+from simcore.cli.parameters import parse_window
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError, ModelError
@@ -55,8 +56,9 @@ def add_export(commands: Commands) -> None:
     add("--to", metavar="FORMAT",
         help="sonata, nwb, csv or nest (that of the ending .h5, .nwb, .csv or .dat)")  # fmt: skip
     add("--populations", metavar="NAME", nargs="+", help="only these (all that were recorded)")
-    add("--window", metavar=("A", "B"), nargs=2, type=float,
-        help="only what is after A, up to and with B [ms] (all there is)")  # fmt: skip
+    add("--window", metavar=("A", "B"), nargs=2,
+        help="only what is after A, up to and with B, in ms or such as 2s (all there is)",
+        )  # fmt: skip
     add(
         "--about",
         metavar="FIELD=TEXT",
@@ -73,7 +75,7 @@ def export(arguments: argparse.Namespace, comm: Comm) -> None:
     from simcore.io.export import export_run, file_format
 
     to = file_format(arguments.output, arguments.to)
-    start, stop = arguments.window or (None, None)
+    start, stop = parse_window(arguments.window or (None, None))
     run = open_told(arguments.file, arguments)
     try:
         found = export_run(

@@ -8,6 +8,7 @@ import os
 import tomllib
 from typing import Any
 
+from simcore.cli.parameters import parse_time, parse_window
 from simcore.cli.parser import STYLE, Commands
 from simcore.comm import Comm
 from simcore.errors import ConfigError
@@ -50,12 +51,12 @@ def add_import(commands: Commands) -> None:
         help="global ids of each population in NEST, or a file that has them")  # fmt: skip
     add("--names", metavar="NAME", nargs="+",
         help="names of the populations, if the file has none (population_0, ...)")  # fmt: skip
-    add("--dt", type=float, metavar="MS",
-        help="resolution of NEST [ms]; needed for recordings with time_in_steps")  # fmt: skip
-    add("--begin", type=float, default=0.0, metavar="MS",
-        help="take spikes after this time [ms] (0)")  # fmt: skip
-    add("--end", type=float, metavar="MS",
-        help="and up to this: how long NEST recorded [ms] (to the last spike)")  # fmt: skip
+    add("--dt", metavar="TIME",
+        help="resolution of NEST, such as 0.1ms; needed for recordings in steps")  # fmt: skip
+    add("--begin", default=0.0, metavar="TIME", help="take spikes after this time (0)")
+    add("--end", metavar="TIME",
+        help="and up to this: how long NEST recorded, such as 10s (to the last spike)",
+        )  # fmt: skip
     add("--overwrite", action="store_true", help="replace an existing file")
     add("--no-progress", action="store_true", help="do not report progress")
 
@@ -66,9 +67,11 @@ def import_(arguments: argparse.Namespace, comm: Comm) -> None:
     from simcore.io.text import printable
 
     populations = read_populations(arguments.populations, arguments.names)
+    begin, end = parse_window((arguments.begin, arguments.end))
+    dt = None if arguments.dt is None else parse_time("dt", arguments.dt, "ms")
     found = import_nest(
-        arguments.files, arguments.output, populations, arguments.dt, arguments.begin,
-        arguments.end, arguments.overwrite, not arguments.no_progress,
+        arguments.files, arguments.output, populations, dt, begin or 0.0, end,
+        arguments.overwrite, not arguments.no_progress,
     )  # fmt: skip
     begin, end = found.window
     total = sum(found.counts.values())

@@ -8,7 +8,7 @@ import math
 import re
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -200,7 +200,7 @@ def parse_size(subject: str, text: str) -> float:
     return number * (1024.0 if found[3] else 1e3) ** " KMGT".index(found[2].upper() or " ")
 
 
-def parse_time(subject: str, value: float | str, unit: str) -> float:
+def parse_time(subject: str, value: float | str, unit: str, least: float = 0.0) -> float:
     """Return a time that was given as a number, or as a text such as "10s" or "1.5 h".
 
     Parameters
@@ -211,6 +211,8 @@ def parse_time(subject: str, value: float | str, unit: str) -> float:
         The time.
     unit : {"ms", "s"}
         Unit of the result, and of a number that has none.
+    least : float
+        Shortest time that is accepted, in the unit of the result.
 
     Raises
     ------
@@ -223,12 +225,24 @@ def parse_time(subject: str, value: float | str, unit: str) -> float:
     except ValueError:
         number = math.nan
     known = found is not None and (found[2] or unit) in _UNITS
-    if not (known and math.isfinite(number) and number >= 0.0):
+    if found is not None and known:
+        number *= _UNITS[found[2] or unit] / _UNITS[unit]
+    if not (known and math.isfinite(number) and number >= least):
         raise ConfigError(
             f"{subject} is {value!r}, must be a time such as 30s, 15min, 2h or 500ms; a number "
             f"without unit is in {unit}"
         )
-    return number * _UNITS[found[2] or unit] / _UNITS[unit] if found else number
+    return number
+
+
+def parse_window(
+    borders: Sequence[float | str | None],
+) -> tuple[float | None, float | None]:
+    """Return the borders of a window of model time [ms], see `parse_time`; None stays."""
+    start, stop = (
+        None if time is None else parse_time("window", time, "ms", -math.inf) for time in borders
+    )
+    return start, stop
 
 
 def _kind_of(default: Any) -> Any:

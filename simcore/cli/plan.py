@@ -62,8 +62,8 @@ def add_plan(commands: Commands) -> None:
     add("--threads", type=int, metavar="N", help="threads of each rank (1)")
     add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
         help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
-    add("--duration", type=float, metavar="MS", help="length of the run [ms] (1000)")
-    add("--dt", type=float, metavar="MS", help="time step [ms] (0.1)")
+    add("--duration", metavar="TIME", help="length of the run, such as 500ms or 10s (1s)")
+    add("--dt", metavar="TIME", help="time step (0.1ms)")
     add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
     add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
     add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")

@@ -9,7 +9,7 @@ from typing import Any
 from simcore.cli.modelfile import Model, find_model
 from simcore.cli.parser import STYLE, Commands, add_care
 from simcore.cli.run import summary_of
-from simcore.cli.runfile import RunFile, RunOptions
+from simcore.cli.runfile import RunFile, RunOptions, in_ms
 from simcore.comm import Comm
 from simcore.errors import ConfigError
 from simcore.failure import fail_together
@@ -42,7 +42,7 @@ def add_resume(commands: Commands) -> None:
     parser.set_defaults(command=resume, parallel=True)
     add = parser.add_argument
     add("file", metavar="FILE", help="output file of the run")
-    add("--until", type=float, metavar="MS", help="new end of the run [ms] (the planned one)")
+    add("--until", metavar="TIME", help="new end of the run, such as 20s (the planned one)")
     add("--model", metavar="MODEL", help="where the model is now, if its file was moved")
     add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (as before)")
     add("--partitioner", metavar="NAME", help="balanced, block or round_robin (as before)")
@@ -76,11 +76,12 @@ def resume(arguments: argparse.Namespace, comm: Comm) -> None:
         config = found.description.config
         model, network = _model(config, arguments)
         options = _options(config, arguments)
-    until = found.duration if arguments.until is None else arguments.until
+        asked = in_ms({"until": arguments.until})["until"]
+    until = found.duration if asked is None else asked
     result = go_on(
         arguments.file,
         network,
-        until=arguments.until,
+        until=asked,
         backend=options.backend,
         partitioner=options.partitioner,
         threads=options.threads,

@@ -15,7 +15,7 @@ import numpy as np
 
 from simcore.cli.parameters import parse_assignment
 from simcore.cli.parser import STYLE, Commands, add_care
-from simcore.cli.runfile import RunFile, RunOptions, read_run
+from simcore.cli.runfile import RunFile, RunOptions, in_ms, read_run
 from simcore.comm import Comm
 from simcore.errors import ConfigError, OutputError
 from simcore.failure import fail_together
@@ -38,7 +38,7 @@ build(**parameters) that returns a simcore.Network, or a TOML file:
   [parameters]
   N_scaling = 0.1
   [run]
-  duration = 1000.0           # ms; also dt, seed, threads, backend, partitioner, precision,
+  duration = "1s"             # also dt, seed, threads, backend, partitioner, precision,
                               # checkpoint_wall = "15min", checkpoint_every, max_rate, watchdog
   [record]
   from = 500.0                # ms
@@ -70,14 +70,14 @@ def add_run(commands: Commands) -> None:
     add("model", metavar="MODEL", help="built-in name, Python file or TOML file")
     add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
         help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
-    add("--duration", type=float, metavar="MS", help="model time to simulate [ms] (1000)")
-    add("--dt", type=float, metavar="MS", help="time step [ms] (0.1)")
+    add("--duration", metavar="TIME", help="model time to simulate, such as 500ms or 10s (1s)")
+    add("--dt", metavar="TIME", help="time step (0.1ms)")
     add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
     add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
     add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
     add("--threads", type=int, metavar="N", help="threads of each rank (1)")
     add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
-    add("--record-from", type=float, metavar="MS", help="record from this time on [ms] (0)")
+    add("--record-from", metavar="TIME", help="record from this model time on (0)")
     add("--output", metavar="FILE", help="output file (MODEL.h5)")
     add("--overwrite", action="store_true", default=None, help="replace an existing file")
     add("--raster", metavar="PNG", help="draw the spikes to this file after the run")
@@ -149,7 +149,7 @@ def read_job(arguments: argparse.Namespace) -> RunCommand:
     texts = {name: text for name, _, text in settings}
     names = [field.name for field in dataclasses.fields(RunOptions)]
     given = {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
-    options = dataclasses.replace(file.options, **given)
+    options = dataclasses.replace(file.options, **in_ms(given))
     if "seed" in texts and "seed" not in given:
         options = dataclasses.replace(options, seed=None)
     options.care()

@@ -81,9 +81,27 @@ class RunOptions:
         """Return the options with some of them replaced, after a check of their types."""
         from typing import get_type_hints
 
-        kinds = get_type_hints(RunOptions)
+        kinds = get_type_hints(RunOptions) | dict.fromkeys(_TIMES, float | str)
         checked = {k: convert(f"{subject}: {k}", v, kinds[k]) for k, v in values.items()}
-        return dataclasses.replace(self, **checked)
+        return dataclasses.replace(self, **in_ms(checked, f"{subject}: "))
+
+
+# Options that are model times, such as "500ms"; a number is in ms
+_TIMES = ("duration", "dt", "record_from", "until")
+
+
+def in_ms(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return options of which those that are model times are in ms.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        The options by name.
+    prefix : str
+        What stands before a name in a message.
+    """
+    times = {name: values[name] for name in _TIMES if values.get(name) is not None}
+    return {**values, **{k: parse_time(f"{prefix}{k}", v, "ms") for k, v in times.items()}}
 
 
 # Section and key of the file, and the option it sets

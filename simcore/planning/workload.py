@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.clock import Clock
 from simcore.errors import ConfigError, require
 from simcore.local import Lids
 from simcore.neurons import LIF
@@ -149,7 +150,7 @@ def expected_workload(
 
     # A run is looked at after whole epochs, each look ends one
     look = DEVICE_LOOK if setup.backend == "cuda" else LOOK
-    piece = max(1 if setup.n_ranks == 1 else epoch, round(1e3 * look / setup.dt))
+    piece = max(1 if setup.n_ranks == 1 else epoch, int(Clock(setup.dt).nearest(1e3 * look)))
     epochs = steps / piece * -(-piece // epoch)
     return Workload(
         n_ranks=setup.n_ranks,

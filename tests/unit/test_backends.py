@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import simcore as sc
 import simcore.shard
 from simcore.clock import Epoch
-from simcore.errors import CapacityError, ConfigError
+from simcore.errors import ConfigError
 from simcore.fixed_point import Form
 from simcore.kernels import BACKENDS, Probe, make_backend
 from simcore.kernels.cpu import backend as cpu
@@ -296,24 +296,6 @@ def test_auto_is_the_fastest():
 def test_unknown_backend(name, precision, message):
     with pytest.raises(ConfigError, match=message):
         make_backend(name, shard(), (), precision)
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (sc.LIF(t_ref=3276.8), r"'a': t_ref \[ms\] is 3276\.8, must be below 3276\.75 ms"),
-        (
-            sc.SpikeTrains(np.full(256, 1.0)),
-            "'a': spikes of a source in one step is 256, must be bel",
-        ),
-    ],
-)
-def test_what_does_not_fit_the_cpu_backend(model, message):
-    net = sc.Network()
-    net.population("a", 2, model)
-
-    with pytest.raises(CapacityError, match=message):
-        make_backend("cpu", build(net))
 
 
 def test_longest_refractory_time_that_fits():

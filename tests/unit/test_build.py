@@ -199,7 +199,7 @@ def test_delays_follow_the_time_step():
 
 @pytest.mark.parametrize(
     ("delay", "error", "valid"),
-    [(0.04, ModelError, "at least one time step"), (4000.0, ModelError, r"below 3276\.8 ms")],
+    [(0.04, ModelError, "at least one time step"), (4000.0, CapacityError, r"below 3276\.8 ms")],
 )
 def test_bad_delay_of_an_edge(delay, error, valid):
     net = sc.Network()

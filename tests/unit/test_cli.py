@@ -56,9 +56,9 @@ def run(*words):
 
 def test_run_hands_everything_to_simulate(calls):
     code = run(
-        "brunel", "--set", "order=20", "--set", "g=6", "--duration", "50", "--dt", "0.2",
+        "brunel", "--set", "order=20", "--set", "g=6", "--duration", "0.05s", "--dt", "0.2ms",
         "--seed", "4", "--backend", "reference", "--partitioner", "block", "--precision",
-        "float32", "--output", "x.h5", "--overwrite", "--record-from", "10", "--no-progress",
+        "float32", "--output", "x.h5", "--overwrite", "--record-from", "10 ms", "--no-progress",
         "--checkpoint-every", "2s", "--checkpoint-wall", "0", "--max-rate", "200",
         "--watchdog", "1.5min",
     )  # fmt: skip
@@ -104,6 +104,7 @@ def test_run_has_defaults(calls):
         ("500", "ms", 500.0),
         (2.5, "s", 2.5),
         (0, "s", 0.0),
+        ("0.7ms", "ms", 0.7),
         ("1e3", "ms", 1000.0),
     ],
 )
@@ -292,7 +293,7 @@ def test_interrupt_has_its_code(calls, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["ruin"], ["run"], ["run", "x", "--duration", "long"], ["run", "x", "--dur", "1"]],
+    [[], ["ruin"], ["run"], ["run", "x", "--seed", "long"], ["run", "x", "--dur", "1"]],
 )
 def test_usage_errors(words, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -300,6 +301,14 @@ def test_usage_errors(words, capsys):
 
     assert stopped.value.code == 2
     assert "usage: simcore" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["nan", "0", "-1", "long", "0.05", "inf"])
+def test_durations_that_cannot_be_exit_alike(text, capsys):
+    assert cli.main(["run", "brunel", "--set", "order=20", "--duration", text]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("simcore: error: duration is ")
+    assert "must be a" in error
 
 
 @pytest.mark.parametrize("words", [[], ["run"], ["info"], ["models"]])

@@ -169,7 +169,7 @@ def test_a_run_file_is_planned_as_it_would_run(plan, tmp_path):
         (["--backend", "abacus"], "backend is 'abacus'"),
         (["--partitioner", "fair"], "partitioner is 'fair'"),
         (["--dt", "0"], "dt is 0"),
-        (["--duration", "-1"], "duration is -1"),
+        (["--duration", "-1"], "duration is '-1'"),
         (["--from", "nowhere.h5"], "from: .*nowhere.h5"),
     ],
 )

@@ -10,12 +10,14 @@ from simcore.distributions import (
     Constant,
     Lognormal,
     Normal,
+    Scaled,
     Uniform,
     as_distribution,
     normal_cdf,
     normal_quantile,
 )
 from simcore.errors import ModelError
+from simcore.tables import weight_table
 
 U = np.concatenate([[2.0**-54, 1e-9, 1e-4], np.linspace(0.001, 0.999, 999), [1 - 1e-9]])
 
@@ -144,3 +146,22 @@ def test_descriptions_hold_all_parameters():
 def test_bad_parameters_are_named(make, message):
     with pytest.raises(ModelError, match=message):
         make()
+
+
+def test_multiples_of_distributions():
+    positive = Lognormal(0.3, 0.5)
+    negative = -Lognormal(0.3, 0.5)
+    cut = Normal(1.0, 1.0, low=0.0, outside="clip")
+
+    assert weight_table(negative).tolist() == (-weight_table(positive)[::-1]).tolist()
+    assert (np.float64(-2.0) * positive, positive * -2) == (Scaled(-2.0, positive),) * 2
+    assert (2.0 * positive).cdf(3.0) == positive.cdf(1.5)
+    assert negative.cdf(-1.5) == pytest.approx(1.0 - positive.cdf(1.5), abs=1e-15)
+    # The share that is cut lies at 0
+    assert (-cut).cdf(0.0) == 1.0
+    assert (-cut).cdf(-1e-9) == pytest.approx(1.0 - cut.cdf(0.0))
+    assert (-Constant(2.0)).constant
+    assert negative.describe()["of"] == positive.describe()
+    for factor in (0.0, np.nan, "2"):
+        with pytest.raises(ModelError, match="Scaled: factor is"):
+            factor * positive

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import simcore as sc
 from simcore.errors import CapacityError
-from simcore.fixed_point import MAX_SUM, Form, fixed_point, largest_multiplicity
+from simcore.fixed_point import MAX_SUM, Form, fixed_point
+from simcore.limits import largest_multiplicity
 from simcore.tables import poisson_table, weight_table
 from tests.networks import advance, build, every_feature, synapses
 

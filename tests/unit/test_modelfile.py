@@ -215,7 +215,7 @@ def test_records_have_interval_and_type(toml):
     [
         ("[runs]\ndt = 0.1", r"section 'runs' is unknown. Did you mean 'run'\?"),
         ("[run]\nduratoin = 1.0", r"\[run\] key 'duratoin' is unknown. Did you mean 'duration'"),
-        ("[run]\nduration = 'long'", r"\[run\]: duration is 'long', must be a number"),
+        ("[run]\nduration = 'long'", r"\[run\]: duration is 'long', must be a time such as"),
         ("[run]\nduration = true", r"duration is True, must be a number"),
         ("[run]\nseed = 1.5", r"seed is 1.5, must be a whole number"),
         ("run = 3", r"\[run\] is 3, must be a table"),

@@ -251,6 +251,20 @@ def test_views_count_as_python_does():
     assert (len(F), F[1:3].name, F.view().name) == (6, "F[1:3]", "F")
 
 
+def test_views_of_views():
+    net = sc.Network()
+    P = net.population("P", 40, sc.LIF())
+
+    assert P[10:20][2:4].gids().tolist() == [12, 13]
+    assert P[10:20][-1].gids().tolist() == [19]
+    assert P[::2][5:9:3].gids().tolist() == [10, 16]
+    assert P[::-1][3:][0].gids().tolist() == [36]
+    assert (len(P[10:20][2:]), P[10:20][2:4].name) == (8, "P[12:14]")
+    for wrong in (10, "a", slice(0, 5, 0)):
+        with pytest.raises(ModelError, match="must be a slice or a whole number"):
+            P[10:20][wrong]
+
+
 def test_equal_time_constants_are_one_receptor():
     assert sc.LIF(tau_syn=(2.0, 2.0)).n_receptors == 1
     assert sc.LIF(tau_syn=(2.0, 3.0)).n_receptors == 2

@@ -1,5 +1,6 @@
 """The constants of a step against the differential equations, and the tables of the plan."""
 
+import math
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_constants_that_no_step_can_use(given, error, message):
 def test_constants_of_a_step():
     net = sc.Network()
     common = {"tau_m": 12.0, "C_m": 200.0, "E_L": -60.0, "V_th": -45.0, "V_reset": -62.0}
-    net.population("one", 2, sc.LIF(**common, tau_syn=2.0, I_e=30.0, t_ref=1.26))
+    net.population("one", 2, sc.LIF(**common, tau_syn=2.0, I_e=30.0, t_ref=1.21))
     net.population("two", 2, sc.LIF(**common, tau_syn=(2.0, 7.0)))
     net.population("jumps", 2, sc.LIF(**common, I_e=-5.0, t_ref=0.04))
     net.population("source", 2, sc.PoissonSource(1.0))
@@ -98,7 +99,7 @@ def test_constants_of_a_step():
 
     kinds = [s["kind"] for s in (one, two, jumps, source)]
     assert kinds == [ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE]
-    assert [s["refractory"] for s in (one, two, jumps)] == [13, 20, 0]
+    assert [s["refractory"] for s in (one, two, jumps)] == [13, 20, 1]
     for s in (one, two, jumps):
         assert s["decay_V"] == pytest.approx(excitatory[0, 0], rel=1e-14)
         assert (s["threshold"], s["reset"]) == (15.0, -2.0)
@@ -164,8 +165,8 @@ def test_currents_add_up_in_their_windows():
         expected = np.full(10, 7.0)
         for view, amplitude, start, stop in windows:
             lids = (view.view() if hasattr(view, "view") else view).gids()
-            first, last = round(start, 1) * 10, round(min(stop, 99), 1) * 10
-            expected[lids] += amplitude if round(first) <= step < round(last) else 0.0
+            first, last = math.floor(10 * start), math.floor(10 * min(stop, 99))
+            expected[lids] += amplitude if first <= step < last else 0.0
         np.testing.assert_allclose(constant, per_pA * expected, rtol=1e-12, err_msg=str(step))
 
 

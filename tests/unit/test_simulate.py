@@ -15,7 +15,6 @@ from simcore.errors import (
     ConfigError,
     ModelError,
     OutputError,
-    SimcoreError,
     StateError,
 )
 from tests.networks import advance, every_feature, same_bits, serial
@@ -55,6 +54,18 @@ def test_file_holds_all_samples(run, direct):
         assert same_bits(data.values, expected.astype(dtype))
     assert run.V_m("jumps").times.tolist() == [2.0 * k for k in range(1, 21)]
     assert run.V_m("one").node_ids.tolist() == list(range(0, 40, 3))
+
+
+def test_windows_hold_nothing_after_their_end(run):
+    times = run.spikes("one").times
+
+    assert run.V_m("two", stop=7.77).times[-1] == pytest.approx(7.7)
+    assert run.V_m("two", start=7.77, stop=7.86).times.tolist() == pytest.approx([7.8])
+    assert run.spikes("one", stop=times[9] - 5e-5).times.max() < times[9]
+    assert run.spikes("one", stop=times[9] * (1 + 1e-15)).times.max() == times[9]
+    assert run.select("one", 7.72, 9.99).window == (7.72, 9.99)
+    with pytest.raises(ConfigError, match=r"window is \(10\.02, 10\.08\), must be within"):
+        run.select("one", 10.02, 10.08)
 
 
 def test_samples_are_the_potentials_of_their_time(direct):
@@ -210,9 +221,9 @@ def test_bad_options(options, error, message):
         sc.simulate(net, 10.0, comm=SerialComm(), **options)
 
 
-@pytest.mark.parametrize("duration", [0.0, -5.0, 0.05])
+@pytest.mark.parametrize("duration", [0.0, -5.0, 0.05, 50_000.05, math.nan, math.inf, 1e300])
 def test_bad_durations(duration):
-    with pytest.raises(SimcoreError, match="duration is"):
+    with pytest.raises(ConfigError, match="duration is"):
         sc.simulate(NETWORK, duration, comm=SerialComm())
 
 

@@ -16,6 +16,7 @@ from simcore.analysis.potentials import PotentialStatistics, potential_statistic
 from simcore.analysis.reduction import reduce_all
 from simcore.analysis.reporting.looks import Looks
 from simcore.analysis.summary import Plan, Summary, Widths
+from simcore.clock import Grid
 from simcore.errors import ConfigError, require
 from simcore.io.recording import names_of
 
@@ -232,8 +233,9 @@ def _per_bin(length: float, base: float, width: float | None) -> int:
     n = int(length / base + 1e-6)
     if width is None:
         return _round_up(n / _RATE_BINS)
-    count = round(width / base) if np.isfinite(width) else 0
-    fits = 1 <= count <= n and abs(width / base - count) < 1e-6 * count
+    grid = Grid(base)
+    count = int(grid.nearest(width)) if np.isfinite(width) else 0
+    fits = 1 <= count <= n and not grid.off(width)
     valid = f"a multiple of {base:.10g} ms, at most the window of {length:.10g} ms"
     require(fits, "bin", width, valid, error=ConfigError)
     return count

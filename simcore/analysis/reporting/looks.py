@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ import numpy as np
 from simcore.analysis.bins import Bins
 from simcore.analysis.density import DensityReduction, DotsReduction
 from simcore.analysis.reduction import Reduction
-from simcore.io.access import GRAIN
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection
@@ -64,7 +62,7 @@ class Looks:
             length = max(_round_down(length * _DOTS / n_dots), some[0].dt)
         fits = n_dots <= _DOTS and n_neurons <= _DOT_ROWS
         dt = some[0].dt
-        first, last = (math.floor(time / dt + GRAIN) for time in window)
+        first, last = some[0].grid.window(*window)
         steps = -(-(last - first) // _COLUMNS)
         columns = Bins(first, steps, (last - first) // steps, dt)
         return cls((end - length, end), columns, n_neurons, len(some), fits)
