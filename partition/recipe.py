@@ -16,7 +16,7 @@ from simcore.tables import DiscreteTable, delay_table, discrete_table
 Channel = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A projection with its distributions turned into tables.
 
