@@ -20,6 +20,9 @@ WEIGHT_BITS = 16
 _GUIDE_BITS = 10
 _WORDS = 2.0**32
 
+# Entries of a table of weights that are computed at a time
+_WEIGHTS_AT_A_TIME = 2**12
+
 
 @dataclass(frozen=True)
 class DiscreteTable:
@@ -180,8 +183,11 @@ def weight_table(weight: Distribution) -> NDArray[np.float64]:
         When the tail is so heavy that the table would lose more than 2 % of the spread.
     """
     count = 2**WEIGHT_BITS
-    fine = weight.quantile((np.arange(16 * count) + 0.5) / (16 * count))
-    table = fine.reshape(count, 16).mean(axis=1)
+    table = np.empty(count)
+    for begin in range(0, count, _WEIGHTS_AT_A_TIME):
+        some = slice(begin, begin + _WEIGHTS_AT_A_TIME)
+        fine = weight.quantile((np.arange(16 * some.start, 16 * some.stop) + 0.5) / (16 * count))
+        table[some] = fine.reshape(-1, 16).mean(axis=1)
     spread = _standard_deviation(weight)
     kept = float((table / spread).std()) if spread > 0.0 else 1.0
     require(
