@@ -129,9 +129,9 @@ def rehearsal(row: Row, others: list[Run]) -> Row:
     command += [f"--rate={name}={rate}" for name, rate in rates.items()]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    phases = found["time"]["phases"]
+    phases = found["time"]["phases_s_per_s"]
     return {
-        "measured": sum(found["rehearsal"]["phases"].values()),
+        "measured": sum(found["rehearsal"]["phases_s_per_s"].values()),
         "predicted": phases["update"] + phases["deliver"],
     }
 

@@ -32,7 +32,7 @@ _GROUP = "simcore_checkpoint"
 _NAME = re.compile(r"step-(\d+)\.h5")
 
 # Neurons whose state is gathered at a time
-_WINDOW = 2**19
+WINDOW = 2**17
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def write_checkpoint(
 ) -> None:
     """Write a checkpoint, and remove all but it and the one before; collective.
 
-    The file is written by rank 0, which holds the state of 2**19 neurons at a time, and does not
+    The file is written by rank 0, which holds the state of 2**17 neurons at a time, and does not
     depend on the partition.
 
     Parameters
@@ -210,8 +210,8 @@ def _gather_windows(
     state: State, n_neurons: int, comm: Comm, beat: Callable[[], None]
 ) -> Iterator[tuple[int, NDArray[np.void]]]:
     """Yield on rank 0 the state of neighbouring neurons, and the first of them; collective."""
-    for begin in range(0, n_neurons, _WINDOW):
-        end = min(begin + _WINDOW, n_neurons)
+    for begin in range(0, n_neurons, WINDOW):
+        end = min(begin + WINDOW, n_neurons)
         own = slice(*np.searchsorted(state.gids, (begin, end)))
         rows = np.empty(own.stop - own.start, dtype=_row_type(state))
         rows["gid"], rows["V"] = state.gids[own], state.V[own]
@@ -291,8 +291,8 @@ def _read_blocks(path: str) -> Iterator[Any]:
 def _read_windows(neurons: h5py.Group) -> Iterator[tuple[int, NDArray[np.void]]]:
     V, currents, refractory = (neurons[name] for name in ("V", "currents", "refractory"))
     kind = [("V", V.dtype), ("currents", V.dtype, (len(currents),)), ("refractory", np.int16)]
-    for begin in range(0, V.size, _WINDOW):
-        place = slice(begin, min(begin + _WINDOW, V.size))
+    for begin in range(0, V.size, WINDOW):
+        place = slice(begin, min(begin + WINDOW, V.size))
         rows = np.empty(place.stop - place.start, dtype=kind)
         rows["V"], rows["refractory"] = V[place], refractory[place]
         rows["currents"] = currents[:, place].T

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import h5py
 
 # Rows that are copied at a time [B]
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**21
 
 # What the last part of a run has in its group /simcore, beside attributes
 _RESULTS = ("spike_counts", "timers", "shards")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import Protocol
 
@@ -16,10 +16,14 @@ from simcore.io.schema import SPIKE_TYPE, first_sample, recorded_span, sample_in
 from simcore.local import LocalNeurons
 from simcore.network import Network, Record
 from simcore.spikes import GID_BITS, Spikes
+from simcore.waiting import FLUSH_BYTES, WORD_BYTES, sampled_bytes
 
 # A spike on its way to rank 0: step since the last flush in the high 16 bits, gid in the low 47
 _SHIFT = GID_BITS - 1
 _MAX_WINDOW = 2**15
+
+# Spikes that a rank looks at together
+_BATCH = 2**17
 
 
 class Sampler(Protocol):
@@ -81,7 +85,8 @@ def _lids(record: Record, neurons: LocalNeurons) -> NDArray[np.int64]:
 class Recorder:
     """Collects what the ranks emit and hands it, in one order, to the writer on rank 0.
 
-    Spikes wait on each rank until the next flush. A flush merges the spikes of one window of
+    Spikes wait on each rank until the next flush: when some steps have passed, or when what all
+    ranks keep reaches `simcore.waiting.FLUSH_BYTES`. A flush merges the spikes of one window of
     steps, so the order by step and then id holds over the whole run, whatever the number of ranks.
     Making one, `flush`, `close` and the `record` that triggers a flush are collective.
 
@@ -102,7 +107,7 @@ class Recorder:
     record_from_step : int
         Nothing that ends before or with the begin of this step is recorded or counted.
     flush_every : int
-        Steps from one flush to the next; at most 2**15 are taken.
+        Most steps from one flush to the next; at most 2**15 are taken.
     write_from_step : int
         Nothing before this step is handed to the writer, which has it already; it is counted.
 
@@ -114,7 +119,8 @@ class Recorder:
     emitted : ndarray of int64, shape (n_populations,)
         The same from the first epoch on.
     latest : ndarray of int64, shape (n_spikes,)
-        Global ids of the neurons of this rank that spiked before the last flush, once per spike.
+        Global ids of the neurons of this rank that spiked last before the last flush, once per
+        spike; at most 2**17.
     bytes : int
         What this rank has recorded, as it is in the file [B].
     seconds : float
@@ -139,6 +145,8 @@ class Recorder:
         self._flush_every = min(max(flush_every, 1), _MAX_WINDOW)
         self._pending: list[Spikes] = []
         self._begin = self._end = self._next = 0
+        self._emitted = self._flushed = 0
+        self._sampled = sampled_bytes(network, clock)
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
         self._spans = _recorded_gids(network)
         self._columns = _Columns.plan(network, clock, neurons, comm)
@@ -148,8 +156,8 @@ class Recorder:
         self.seconds = 0.0
         self.bytes = 0
 
-    def record(self, epoch: Epoch, spikes: Spikes) -> None:
-        """Take the spikes of one epoch; every `flush_every` steps, flush.
+    def record(self, epoch: Epoch, spikes: Spikes, emitted: int = 0) -> None:
+        """Take the spikes of one epoch; flush when many wait, or after `flush_every` steps.
 
         Parameters
         ----------
@@ -157,6 +165,8 @@ class Recorder:
             Begins where the last one ended.
         spikes : Spikes
             What the neurons of this rank emitted; kept until the flush, not copied.
+        emitted : int
+            Spikes of all ranks so far, as far as all of them know; it tells how many wait.
 
         Raises
         ------
@@ -167,8 +177,10 @@ class Recorder:
             self._begin = epoch.begin
             self._next = epoch.begin + self._flush_every
         self._pending.append(spikes)
-        self._end = epoch.end
-        if epoch.end >= self._next:
+        self._end, self._emitted = epoch.end, emitted
+        spikes_wait = WORD_BYTES * (emitted - self._flushed)
+        waiting = spikes_wait + self._sampled * (epoch.end - self._begin)
+        if epoch.end >= self._next or waiting >= FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -182,6 +194,7 @@ class Recorder:
         if not self._pending:
             return
         begin = perf_counter()
+        self._flushed = self._emitted
         self._flush()
         self.seconds += perf_counter() - begin
 
@@ -214,13 +227,24 @@ class Recorder:
     def _take_words(self) -> NDArray[np.int64]:
         """Return the recorded spikes of this rank, sorted, and count all."""
         pending, self._pending = self._pending, []
-        words = np.concatenate([s.words for s in pending])
-        origins = np.repeat([s.origin for s in pending], [s.size for s in pending])
+        self.latest = self.latest[:0]
+        taken = np.empty(sum(spikes.size for spikes in pending), dtype=np.int64)
+        n = 0
+        for batch in _batches(pending):
+            words = self._take(batch)
+            taken[n : n + words.size] = words
+            n += words.size
+        return taken[:n]
+
+    def _take(self, batch: list[Spikes]) -> NDArray[np.int64]:
+        """Return which of some spikes are recorded, and count all."""
+        words = np.concatenate([s.words for s in batch])
+        origins = np.repeat([s.origin for s in batch], [s.size for s in batch])
         spikes = Spikes(0, words)
         steps, gids = spikes.steps + origins, spikes.gids
         owners = np.searchsorted(self._first, gids, side="right") - 1
         self.emitted += np.bincount(owners, minlength=self._first.size)
-        self.latest = gids
+        self.latest = gids if gids.size else self.latest
         if self._begin < self._record_from:
             late = steps >= self._record_from
             steps, gids, owners = steps[late], gids[late], owners[late]
@@ -249,11 +273,14 @@ class Recorder:
     def _write(
         self, writer: Writer, words: list[NDArray[np.int64]], samples: list[NDArray[np.floating]]
     ) -> None:
-        merged = np.concatenate(words)
+        merged = np.concatenate(words) if len(words) > 1 else words[0]
         if len(words) > 1:
+            words.clear()
             merged.sort()
-        steps, gids = self._begin + (merged >> _SHIFT), merged & (2**_SHIFT - 1)
-        writer.append(self._end, steps, gids, samples)
+        gids = merged & (2**_SHIFT - 1)
+        merged >>= _SHIFT
+        merged += self._begin
+        writer.append(self._end, merged, gids, samples)
 
 
 class _Columns:
@@ -287,6 +314,21 @@ class _Columns:
         for places, part in zip(self._places, parts, strict=True):
             rows[:, places] = part.reshape(n_samples, places.size)
         return rows
+
+
+def _batches(pending: list[Spikes]) -> Iterator[list[Spikes]]:
+    """Yield the spikes of neighbouring epochs in batches of bounded size."""
+    batch: list[Spikes] = []
+    n = 0
+    for spikes in pending:
+        for begin in range(0, max(spikes.size, 1), _BATCH):
+            part = Spikes(spikes.origin, spikes.words[begin : begin + _BATCH])
+            if n + part.size > _BATCH:
+                yield batch
+                batch, n = [], 0
+            batch.append(part)
+            n += part.size
+    yield batch
 
 
 def _recorded_gids(network: Network) -> NDArray[np.int64]:

@@ -304,7 +304,7 @@ def create_spikes(
 
 
 def fill_spikes(
-    group: h5py.Group, blocks: Iterable[tuple[NDArray[np.float64], NDArray[np.uint64]]]
+    group: h5py.Group, blocks: Iterable[tuple[NDArray[np.float64], NDArray[np.integer]]]
 ) -> None:
     """Write times [ms] and node ids, block after block, into the space of a group of spikes."""
     begin = 0
@@ -331,6 +331,14 @@ def create_report(file: h5py.File, samples: Samples, first: int, n: int) -> h5py
     return create_samples(
         file, samples.name, samples.node_ids, samples.dtype, n, samples.times(first)
     )
+
+
+def fill_report(report: h5py.Group, blocks: Iterable[NDArray[np.floating]]) -> None:
+    """Write samples, block after block, into the space of a report."""
+    begin = 0
+    for rows in blocks:
+        report["data"][begin : begin + len(rows)] = rows
+        begin += len(rows)
 
 
 def create_samples(

@@ -33,9 +33,13 @@ from simcore.network import Network
 
 # What waits in memory is written when it is so large [B] or so old [s]: the larger of a number and
 # a share of what was written, or passed, so far; so that long runs do not leave many small files
-PART_BYTES, MOST_BYTES = 2**24, 2**26
+PART_BYTES, MOST_BYTES = 2**23, 2**26
 PART_SECONDS = 2.0
 PART_SHARE = 0.01
+
+# Spikes that are written at a time
+_BLOCK = 2**17
+Block = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 # Space for the descriptions in a file, for each dataset [B]
 _OVERHEAD = 2**12
@@ -316,24 +320,25 @@ class RunWriter:
         results: schema.Results | None = None,
     ) -> None:
         """Write what waits as the part that reaches up to `end`."""
-        populations = list(self._by_population())
+        counts, populations = self._by_population()
         reports = [
             (s, rows) for s, rows in zip(self._samples, self._potentials, strict=True) if rows
         ]
-        size = _OVERHEAD * (2 * len(populations) + 5 * len(reports) + 32) + self._bytes
+        n_populations = int(np.count_nonzero(counts))
+        size = _OVERHEAD * (2 * n_populations + 5 * len(reports) + 32) + self._bytes
         size += sum(24 * samples.node_ids.size for samples, _ in reports)
         with whole_file(part_path(self._real, self.end, end), size) as file:
             group = schema.write_root(file, self.uuid)
             schema.write_steps(group, self.end, end)
             schema.write_state(group, status, self._config, error)
-            for index, times, ids in populations:
-                span = self._spans[index]
-                found = schema.create_spikes(file, self._names[index], span, times.size)
-                found["timestamps"][:], found["node_ids"][:] = times, ids
+            for index, blocks in populations:
+                span, n = self._spans[index], int(counts[index])
+                found = schema.create_spikes(file, self._names[index], span, n)
+                schema.fill_spikes(found, blocks)
             for samples, rows in reports:
                 first = schema.first_sample(max(self.end, self._record_from), samples.interval)
-                values = np.concatenate(rows)
-                schema.create_report(file, samples, first, len(values))["data"][:] = values
+                report = schema.create_report(file, samples, first, sum(map(len, rows)))
+                schema.fill_report(report, rows)
             if results is not None:
                 schema.write_results(group, results)
         self.end = end
@@ -345,20 +350,32 @@ class RunWriter:
     def _record_from(self) -> int:
         return self._clock.steps(self._config.get("record_from") or 0.0, "record_from")
 
-    def _by_population(self) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.int64]]]:
-        """Yield each population that spiked, with the times and node ids of its spikes."""
-        if not self._spikes:
-            return
-        steps, gids = (np.concatenate(columns) for columns in zip(*self._spikes, strict=True))
-        times = self._clock.times(steps + 1)
+    def _by_population(
+        self,
+    ) -> tuple[NDArray[np.int64], Iterator[tuple[int, Iterator[Block]]]]:
+        """Return the spikes of each population, and yield those of each that spiked, in blocks."""
+        none = np.zeros(0, dtype=np.int64)
+        steps, gids = (
+            np.concatenate([none, *(spikes[k] for spikes in self._spikes)]) for k in range(2)
+        )
+        # Keep what waits until it is written, but once
+        self._spikes = [(steps, gids)] if steps.size else []
         small = np.uint16 if self._first.size < 2**16 else np.int64
-        owners = (np.searchsorted(self._first, gids, side="right") - 1).astype(small)
+        owners = np.empty(gids.size, dtype=small)
+        counts = np.zeros(self._first.size, dtype=np.int64)
+        for begin in range(0, gids.size, _BLOCK):
+            some = np.searchsorted(self._first, gids[begin : begin + _BLOCK], side="right") - 1
+            owners[begin : begin + _BLOCK] = some
+            counts += np.bincount(some, minlength=counts.size)
         order = np.argsort(owners, kind="stable")
-        counts = np.bincount(owners, minlength=self._first.size)
         ends = np.cumsum(counts)
-        for index in np.flatnonzero(counts):
-            chosen = order[ends[index] - counts[index] : ends[index]]
-            yield int(index), times[chosen], gids[chosen] - self._first[index]
+
+        def blocks(index: int) -> Iterator[Block]:
+            for begin in range(int(ends[index] - counts[index]), int(ends[index]), _BLOCK):
+                chosen = order[begin : min(begin + _BLOCK, int(ends[index]))]
+                yield self._clock.times(steps[chosen] + 1), gids[chosen] - self._first[index]
+
+        return counts, ((index, blocks(index)) for index in np.flatnonzero(counts).tolist())
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

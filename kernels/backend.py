@@ -116,7 +116,7 @@ class Backend(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """Return the state of all neurons, ascending by global id."""
+        """Return the state of all neurons, ascending by global id; valid until the next epoch."""
 
     @abstractmethod
     def restore(self, state: State, step: int, recent: Spikes) -> None:

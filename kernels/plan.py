@@ -27,6 +27,9 @@ from simcore.tables import DiscreteTable, poisson_table
 
 WORDS_PER_DRAW = 4
 
+# Initial potentials that are drawn at a time
+_DRAWN_AT_A_TIME = 2**16
+
 
 def segment_dtype(real: np.dtype) -> np.dtype:
     """Return the record of a segment: neighbouring neurons of one block with equal parameters.
@@ -311,10 +314,12 @@ def _potentials(shard: Draft, real: np.dtype) -> tuple[NDArray[np.floating], NDA
         if begin == end or not isinstance(population.model, LIF):
             continue
         stream = random.stream(random.INITIAL_V_M, population.id)
-        words = random.draw(shard.network.seed, stream, shard.neurons.gids[begin:end], 0)
-        values = population.V_m.quantile(random.uniform(words))
-        bad = values[~np.isfinite(values)]
-        require(bad.size == 0, f"population {population.name!r}: V_m", bad[:1], "finite [mV]")
-        initial[begin:end] = values - population.model.E_L
+        for first in range(begin, end, _DRAWN_AT_A_TIME):
+            some = slice(first, min(first + _DRAWN_AT_A_TIME, end))
+            words = random.draw(shard.network.seed, stream, shard.neurons.gids[some], 0)
+            values = population.V_m.quantile(random.uniform(words))
+            bad = values[~np.isfinite(values)]
+            require(bad.size == 0, f"population {population.name!r}: V_m", bad[:1], "finite [mV]")
+            initial[some] = values - population.model.E_L
         resting[begin:end] = population.model.E_L
-    return initial.astype(real), resting.astype(real)
+    return initial.astype(real, copy=False), resting.astype(real, copy=False)

@@ -31,7 +31,7 @@ from simcore.partition import binomial
 from simcore.partition.buckets import KEYS
 from simcore.partition.explicit import explicit_synapses
 from simcore.partition.partition import Partition
-from simcore.partition.recipe import Channel, Recipe, all_channels, make_recipe
+from simcore.partition.recipe import Recipe, all_channels, make_recipe
 from simcore.shard import block_bounds
 
 
@@ -105,6 +105,15 @@ def _table(
     subject = "synapses: channels"
     require(len(channels) <= KEYS, subject, len(channels), valid, remedy, CapacityError)
     index = {channel: i for i, channel in enumerate(channels)}
+    known: dict[tuple[int, ...], NDArray[np.int32]] = {}
+
+    def channel_of(recipe: Recipe) -> NDArray[np.int32]:
+        """Return the channels of a recipe, the same array for those that have the same."""
+        key = id(recipe.delays), id(recipe.weights), recipe.n_receptors
+        if key not in known:
+            known[key] = recipe.channel_of(index)
+        return known[key]
+
     delays, receptors, weights = (
         np.array([c[k] for c in channels], dtype=np.int32) for k in range(3)
     )
@@ -115,15 +124,14 @@ def _table(
         weights=weights,
         shift=shift if form is Form.DRAWN else 0,
         expected=sum(n_synapses(r.projection) * _share(neurons, r) for r in recipes),
-        projections=tuple(_projection(network.seed, r, neurons, index) for r in recipes),
+        projections=tuple(_projection(network.seed, r, neurons, channel_of(r)) for r in recipes),
     )
 
 
 def _projection(
-    seed: int, recipe: Recipe, neurons: LocalNeurons, index: dict[Channel, int]
+    seed: int, recipe: Recipe, neurons: LocalNeurons, channel_of: NDArray[np.int32]
 ) -> Drawn | Listed:
     projection = recipe.projection
-    channel_of = recipe.channel_of(index)
     lids = neurons.lid_range(projection.target.gid_range)
     if isinstance(projection.rule, (Edges, OneToOne, FixedOutdegree)):
         return Listed(lids, partial(_listed, seed, recipe, neurons, channel_of))

@@ -7,24 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from simcore.connectivity import Edges
 from simcore.degrees import n_synapses
 from simcore.fixed_point import Form
 from simcore.local import Lids
 from simcore.partition.expected import Expectation, TableCounts
 
-# Interpreter, libraries and kernels, measured with 100 neurons: 192 MB alone, 198 MB under MPICH,
-# 210 MB there on the rank that writes; compiling takes 0.2 GB more, but after the build, when its
-# buffers are free again [B]
-_RANK = 198e6
+# Interpreter, libraries and kernels, measured with 100 neurons: 182 MB alone, 208 MB under MPICH;
+# compiling takes 0.2 GB more, but after the build, when its buffers are free again [B]
+_RANK = 208e6
 
 # State of a neuron, as the CPU backend allocates it in float64: potential 8, resting potential 8,
-# two currents 16, waiting 2, spiked 1, global id 8, Poisson counts 8, found 8, spikes of an epoch
-# 16; the rest for cursors of spikes under way and what a flush collects [B]
-_NEURON = 128
+# waiting 2, spiked 1, Poisson counts 8, global ids 16, those that spiked 8; the rest is what
+# remains of buffers of the build. And the current of a receptor [B]
+_NEURON, _CURRENT = 48, 8
 
 # In-degree of a target, and given delay of an edge on any rank: int64, during the build [B]
 _INDEGREE = 8
 _EDGE_DELAY = 8
+
+# A projection, its weights and its name, and what it is drawn from in the build, measured; index
+# of a given source and target, and each weight or delay that is given beside [B]
+_PROJECTION, _RECIPE = 700, 900
+_EDGE, _GIVEN = 16, 8
 
 # Words and exact weights of a synapse, see `simcore.shard.SynapseTable` [B]
 SYNAPSE_BYTES = {Form.CONSTANT: 2, Form.DRAWN: 4, Form.EXACT: 6}
@@ -47,6 +52,8 @@ class Estimate:
     ----------
     rank : float
         What a rank needs without a network.
+    description : float
+        The projections, and synapses that are given one by one.
     neurons : float
         State and buffers of its neurons.
     synapses : float
@@ -60,6 +67,7 @@ class Estimate:
     """
 
     rank: float
+    description: float
     neurons: float
     synapses: float
     index: float
@@ -68,7 +76,7 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """The sum of the parts [B]."""
+        """What the build will take: the parts but the description, which is there already [B]."""
         return self.rank + self.neurons + self.synapses + self.index + self.sorting + self.ring
 
 
@@ -92,15 +100,19 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     Estimate
     """
     network = expectation.network
+    described = _description(expectation)
+    recipes = _RECIPE * len(network.projections)
     given = sum(n_synapses(p) for p in network.projections if p.delay is None)
     n_local = sum(neurons.size for neurons in shards)
     ring = (expectation.max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0
-    synapses = index = sorting = 0.0
+    of_neurons = n_local * (_NEURON + _CURRENT * expectation.receptors)
+    synapses = index = 0.0
+    sorting = float(recipes)
     if backend == "cuda":
         # The device has the synapses; the host draws the in-degrees of all tables
         tables = [table for neurons in shards for table in expectation.tables(neurons)]
-        sorting = _EDGE_DELAY * given + _INDEGREE * float(sum(t.indegrees for t in tables))
-        return Estimate(_RANK, n_local * _NEURON, 0.0, 0.0, sorting + _LISTS, 0.0)
+        sorting += _EDGE_DELAY * given + _INDEGREE * float(sum(t.indegrees for t in tables))
+        return Estimate(_RANK, described, of_neurons, 0.0, 0.0, sorting + _LISTS, 0.0)
     for neurons in shards:
         buffers = [0.0]
         for table in expectation.tables(neurons):
@@ -111,7 +123,20 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
             build = _INDEGREE * table.indegrees + max(_KEY * table.fullest, own)
             buffers.append(_EDGE_DELAY * given + build)
         sorting += max(buffers)
-    return Estimate(_RANK, n_local * _NEURON, synapses, index, sorting, ring)
+    return Estimate(_RANK, described, of_neurons, synapses, index, sorting, ring)
+
+
+def _description(expectation: Expectation) -> float:
+    """Return what the projections take before the build, with synapses given one by one [B]."""
+    total = float(_PROJECTION * len(expectation.recipes))
+    rules = {id(r.projection.rule): r for r in expectation.recipes}
+    for recipe in rules.values():
+        rule = recipe.projection.rule
+        if isinstance(rule, Edges):
+            columns = sum(values is not None for values in (rule.weights, rule.delays))
+            total += float(np.size(rule.sources)) * (_EDGE + _GIVEN * columns)
+            total += recipe.weights.nbytes
+    return total
 
 
 def neuron_bytes(shards: Sequence[Lids]) -> float:

@@ -39,13 +39,15 @@ class SpikeExchange:
         Number of exchanges.
     overflows : int
         Number of second rounds.
+    n_spikes : int
+        Spikes of all ranks that were exchanged so far, the same on all of them.
     """
 
     def __init__(self, comm: Comm) -> None:
         self._comm = comm
         self._out = NO_SPIKES
         self._peak = 0
-        self.n_meetings = 0
+        self.n_meetings = self.n_spikes = 0
         self._sampled = [0.0, 0.0]
         self.seconds = 0.0
         self.overflows = 0
@@ -67,6 +69,8 @@ class SpikeExchange:
     def start(self, spikes: Spikes) -> None:
         """Hand over the spikes of an epoch; the others have them after the next `wait`."""
         self._out = spikes
+        if self._comm.size == 1:
+            self.n_spikes += spikes.size
 
     def wait(self) -> Spikes:
         """Return the other ranks' spikes of the last epoch; all ranks call this together."""
@@ -82,6 +86,7 @@ class SpikeExchange:
         else:
             self._comm.allgather_into(self._send, self._receive)
         spikes = self._unpack()
+        self.n_spikes += n + spikes.size
         self._out = NO_SPIKES
         self.n_meetings += 1
         self._adapt()

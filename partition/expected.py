@@ -106,6 +106,15 @@ class Expectation:
         """Number of sources in each segment."""
         return np.diff(self.segments)
 
+    @property
+    def longest_delays(self) -> NDArray[np.int64]:
+        """Longest delay of the synapses from each segment [steps]; 0 without any."""
+        found = np.zeros(self.sizes.size, dtype=np.int64)
+        for r in self.recipes:
+            begin, end = np.searchsorted(self.segments, r.projection.source.gid_range)
+            found[begin:end] = np.maximum(found[begin:end], r.delays.last)
+        return found
+
     def blocks(self, neurons: Lids) -> NDArray[np.int64]:
         """Return the bounds of the blocks of targets of a shard, shape (n_blocks + 1,)."""
         return block_bounds(neurons.size, self.receptors)

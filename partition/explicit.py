@@ -101,10 +101,13 @@ def _outdegree(
             np.uint64(seed), np.uint64(stream), sources, degree, rule.allow_multapses,
             (first_target, projection.target.size, *excluded),
         )  # fmt: skip
-        kept, found = _members(targets.ravel(), gids)
-        row, index = np.divmod(kept, degree)
-        words = random.draw(seed, stream, sources[row], index)
-        yield sources[row], found, *_values(recipe, words)
+        flat = targets.ravel()
+        # The targets of a hub are more than a chunk
+        for first in range(0, flat.size, _CHUNK):
+            kept, found = _members(flat[first : first + _CHUNK], gids)
+            row, index = np.divmod(first + kept, degree)
+            words = random.draw(seed, stream, sources[row], index)
+            yield sources[row], found, *_values(recipe, words)
 
 
 def _members(

@@ -21,7 +21,7 @@ Channel = tuple[int, int, int]
 _BLOCK = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A projection with its distributions turned into tables.
 

@@ -6,6 +6,7 @@ numbers and knows neither ranks nor devices.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -192,7 +193,7 @@ class Edges(Rule):
         return {"rule": "Edges", "n_synapses": size, "digest": digest_arrays(*arrays)}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Projection:
     """The synapses from one view of a population to another, made by one rule.
 
@@ -232,15 +233,55 @@ class Projection:
         """Whether the rule must leave out pairs of a neuron with itself."""
         return self.autapses_possible and not getattr(self.rule, "allow_autapses", True)
 
+    def is_like(self, other: Projection) -> bool:
+        """Return whether another one has the same rule, weights and delays."""
+        mine, theirs = ((p.rule, p.weight, p.delay) for p in (self, other))
+        return all(a is b or a == b for a, b in zip(mine, theirs, strict=True))
+
+
+@dataclass
+class _Group:
+    """Projections from each of some sources to each of the same targets, all alike."""
+
+    first: Projection
+    sources: list[str]
+    targets: list[str]
+
     def describe(self) -> dict[str, Any]:
-        """Return the projection as plain values."""
+        """Return the projections as plain values; a single name instead of a list of one."""
+        names = ([*self.sources], [*self.targets])
+        source, target = (side[0] if len(side) == 1 else side for side in names)
+        weight, delay = self.first.weight, self.first.delay
         return {
-            "source": self.source.name,
-            "target": self.target.name,
-            **self.rule.describe(),
-            "weight": None if self.weight is None else self.weight.describe(),
-            "delay": None if self.delay is None else self.delay.describe(),
+            "source": source,
+            "target": target,
+            **self.first.rule.describe(),
+            "weight": None if weight is None else weight.describe(),
+            "delay": None if delay is None else delay.describe(),
         }
+
+
+def describe_projections(projections: Iterable[Projection]) -> list[dict[str, Any]]:
+    """Return projections as plain values, in their order.
+
+    Those that follow one another and differ in source and target alone are described together, as
+    one call of `connect` with lists makes them.
+    """
+    rows: list[_Group] = []
+    for p in projections:
+        row = rows[-1] if rows else None
+        if row and row.sources == [p.source.name] and row.first.is_like(p):
+            row.targets.append(p.target.name)
+        else:
+            rows.append(_Group(p, [p.source.name], [p.target.name]))
+    groups: list[_Group] = []
+    for row in rows:
+        last = groups[-1] if groups else None
+        if last and last.targets == row.targets and last.first.is_like(row.first):
+            last.sources += row.sources
+        else:
+            groups.append(row)
+    return [group.describe() for group in groups]
 
 
 def check_projection(projection: Projection) -> None:

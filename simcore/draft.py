@@ -30,7 +30,7 @@ class Choice(IntEnum):
     ALL = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """The synapses of a projection at the neurons of a rank, each target's drawn for itself.
 
@@ -69,7 +69,7 @@ class Drawn:
     channel_of: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """The synapses of a projection at the neurons of a rank, which the host lists.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from simcore.connectivity import Projection, Rule, check_projection
+from simcore.connectivity import Projection, Rule, check_projection, describe_projections
 from simcore.distributions import Constant, Distribution, as_distribution
 from simcore.errors import CapacityError, ModelError, require
 from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
@@ -185,8 +185,9 @@ class Network:
         """
         if not isinstance(rule, Rule):
             raise ModelError(f"connect: rule is {rule!r}, must be a rule like FixedIndegree(100)")
+        target_views = self._views(targets, "connect: targets")
         for source in self._views(sources, "connect: sources"):
-            for target in self._views(targets, "connect: targets"):
+            for target in target_views:
                 name = f"projection {source.name!r} to {target.name!r}"
                 require(
                     not target.population.is_source,
@@ -283,7 +284,7 @@ class Network:
         return {
             "seed": self.seed,
             "populations": [p.describe() for p in self.populations],
-            "projections": [p.describe() for p in self.projections],
+            "projections": describe_projections(self.projections),
             "drives": [d.describe() for d in self.drives],
             "records": [r.describe() for r in self.records],
         }

@@ -16,13 +16,14 @@ from simcore.clock import Clock
 from simcore.comm import Comm
 from simcore.errors import ConfigError, StoppedError, require
 from simcore.failure import fail_together
-from simcore.keeper import LOOK_INTERVAL, Care, Keeper
+from simcore.keeper import Care, Keeper
 from simcore.memory import peak_bytes
 from simcore.network import Network
 from simcore.progress import Progress
 from simcore.resumption import Resumption, require_same_numbers, restore
 from simcore.signals import Signals
 from simcore.simulation import Simulation
+from simcore.waiting import FLUSH_INTERVAL
 from simcore.watchdog import Watchdog
 from simcore.work import delivery_work, neuron_work
 
@@ -208,7 +209,7 @@ class Session:
                     RunWriter(job.output, network, clock, config, overwrite, resumption)
                 )
         first = clock.steps(job.record_from, "record_from")
-        flush = max(simulation.epoch_steps, int(clock.nearest(LOOK_INTERVAL)))
+        flush = int(clock.nearest(FLUSH_INTERVAL))
         self.recorder = Recorder(
             network, clock, simulation.neurons, comm, self.writer, simulation.backend, first,
             flush, recorded,

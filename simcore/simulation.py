@@ -27,14 +27,12 @@ from simcore.places import LAUNCH_BYTES
 from simcore.progress import Progress
 from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.timers import Timers
+from simcore.waiting import longest_epoch
 
 if TYPE_CHECKING:
     from simcore.io.recorder import Recorder
     from simcore.kernels.backend import Backend
     from simcore.state import State
-
-# Longest epoch [steps], which bounds the buffers of a rank that never meets another
-LONGEST_EPOCH = 1000
 
 
 class Simulation:
@@ -71,7 +69,8 @@ class Simulation:
         The state of the shards.
     epoch_steps : int
         Steps between two exchanges of spikes: the shortest delay of a synapse that crosses ranks,
-        or half of it where spikes travel while a device works.
+        or half of it where spikes travel while a device works; fewer where more would be recorded
+        than may wait for a flush.
     beside : bool
         Whether the devices of all ranks work beside their hosts.
     step : int
@@ -145,6 +144,8 @@ class Simulation:
                 if backend == "cuda":
                     device = estimate_device(expectation, own[0], precision)
                     on_gpu = device.total + LAUNCH_BYTES
+                # Large where there are many projections
+                del expectation
             _require_memory(self.comm, needed, on_gpu)
             warn_of_crowd(self.comm, threads, self.progress)
             self.notes = notes_on(network, self.clock, points)
@@ -177,7 +178,9 @@ class Simulation:
         self.beside = bool(self.comm.allreduce_min(int(beside)))
         ahead = self.beside and self.backend.runs_ahead and self.comm.size == 1
         self._depth = 2 if ahead else 1
-        self.epoch_steps = min(shortest // 2 if self.beside else shortest, LONGEST_EPOCH)
+        unbounded = (self.comm.size == 1 or shortest == 2**62) and not self.beside
+        longest = longest_epoch(network, self.clock, unbounded)
+        self.epoch_steps = min(shortest // 2 if self.beside else shortest, longest)
         self._arrived = NO_SPIKES
         self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
@@ -221,7 +224,7 @@ class Simulation:
         def finish() -> tuple[Epoch, Spikes]:
             """Keep what was emitted last, and wait for the end of the oldest epoch."""
             if recorder is not None and last is not None:
-                recorder.record(*last)
+                recorder.record(*last, exchange.n_spikes)
             epoch, spikes = begun.popleft(), backend.finish()
             exchange.start(spikes)
             self._remember(spikes, epoch.end)
@@ -241,7 +244,7 @@ class Simulation:
         while begun:
             last = finish()
         if recorder is not None and last is not None:
-            recorder.record(*last)
+            recorder.record(*last, exchange.n_spikes)
 
     @property
     def max_delay(self) -> int:

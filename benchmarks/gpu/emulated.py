@@ -44,7 +44,7 @@ class Counting:
     def __init__(self) -> None:
         self.n_spikes, self.digest = 0, sha256()
 
-    def record(self, epoch: Epoch, spikes: Spikes) -> None:
+    def record(self, epoch: Epoch, spikes: Spikes, emitted: int = 0) -> None:
         """Take the spikes of an epoch."""
         self.n_spikes += spikes.size
         self.digest.update(np.array([epoch.begin, epoch.end]).tobytes() + spikes.words.tobytes())

@@ -107,7 +107,7 @@ class CpuBackend(Backend):
     def state(self) -> State:
         """Return the state of all neurons."""
         s = self._state
-        return State(self.shard.neurons.gids, s.V.copy(), s.currents.copy(), s.waiting.copy())
+        return State(self.shard.neurons.gids, s.V, s.currents, s.waiting)
 
     def restore(self, state: State, step: int, recent: Spikes) -> None:
         """Go on from a state."""

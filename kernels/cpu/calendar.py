@@ -94,7 +94,8 @@ def with_room(calendar, needed):
     n_lists = calendar.slots.size
     if calendar.fill.size > (calendar.counts[LIVE] + needed) // CHUNK + n_lists + 1:
         return calendar
-    n_chunks = 2 * ((calendar.counts[LIVE] + needed) // CHUNK + n_lists + 1)
+    # What is not used takes no memory, so seldom is more to be copied than is used later
+    n_chunks = 4 * ((calendar.counts[LIVE] + needed) // CHUNK + n_lists + 1)
     cursors = np.empty(n_chunks * CHUNK, dtype=CURSOR)
     fill, after = np.empty(n_chunks, dtype=np.int32), np.empty(n_chunks, dtype=np.int32)
     for chunk in range(calendar.counts[USED]):

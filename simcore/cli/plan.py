@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from simcore.cli.parameters import parse_size
 from simcore.cli.parser import STYLE, Commands, print_json
-from simcore.cli.plantext import Verdict, plan_text, plan_values, rehearsal_text
+from simcore.cli.plantext import (
+    Verdict,
+    plan_text,
+    plan_values,
+    rehearsal_text,
+    rehearsal_values,
+)
 from simcore.cli.run import RunCommand, read_job
 from simcore.comm import Comm
 from simcore.errors import ConfigError, OutputError, require
@@ -46,7 +51,7 @@ examples:
   simcore plan brunel --set order=20000000 --set epsilon=1e-4 --rate 30 --ranks 500 \\
       --gpu-memory 80GB
   simcore plan study.toml --ranks 4096 --rate E=5 --rate I=10 --rehearse 17
-  simcore plan microcircuit --ranks 4 --json | jq .memory.peak.max
+  simcore plan microcircuit --ranks 4 --json | jq .memory_bytes.peak.max
 """
 
 
@@ -98,7 +103,7 @@ def plan(arguments: argparse.Namespace, comm: Comm) -> int:
         print(plan_text(job.file.model.name, network, made, verdict, planner.costs), flush=True)
     if expected is not None:
         found = _rehearse(arguments, network, made)
-        values["rehearsal"] = dataclasses.asdict(found)
+        values["rehearsal"] = rehearsal_values(found)
         if not arguments.json:
             print("\n" + rehearsal_text(found, expected))
     if arguments.json:

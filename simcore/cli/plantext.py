@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # What lives in the memory of a rank, as the table calls it
 _PARTS = {
     "process": "process",
+    "description": "description",
     "neurons": "neurons",
     "synapses": "synapses",
     "index": "index of synapses",
@@ -73,41 +74,60 @@ def plan_values(
 ) -> dict[str, Any]:
     """Return a plan as plain values; what nobody knows is None."""
     names = [p.name for p in network.populations]
+    files = plan.files
     values: dict[str, Any] = {
-        "setup": dataclasses.asdict(plan.setup),
+        "setup": _named(dataclasses.asdict(plan.setup), {"dt": "dt_ms", "duration": "duration_ms"}),
         "n_neurons": network.n_neurons,
         "n_synapses": plan.synapses.mean * plan.setup.n_ranks,
-        "rates": dict(zip(names, plan.rates.values.tolist(), strict=True)),
+        "rates_per_s": dict(zip(names, plan.rates.values.tolist(), strict=True)),
         "rates_from": plan.rates.origin,
         "epoch_steps": plan.epoch_steps,
         "ranks_reached": plan.reached,
-        "files": plan.files,
-        "recording": plan.recording,
+        "files": {
+            "spikes_bytes_per_s": files["spikes"],
+            "potentials_bytes_per_s": files["potentials"],
+            "checkpoint_bytes": files["checkpoint"],
+        },
+        "recording_bytes": plan.recording,
         "fits": verdict.fits,
         "fewest_ranks": verdict.fewest,
         "time": None,
     }
-    for part in ("neurons", "synapses", "spikes", "memory", "gpu_memory"):
-        found = getattr(plan, part)
-        plain = (
-            {k: dataclasses.asdict(v) for k, v in found.items()}
-            if isinstance(found, dict)
-            else dataclasses.asdict(found)
-        )
-        values[part] = plain
+    for name, spread in (
+        ("n_neurons_of_rank", plan.neurons),
+        ("n_synapses_of_rank", plan.synapses),
+        ("spikes_of_rank_per_s", plan.spikes),
+    ):
+        values[name] = dataclasses.asdict(spread)
+    for name, parts in (("memory_bytes", plan.memory), ("gpu_memory_bytes", plan.gpu_memory)):
+        values[name] = {part: dataclasses.asdict(spread) for part, spread in parts.items()}
     if plan.time is not None and costs is not None:
         values["time"] = {
             "real_time_factor": plan.time.real_time_factor,
             "efficiency": plan.efficiency,
-            "build": float(plan.time.build.max()),
-            "phases": {name: float(plan.time.phases[name].max()) for name in plan.time.phases},
+            "build_s": float(plan.time.build.max()),
+            "phases_s_per_s": {
+                name: float(plan.time.phases[name].max()) for name in plan.time.phases
+            },
             "extrapolated": list(plan.time.extrapolated),
             "fitted_to": list(costs.sources),
             "error_of_fit": costs.error,
             "errors_of_phases": dict(costs.residuals),
-            "costs": {phase: dict(prices) for phase, prices in costs.costs.items()},
+            "costs_s": {phase: dict(prices) for phase, prices in costs.costs.items()},
         }
     return _known(values)
+
+
+def rehearsal_values(found: Rehearsal) -> dict[str, Any]:
+    """Return what a rehearsal measured as plain values."""
+    units = {
+        "build": "build_s",
+        "model_time": "model_time_ms",
+        "phases": "phases_s_per_s",
+        "sent": "sent_per_s",
+        "received": "received_per_s",
+    }
+    return _named(dataclasses.asdict(found), units)
 
 
 def rehearsal_text(found: Rehearsal, expected: RankPlan) -> str:
@@ -211,8 +231,8 @@ def _memory(title: str, parts: Mapping[str, Spread]) -> str:
 def _notes(network: Network, plan: Plan, verdict: Verdict) -> str:
     n, dt = plan.setup.n_ranks, plan.setup.dt
     lines = [
-        f"rank 0   {size(plan.recording)} more in the run, for what all ranks record; "
-        f"{size(plan.peak)} in all"
+        f"rank 0   {size(plan.recording)} of the largest peak, in the run, for what all ranks "
+        "record"
     ]
     if not plan.rates.known:
         lines = []
@@ -301,6 +321,11 @@ def _columns(lines: list[tuple[str, ...]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _named(values: Mapping[str, Any], units: Mapping[str, str]) -> dict[str, Any]:
+    """Return values under names with their units."""
+    return {units.get(name, name): value for name, value in values.items()}
 
 
 def _known(value: Any) -> Any:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from simcore.clock import Clock
 from simcore.connectivity import Edges, OneToOne
 from simcore.degrees import n_synapses
 from simcore.partition import Expectation
 from simcore.partition.recipe import Recipe
 from simcore.planning.ranks import Ranks
 from simcore.planning.rates import Rates, segment_rates
-from simcore.simulation import LONGEST_EPOCH
+from simcore.waiting import longest_epoch
 
 
 def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
     """Return the steps between two exchanges: the shortest delay that crosses ranks.
 
     Where that is a matter of chance, it is the shortest of which half of all networks have one.
-    On GPUs it is half of that, because spikes travel while the next epoch is computed.
+    On GPUs it is half of that, because spikes travel while the next epoch is computed. It is less
+    where more would be recorded in it than may wait for a flush.
     """
+    cuda = ranks.setup.backend == "cuda"
+    clock = Clock(ranks.setup.dt)
+    longest = longest_epoch(expectation.network, clock, unbounded=False)
     crossing: dict[int, float] = {}
     for recipe in expectation.recipes:
         for delay, n in _crossing(recipe, ranks):
@@ -27,9 +32,8 @@ def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
     for delay in sorted(crossing):
         found += crossing[delay]
         if found >= np.log(2.0):
-            beside = ranks.setup.backend == "cuda" and delay >= 2
-            return min(delay // 2 if beside else delay, LONGEST_EPOCH)
-    return LONGEST_EPOCH
+            return min(delay // 2 if cuda and delay >= 2 else delay, longest)
+    return longest_epoch(expectation.network, clock, unbounded=not cuda)
 
 
 def _crossing(recipe: Recipe, ranks: Ranks) -> list[tuple[int, float]]:

@@ -6,28 +6,36 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from simcore.clock import Clock
+from simcore.io.checkpoint import WINDOW
+from simcore.io.schema import SPIKE_TYPE
+from simcore.io.writer import MOST_BYTES, PART_BYTES, PART_SHARE
 from simcore.local import Lids
 from simcore.partition import Expectation, estimate, estimate_device
 from simcore.places import LAUNCH_BYTES, WAITING_BYTES
+from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Setup
-from simcore.planning.rates import Rates, segment_rates
+from simcore.planning.rates import Rates, most_spikes, of_segments
+from simcore.waiting import FLUSH_BYTES, FLUSH_INTERVAL, WORD_BYTES, sampled_bytes
 
-# A cursor of a row under way, once in the old and half in the new calendar when that grows [B]
-_CURSOR = 36.0
+# A cursor of a row under way; those so far are copied when their room grows [B]
+_CURSOR = 30.0
 
 # The exchange has room for so many times the spikes of an epoch
 _ROOM = 1.5
 _SMALLEST_ROOM = 62
 
-# What rank 0 has for each spike of a flush; the largest part of a file that waits, of which there
-# are so many copies while it is written; and what writing takes at all [B]
-_FLUSHED, _WAITING, _COPIES, _WRITER = 40.0, 2**24, 3, 12e6
+# Copies of a spike and of a sample, beside the one that waits, while a flush takes them; and of
+# what is in the file, while it is written
+_FLUSH_COPIES, _SAMPLE_COPIES, _FILE_COPIES = 2, 2.0, 2.2
+
+# HDF5, and the spikes that are looked at together [B]
+_WRITER = 14e6
 
 # What MPI takes [B]
-_MPI = 16e6
-
-# Model time between two flushes [s]
-FLUSH = 0.02
+_MPI = 26e6
 
 
 @dataclass(frozen=True)
@@ -38,16 +46,51 @@ class Traffic:
     ----------
     rates : Rates
         How often neurons spike; what depends on them is left out where they are unknown.
-    epoch : float
-        Time between two exchanges [s].
     busiest, total : float
-        Spikes of the busiest rank, and of all [1/s].
+        Most spikes in an epoch, of the busiest rank and of all.
+    waiting : float
+        Most spikes of all ranks that wait for a flush.
     """
 
     rates: Rates
-    epoch: float
     busiest: float
     total: float
+    waiting: float
+
+    @property
+    def mine(self) -> float:
+        """Spikes of the busiest rank that wait for a flush."""
+        return self.waiting * (self.busiest / self.total if self.total else 0.0)
+
+
+def traffic_of(
+    expectation: Expectation, setup: Setup, rates: Rates, epoch: int, share: float
+) -> Traffic:
+    """Return the spikes that take memory.
+
+    Parameters
+    ----------
+    expectation : Expectation
+        What is expected of the network.
+    setup : Setup
+        How the model would be run.
+    rates : Rates
+        How often neurons spike.
+    epoch : int
+        Steps between two exchanges.
+    share : float
+        Part of all spikes that the busiest rank emits.
+    """
+    network = expectation.network
+    sizes = np.array([p.size for p in network.populations])
+    length = epoch * setup.dt
+
+    def in_window(window: float) -> float:
+        return float(most_spikes(network, rates, min(window, setup.duration)) @ sizes)
+
+    total = in_window(length)
+    waiting = min(in_window(FLUSH_INTERVAL + length), FLUSH_BYTES / WORD_BYTES + total)
+    return Traffic(rates, share * total, total, waiting)
 
 
 def host_memory(
@@ -74,6 +117,7 @@ def host_memory(
     found = estimate(expectation, shards, setup.backend)
     parts = {
         "process": found.rank - (0.0 if setup.n_ranks > 1 else _MPI),
+        "description": found.description,
         "neurons": found.neurons,
         "synapses": found.synapses,
         "index": found.index,
@@ -85,9 +129,15 @@ def host_memory(
         parts["ring"] = found.ring
     parts["spikes"] = 0.0
     if traffic.rates.known:
+        # A flush, or a checkpoint, for which the states of threads are put together
+        n_local = sum(own.size for own in shards)
+        saved = 2.0 * state_bytes(expectation) * n_local if setup.threads > 1 else 0.0
+        flushed = WORD_BYTES * (2 * traffic.busiest + _FLUSH_COPIES * traffic.mine)
+        sampled = _samples(expectation, setup, traffic) * n_local / expectation.network.n_neurons
         parts["spikes"] = _exchange(setup, traffic)
+        parts["spikes"] += max(flushed + (1.0 + _SAMPLE_COPIES) * sampled, saved)
         if setup.backend != "cuda":
-            parts["spikes"] += _calendar(expectation, shards, traffic.rates)
+            parts["spikes"] += _calendar(expectation, shards, setup, traffic.rates)
     return parts
 
 
@@ -105,20 +155,42 @@ def peak(parts: Mapping[str, float], more: float = 0.0) -> float:
     return sum(parts.values()) - parts["sorting"] - parts["spikes"] + max(in_turn)
 
 
-def recording_memory(setup: Setup, spikes: float, recorded: float) -> float:
-    """Return what rank 0 takes in the run to merge and write what all ranks record [B].
+def recording_memory(expectation: Expectation, setup: Setup, traffic: Traffic) -> float:
+    """Return what rank 0 takes in the run to merge, write and save what all ranks have [B].
 
     Parameters
     ----------
+    expectation : Expectation
+        What is expected of the network.
     setup : Setup
         How the model would be run.
-    spikes : float
-        Spikes of all ranks that are recorded [1/s].
-    recorded : float
-        What is recorded [B/s].
+    traffic : Traffic
+        Spikes under way.
     """
-    waiting = min(float(_WAITING), recorded * 1e-3 * setup.duration)
-    return _WRITER + _FLUSHED * spikes * FLUSH + _COPIES * waiting
+    network, rates = expectation.network, traffic.rates
+    if not rates.known:
+        return 0.0
+    files = file_sizes(network, rates, setup.dt)
+    seconds = 1e-3 * setup.duration
+    recorded = seconds * (files["spikes"] + files["potentials"])
+    sizes = np.array([p.size for p in network.populations])
+    emitted = float(rates.values @ sizes) * SPIKE_TYPE.itemsize
+    waiting = traffic.waiting * (files["spikes"] / emitted if emitted else 0.0)
+    sampled = _samples(expectation, setup, traffic)
+
+    # What waits to be written is written when it is much, with the flush that made it so
+    large = min(MOST_BYTES, max(PART_BYTES, PART_SHARE * recorded))
+    queue = min(recorded, large + SPIKE_TYPE.itemsize * waiting + sampled)
+    share = files["spikes"] * seconds / recorded if recorded else 0.0
+    written = queue * (share * _FILE_COPIES + 1.0 - share)
+    merged = min(queue, large) + _FLUSH_COPIES * WORD_BYTES * waiting + _SAMPLE_COPIES * sampled
+    window = min(WINDOW, network.n_neurons) * state_bytes(expectation)
+    return _WRITER + max(written, merged, 2.0 * window)
+
+
+def state_bytes(expectation: Expectation) -> float:
+    """Return the state of a neuron in a checkpoint, with its global id [B]."""
+    return 18.0 + 8.0 * expectation.receptors
 
 
 def device_memory(
@@ -128,7 +200,7 @@ def device_memory(
     shard = estimate_device(expectation, neurons, setup.precision)
     # What arrives from other ranks, and waits beside the spikes of the shard
     several = setup.n_ranks > 1 and traffic.rates.known
-    arriving = 2.0 * traffic.total * traffic.epoch if several else 0.0
+    arriving = 2.0 * traffic.total if several else 0.0
     waiting = WAITING_BYTES * max(0.0, arriving - shard.most_spikes)
     return {
         "launch": float(LAUNCH_BYTES),
@@ -141,17 +213,31 @@ def device_memory(
     }
 
 
+def _samples(expectation: Expectation, setup: Setup, traffic: Traffic) -> float:
+    """Return what all ranks sample from one flush to the next [B]."""
+    in_step = sampled_bytes(expectation.network, Clock(setup.dt))
+    steps = min(FLUSH_INTERVAL, setup.duration) / setup.dt
+    return min(in_step * steps, FLUSH_BYTES + in_step)
+
+
 def _exchange(setup: Setup, traffic: Traffic) -> float:
     """Return the buffers of the exchange, for the busiest rank as all have the same [B]."""
     if setup.n_ranks == 1:
         return 0.0
-    mean = traffic.busiest * traffic.epoch
+    mean = traffic.busiest
     room = max(_SMALLEST_ROOM, _ROOM * (mean + 5.0 * math.sqrt(mean)))
     return 8.0 * room * (2 * setup.n_ranks + 1)
 
 
-def _calendar(expectation: Expectation, shards: Sequence[Lids], rates: Rates) -> float:
-    """Return the cursors of the rows under way, each for the longest delay at most [B]."""
-    emitted = segment_rates(expectation, rates) * 1e-3 * expectation.dt * expectation.max_delay
+def _calendar(
+    expectation: Expectation, shards: Sequence[Lids], setup: Setup, rates: Rates
+) -> float:
+    """Return the cursors of the rows under way, each for its longest delay at most [B]."""
+    delays = expectation.longest_delays
+    emitted = np.zeros(delays.size)
+    for delay in np.unique(delays[delays > 0]):
+        window = min(float(delay) * setup.dt, setup.duration)
+        most = of_segments(expectation, most_spikes(expectation.network, rates, window))
+        emitted[delays == delay] = most[delays == delay]
     tables = [table for shard in shards for table in expectation.tables(shard)]
     return _CURSOR * sum(float(emitted @ table.rows) for table in tables)

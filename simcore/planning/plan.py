@@ -11,14 +11,20 @@ from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
 from simcore.fixed_point import fixed_point
-from simcore.io.schema import SPIKE_TYPE
 from simcore.local import Lids
 from simcore.network import Network
 from simcore.partition import Expectation, partition, table_bytes
 from simcore.planning.costs import CostModel, Prediction
 from simcore.planning.crossing import epoch_steps, ranks_reached
 from simcore.planning.files import file_sizes
-from simcore.planning.memory import Traffic, device_memory, host_memory, peak, recording_memory
+from simcore.planning.memory import (
+    Traffic,
+    device_memory,
+    host_memory,
+    peak,
+    recording_memory,
+    traffic_of,
+)
 from simcore.planning.ranks import Ranks, Setup
 from simcore.planning.rates import Rates
 from simcore.planning.workload import Workload, expected_workload
@@ -61,9 +67,11 @@ class Plan:
     neurons, synapses, spikes : Spread
         Of a rank; spikes of its neurons in a second of model time.
     memory : dict of str to Spread
-        Of a rank on its host, by what takes it; "peak" is the largest at a time [B].
+        Of a rank on its host, by what takes it; "peak" is the largest at a time, and its maximum
+        that of the rank that takes most if it is rank 0, which records [B].
     recording : float
-        What rank 0 takes in the run beside; 0 where rates are unknown [B].
+        What rank 0 takes in the run beside, which is in that maximum alone; 0 where rates are
+        unknown [B].
     gpu_memory : dict of str to Spread
         Of a rank on its GPU; empty without one [B].
     files : dict of str to float
@@ -103,8 +111,7 @@ class Plan:
     @property
     def peak(self) -> float:
         """Memory of the rank that takes most, as if it were rank 0 [B]."""
-        parts = {k: spread.max for k, spread in self.memory.items() if k != "peak"}
-        return peak(parts, self.recording)
+        return self.memory["peak"].max
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,10 @@ class Planner:
         device = []
         if setup.backend == "cuda":
             device = [device_memory(self.expectation, own[0], setup, traffic) for own in shards]
+        recording = recording_memory(self.expectation, setup, traffic)
+        memory = _spreads(host, stands_for, peak)
+        most = max(peak(parts, recording) for parts in host)
+        memory["peak"] = replace(memory["peak"], max=most)
         time = self.costs.predict(load, self.cores) if self.costs and self.rates.known else None
         files = file_sizes(self.network, self.rates, self.dt)
         return Plan(
@@ -193,8 +204,8 @@ class Planner:
             neurons=Spread.of(ranks.n_neurons),
             synapses=Spread.of(ranks.n_synapses),
             spikes=Spread.of(ranks.per_neuron(self.rates.values)),
-            memory=_spreads(host, stands_for, peak),
-            recording=self._recording(setup),
+            memory=memory,
+            recording=recording,
             gpu_memory=_spreads(device, stands_for, lambda parts: sum(parts.values())),
             files=files,
             epoch_steps=epoch,
@@ -223,7 +234,7 @@ class Planner:
         tables = [table for shard in own for table in self.expectation.tables(shard)]
         return RankPlan(
             memory=host_memory(self.expectation, own, setup, traffic),
-            recording=self._recording(setup) if rank == 0 else 0.0,
+            recording=recording_memory(self.expectation, setup, traffic) if rank == 0 else 0.0,
             table_bytes=sum(table_bytes(table, self.network.n_neurons) for table in tables),
             workload=load,
             time=self.costs.predict(load, self.cores) if self.costs and self.rates.known else None,
@@ -243,19 +254,18 @@ class Planner:
         memory, gpu_memory : float
             Of each rank on its host, and on its GPU [B].
         """
-        setup, emitted = plan.setup, plan.spikes.mean * plan.setup.n_ranks
-        steps = plan.epoch_steps
+        setup, steps = plan.setup, plan.epoch_steps
         if setup.n_ranks == 1:
             # A rank alone need not meet
             steps = epoch_steps(self.expectation, Ranks(self.network, replace(setup, n_ranks=2)))
-        epoch = 1e-3 * self.dt * steps
 
         def fits(n: int) -> bool:
             division = partition(self.network, n * setup.threads, setup.partitioner)
             own: list[Lids] = [division.owned(part) for part in range(setup.threads)]
-            traffic = Traffic(self.rates, epoch, emitted / n, emitted)
             some = replace(setup, n_ranks=n)
-            needed = peak(host_memory(self.expectation, own, some, traffic), plan.recording)
+            traffic = traffic_of(self.expectation, some, self.rates, steps, 1.0 / n)
+            recording = recording_memory(self.expectation, some, traffic)
+            needed = peak(host_memory(self.expectation, own, some, traffic), recording)
             if setup.backend == "cuda":
                 device = device_memory(self.expectation, own[0], some, traffic)
                 if sum(device.values()) > gpu_memory:
@@ -266,15 +276,9 @@ class Planner:
 
     def _traffic(self, ranks: Ranks, epoch: int) -> Traffic:
         spikes = ranks.per_neuron(self.rates.values)
-        seconds = 1e-3 * self.dt * epoch
-        return Traffic(self.rates, seconds, float(spikes.max()), float(spikes.sum()))
-
-    def _recording(self, setup: Setup) -> float:
-        if not self.rates.known:
-            return 0.0
-        files = file_sizes(self.network, self.rates, self.dt)
-        spikes = files["spikes"] / SPIKE_TYPE.itemsize
-        return recording_memory(setup, spikes, files["spikes"] + files["potentials"])
+        total = float(spikes.sum())
+        share = float(spikes.max()) / total if total else 0.0
+        return traffic_of(self.expectation, ranks.setup, self.rates, epoch, share)
 
     def _efficiency(self, setup: Setup, time: Prediction | None) -> float:
         if time is None or self.costs is None:

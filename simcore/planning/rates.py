@@ -88,9 +88,46 @@ def on_share(start: float, stop: float, duration: float) -> float:
 
 def segment_rates(expectation: Expectation, rates: Rates) -> NDArray[np.float64]:
     """Return the rate of the sources of each segment [1/s]."""
+    return of_segments(expectation, rates.values)
+
+
+def of_segments(expectation: Expectation, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each segment of sources the value of its population."""
     firsts = [p.first for p in expectation.network.populations]
     owner = np.searchsorted(firsts, expectation.segments[:-1], side="right") - 1
-    return rates.values[owner]
+    return values[owner]
+
+
+def most_spikes(network: Network, rates: Rates, window: float) -> NDArray[np.float64]:
+    """Return how many spikes a neuron of each population emits in the busiest window.
+
+    Sources are as busy as their description says, also where that is only for a moment. Neurons
+    are taken to spike steadily.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    rates : Rates
+        How often its neurons spike.
+    window : float
+        Length of the window [ms].
+
+    Returns
+    -------
+    ndarray of float64, shape (n_populations,)
+    """
+    found = 1e-3 * window * rates.values
+    for population in network.populations:
+        model = population.model
+        if isinstance(model, PoissonSource):
+            length = min(window, max(0.0, model.stop - model.start))
+            found[population.id] = max(found[population.id], 1e-3 * length * model.rate)
+        elif isinstance(model, SpikeTrains):
+            times = np.sort(model.arrays()[0])
+            inside = np.searchsorted(times, times + window) - np.arange(times.size)
+            found[population.id] = int(inside.max(initial=0)) / population.size
+    return found
 
 
 def _rate(population: Population, duration: float, found: Mapping[str, float]) -> float:

@@ -14,7 +14,7 @@ class Kept:
     def __init__(self):
         self.spikes = []
 
-    def record(self, epoch, spikes):
+    def record(self, epoch, spikes, emitted=0):
         self.spikes.append((spikes.steps, spikes.gids))
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import simcore as sc
+import simcore.io.recorder
 import simcore.partition
+import simcore.waiting
 from simcore.comm import SerialComm
 from simcore.models import microcircuit
 from simcore.partition import PARTITIONERS, RangePartition, build_shards
@@ -52,9 +54,13 @@ def test_ranks_with_threads_of_their_own(assert_same, comm, parallel_assert):
     parallel_assert(comm, len(simulation.shards) == threads, f"not {threads} shards")
 
 
-def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path):
+def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path, monkeypatch):
+    """They are equal on any ranks, also where less may wait for a flush."""
     net = every_feature()
-    run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)
+    with monkeypatch.context() as patch:
+        for module in (simcore.io.recorder, simcore.waiting):
+            patch.setattr(module, "FLUSH_BYTES", 3000)
+        run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)
     wrong = []
     if comm.rank == 0:
         lone = sc.simulate(net, 40.0, output=mpi_tmp_path / "alone.h5", comm=SerialComm())

@@ -95,7 +95,7 @@ def test_checkpoint_that_cannot_be_written_stops_all(
         write(*arguments)
 
     monkeypatch.setattr(checkpoint, "_write", full)
-    monkeypatch.setattr(checkpoint, "_WINDOW", 10)
+    monkeypatch.setattr(checkpoint, "WINDOW", 10)
     try:
         sc.simulate(every_feature(), DURATION, output=path, comm=ranks, checkpoint_every=20.0)
         text = ""
@@ -134,7 +134,7 @@ def test_checkpoint_gathered_in_windows(ranks, comm, parallel_assert, mpi_tmp_pa
     """Windows of a few neurons, some of which a rank has nothing of."""
     from simcore.io import checkpoint
 
-    monkeypatch.setattr(checkpoint, "_WINDOW", 7)
+    monkeypatch.setattr(checkpoint, "WINDOW", 7)
     path, whole = mpi_tmp_path / "run.h5", mpi_tmp_path / "whole.h5"
     with monkeypatch.context() as patch:
         stop_after(patch, 1)

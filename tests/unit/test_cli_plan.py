@@ -63,18 +63,24 @@ def test_a_plan_as_json_has_what_the_text_has(plan):
     found = json.loads(out)
     assert code == 0
     assert found["n_synapses"] == 1000
-    assert found["neurons"] == {"min": 50, "mean": 50, "max": 50}
-    assert found["files"]["spikes"] == 100 * 10 * 16
-    assert found["memory"]["peak"]["max"] > found["memory"]["process"]["max"] > 1e8
-    assert found["rates"] == {"E": 10.0, "I": 10.0}
+    assert found["n_neurons_of_rank"] == {"min": 50, "mean": 50, "max": 50}
+    assert found["files"]["spikes_bytes_per_s"] == 100 * 10 * 16
+    assert found["memory_bytes"]["peak"]["max"] > found["memory_bytes"]["process"]["max"] > 1e8
+    assert found["rates_per_s"] == {"E": 10.0, "I": 10.0}
     assert found["time"] is None
     assert found["setup"]["threads"] == 2
+
+    # What rank 0 takes to record is in the largest peak, which a user asks for
+    parts = {k: spread["max"] for k, spread in found["memory_bytes"].items() if k != "peak"}
+    in_turn = max(parts.pop("sorting"), parts.pop("spikes") + found["recording_bytes"])
+    assert found["recording_bytes"] > 1e7
+    assert found["memory_bytes"]["peak"]["max"] == pytest.approx(sum(parts.values()) + in_turn)
 
 
 def test_without_rates_a_plan_says_what_is_missing(plan):
     code, out, _ = plan(*SMALL, "--json")
     assert code == 0
-    assert json.loads(out)["spikes"]["mean"] is None
+    assert json.loads(out)["spikes_of_rank_per_s"]["mean"] is None
     _, out, _ = plan(*SMALL)
     assert "rates    unknown: give --rate or --from" in out
 
@@ -144,9 +150,9 @@ def test_a_run_file_is_planned_as_it_would_run(plan, tmp_path):
         'dt = 0.5\n[record]\nspikes = false\nV_m = {population = "E", n = 10, interval = 0.5}\n'
     )
     found = json.loads(plan(str(path), "--rate", "1", "--json")[1])
-    assert (found["setup"]["threads"], found["setup"]["dt"]) == (2, 0.5)
-    assert found["files"]["spikes"] == 0.0
-    assert found["files"]["potentials"] == 10 * 2000 * 4
+    assert (found["setup"]["threads"], found["setup"]["dt_ms"]) == (2, 0.5)
+    assert found["files"]["spikes_bytes_per_s"] == 0.0
+    assert found["files"]["potentials_bytes_per_s"] == 10 * 2000 * 4
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,7 @@ def test_a_rehearsal_as_json(plan):
     _, out, _ = plan(*SMALL, "--ranks", "4", "--rate", "50", "--rehearse", "1", "--json")
     found = json.loads(out)["rehearsal"]
     assert (found["rank"], found["n_neurons"], found["n_synapses"]) == (1, 25, 250)
-    assert found["model_time"] >= 100.0
+    assert found["model_time_ms"] >= 100.0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -295,8 +301,8 @@ def test_the_memory_of_a_rank_of_many_is_as_planned():
     call_rehearsal("order=40", "epsilon=0.1", "--ranks", "2")
     found = call_rehearsal("order=1600000", "epsilon=5e-4", "--ranks", "2000")
     assert found["rehearsal"]["n_synapses"] == 4000 * 4000
-    planned = found["memory"]["peak"]["max"]
-    assert planned > 1.8 * found["memory"]["process"]["max"]
+    planned = found["memory_bytes"]["peak"]["mean"]
+    assert planned > 1.8 * found["memory_bytes"]["process"]["max"]
     assert found["rehearsal"]["peak_bytes"] == pytest.approx(planned, rel=0.1)
 
 

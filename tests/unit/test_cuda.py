@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
-import simcore.simulation as simulation_module
+import simcore.waiting
 from simcore import keeper
 from simcore.clock import Clock, Epoch
 from simcore.comm import SerialComm
@@ -275,7 +275,7 @@ def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
         simulation.epoch_steps = steps
         taken, busy = [], []
 
-        def record(epoch, spikes):
+        def record(epoch, spikes, emitted=0):
             taken.append(Spikes(0, spikes.words + (spikes.origin << 48)))
             assert (epoch.begin <= taken[-1].steps).all()
             assert (taken[-1].steps < epoch.end).all()
@@ -299,12 +299,12 @@ def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
 
 def test_a_run_is_looked_at_seldom_where_a_device_would_stop(monkeypatch, tmp_path):
     """Pieces of a run grow beyond an epoch, so that the device has the next one in sight."""
-    monkeypatch.setattr(simulation_module, "LONGEST_EPOCH", 100)
+    monkeypatch.setattr(simcore.waiting, "LONGEST_EPOCH", 100)
     busy, record = [], Recorder.record
 
-    def watched(self, epoch, spikes):
+    def watched(self, epoch, spikes, emitted):
         busy.append(self._backend._launches.under_way)
-        record(self, epoch, spikes)
+        record(self, epoch, spikes, emitted)
 
     monkeypatch.setattr(Recorder, "record", watched)
     given = {"backend": "cuda", "comm": SerialComm()}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
+import simcore.io.recorder
 from simcore.clock import Clock, epochs
 from simcore.comm import SerialComm
 from simcore.errors import ModelError, OutputError
@@ -217,6 +218,30 @@ def test_what_is_in_the_file_is_counted_but_not_written_again(write_from):
     for k, interval in enumerate((4, 10)):
         rows = sum(len(w[3][k]) for w in written)
         assert rows == STEPS // interval - first // interval
+
+
+@pytest.mark.parametrize(
+    ("emitted", "interval", "ends"),
+    [(0, None, [90, 100]), (1, None, [63, 100]), (7, None, [9, 18, 27]), (0, 0.1, [7, 14, 21])],
+)
+def test_a_flush_is_due_when_many_bytes_wait(monkeypatch, emitted, interval, ends):
+    """Spikes of all ranks and samples count, 8 bytes each; and at the latest the time does."""
+    monkeypatch.setattr(simcore.io.recorder, "FLUSH_BYTES", 500)
+    written = []
+    writer = SimpleNamespace(append=lambda end, *_: written.append(end))
+    net = sc.Network()
+    P = net.population("P", 10, sc.LIF())
+    net.record(P, "spikes")
+    if interval:
+        net.record(P, "V_m", interval=interval)
+    neurons = LocalNeurons(np.arange(10))
+    backend = SimpleNamespace(samples=lambda: [np.zeros((1, 10))])
+    recorder = Recorder(net, CLOCK, neurons, SerialComm(), writer, backend, 0, 90)
+    for epoch in epochs(0, 100, 1):
+        recorder.record(epoch, Spikes(epoch.begin, np.array([3])), emitted * epoch.end)
+    recorder.close()
+    assert written[: len(ends)] == ends
+    assert recorder.spike_counts.sum() == 100
 
 
 def test_error_of_the_writer_reaches_all_ranks():

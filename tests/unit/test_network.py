@@ -290,6 +290,32 @@ def test_description_is_plain_and_complete():
     assert first["projections"][9]["digest"] != other["projections"][9]["digest"]
 
 
+def test_projections_that_differ_in_their_ends_alone_are_described_together():
+    net = sc.Network()
+    A, B, C = (net.population(name, 3, sc.LIF()) for name in "ABC")
+    net.connect([A, B], [A, B, C], sc.FixedIndegree(2), weight=1.0, delay=1.0)
+    net.connect(C, [A, B, C], sc.FixedIndegree(2), weight=2.0, delay=1.0)
+    for target in (A, B, C):
+        net.connect(B, target, sc.FixedIndegree(2), weight=2.0, delay=1.0)
+    net.connect(B, C, sc.AllToAll(), weight=2.0, delay=1.0)
+
+    found = [(p["source"], p["target"], p["rule"]) for p in net.describe()["projections"]]
+    every = ["A", "B", "C"]
+    assert found == [
+        (["A", "B"], every, "FixedIndegree"),
+        (["C", "B"], every, "FixedIndegree"),
+        ("B", "C", "AllToAll"),
+    ]
+
+
+def test_a_description_of_many_projections_is_short():
+    net = sc.Network()
+    every = [net.population(f"P{k}", 1, sc.LIF()) for k in range(60)]
+    net.connect(every, every, sc.FixedIndegree(2), weight=1.0, delay=1.0)
+    assert len(net.projections) == 3600
+    assert len(to_json(net.describe()["projections"])) < 2000
+
+
 @pytest.mark.parametrize("seed", [0, 2**64 - 1, np.int64(5), np.uint64(2**63)])
 def test_seeds(seed):
     assert sc.Network(seed=seed).seed == int(seed)

@@ -129,7 +129,7 @@ class Kept:
     def __init__(self):
         self.steps, self.gids, self.epochs = [], [], []
 
-    def record(self, epoch, spikes):
+    def record(self, epoch, spikes, emitted=0):
         self.epochs.append(epoch)
         self.steps.append(spikes.steps)
         self.gids.append(spikes.gids)
@@ -262,7 +262,7 @@ net.record(E)
 
 class Broken:
     epochs = 0
-    def record(self, epoch, spikes):
+    def record(self, epoch, spikes, emitted=0):
         Broken.epochs += 1
         if world().rank == 1 and Broken.epochs == 5:
             raise RuntimeError("rank 1 is out of order")
