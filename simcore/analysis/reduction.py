@@ -84,7 +84,7 @@ def _tree(selection: Selection, reductions: tuple[Reduction, ...]) -> Any:
 def _partials(
     selection: Selection, rows: slice, reductions: tuple[Reduction, ...]
 ) -> tuple[Any, ...]:
-    times, ids = selection.times[rows], selection.ids[rows]
+    times, ids = selection.read_all(rows)
     places = selection.places(ids)
     if not selection.whole:
         chosen = places >= 0
