@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,18 @@ _BLOCK = 8192
 
 # Times that differ by less of a step are the same
 GRAIN = 1e-3
+
+# What reading a damaged file may raise, here or in HDF5: its bytes can claim anything
+FAULTS = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+# What only writing raises, to another file meanwhile
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Letters of a cause that are shown
+_LONGEST = 300
 
 # What the paths of parts have in them
 _PART = ".parts/"
@@ -54,10 +67,10 @@ def open_file(path: str) -> Iterator[h5py.File]:
     try:
         with file:
             yield file
-    except (KeyError, OSError, RuntimeError) as error:
-        if isinstance(error, OutputError):
+    except FAULTS as error:
+        if isinstance(error, OutputError) or getattr(error, "errno", None) in _FULL:
             raise
-        raise DamagedError(f"{path!r} is damaged: {error}. {_remedy(path)}") from error
+        raise DamagedError(f"{path!r} is damaged: {_cause(error)}. {_remedy(path)}") from error
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
@@ -80,6 +93,12 @@ def _open_anyway(path: str, error: OSError) -> h5py.File:
         raise DamagedError(
             f"{path!r} is truncated or damaged: {second}. {_remedy(path)}"
         ) from second
+
+
+def _cause(error: Exception) -> str:
+    """Return in a line what reading a damaged file raised."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _remedy(path: str) -> str:

@@ -337,7 +337,7 @@ def _write(
     dt: float | None,
 ) -> None:
     """Write sorted spikes, each to its population."""
-    with whole_file(path, 16 * spikes.size + 2**13 * counts.size, sealed=False) as file:
+    with whole_file(path, 16 * spikes.size + 2**13 * counts.size) as file:
         schema.write_window(schema.write_sonata(file), window, dt)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):

@@ -28,6 +28,7 @@ SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 SPIKES = "spikes"
 REPORT = "report"
 RUN = "simcore"
+DIGESTS = "digests"
 
 # Options that may change when a run is resumed, and are kept for each session
 SESSION = (

@@ -37,6 +37,7 @@ examples:
   simcore resume microcircuit.h5          go on after a kill, a stop or a full disk
   simcore info microcircuit.h5            what is in the file
   simcore analyze microcircuit.h5         a report with pictures and numbers
+  simcore verify copy.h5                  is a file as it was written
   simcore verify one.h5 other.h5          are two runs identical
   simcore export run.h5 -o run.nwb        for other programs
 """
@@ -53,9 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 after an error, when `verify` found a difference or when what
-        was planned does not fit, 2 after a mistake in the command or the run file, 75 when the
-        run was asked to stop.
+        0 when all went well, 1 after an error, when `verify` found damage or a difference or
+        when what was planned does not fit, 2 after a mistake in the command or the run file, 75
+        when the run was asked to stop.
     """
     arguments = make_parser().parse_args(argv)
     if not arguments.parallel and launched().rank != 0:
