@@ -52,9 +52,10 @@ run: env ## Simulate the cortical microcircuit for one second on two ranks
 test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pytest
 	$(BIN)/pytest $(SPREAD) $(ARGS)
 
-faults: env ## Kill runs at every operation on files, and 200 times at random (a quarter of an hour)
+faults: env ## Kill runs at every operation on files and 200 times at random, damage files (half an hour)
 	$(BIN)/pytest --quiet tests/faults/test_locks.py
 	$(BIN)/python -m tests.faults.points
+	$(BIN)/python -m tests.faults.mutations
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 lint: env ## Check format, style and types

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 # Rows that are looked at together when a time is searched
 _BLOCK = 8192
 
+# What reading a damaged file may raise, here or in HDF5: its bytes can claim anything
+FAULTS = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+# What only writing raises, to another file meanwhile
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Letters of a cause that are shown
+_LONGEST = 300
+
 # What the paths of parts have in them
 _PART = ".parts/"
 
@@ -61,10 +73,10 @@ def open_file(path: str) -> Iterator[h5py.File]:
     try:
         with file:
             yield file
-    except (KeyError, OSError, RuntimeError) as error:
-        if isinstance(error, OutputError):
+    except FAULTS as error:
+        if isinstance(error, OutputError) or getattr(error, "errno", None) in _FULL:
             raise
-        raise DamagedError(f"{path!r} is damaged: {error}. {_remedy(path)}") from error
+        raise DamagedError(f"{path!r} is damaged: {_cause(error)}. {_remedy(path)}") from error
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
@@ -103,6 +115,12 @@ def _on_node() -> str:
         # No worker of a cluster
         pass
     return ""
+
+
+def _cause(error: Exception) -> str:
+    """Return in a line what reading a damaged file raised."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _remedy(path: str) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.comm import Comm
-from simcore.errors import OutputError, cause, remedy
+from simcore.errors import DamagedError, OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import open_file
-from simcore.io.parts import checkpoints_folder
+from simcore.io.parts import checkpoints_folder, list_folder
 from simcore.io.whole import TEMPORARY, is_sealed, make_folder, whole_file
 from simcore.spikes import GID_BITS, Spikes
 from simcore.state import State
@@ -83,8 +83,8 @@ def checkpoint_path(output: str, step: int) -> str:
 def list_checkpoints(output: str) -> list[tuple[int, str]]:
     """Return step and path of the checkpoints of an output file, the newest first."""
     folder = checkpoints_folder(output)
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = [(int(m[1]), os.path.join(folder, n)) for n in names if (m := _NAME.fullmatch(n))]
+    names = ((n, m) for n in list_folder(folder) if (m := _NAME.fullmatch(n)))
+    found = [(int(m[1]), os.path.join(folder, n)) for n, m in names]
     return sorted(found, reverse=True)
 
 
@@ -182,13 +182,19 @@ def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> Moment:
 
 
 def is_valid(path: str) -> bool:
-    """Tell whether a file is a checkpoint of the version we know, and is as it was written."""
+    """Tell whether a file is a checkpoint of the version we know, and is as it was written.
+
+    Raises
+    ------
+    OutputError
+        When it must not be read, so that nobody can tell.
+    """
     try:
         if not is_sealed(path):
             return False
         with open_file(path) as file:
             return int(file[_GROUP].attrs["format_version"]) == FORMAT_VERSION
-    except OSError:
+    except (DamagedError, FileNotFoundError):
         return False
 
 
@@ -266,7 +272,7 @@ def _remove_others(output: str, step: int) -> None:
     found = list_checkpoints(output)
     kept = [path for known, path in found if known <= step][:KEPT]
     old = [path for _, path in found if path not in kept]
-    old += [os.path.join(folder, n) for n in os.listdir(folder) if n.endswith(TEMPORARY)]
+    old += [os.path.join(folder, n) for n in list_folder(folder) if n.endswith(TEMPORARY)]
     for path in old:
         with suppress(FileNotFoundError):
             os.unlink(path)

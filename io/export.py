@@ -122,7 +122,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
     reports = [excerpt.potentials(name) for name in excerpt.reported]
     n_bytes = 16 * work.total + sum(4 * r.values.size + 24 * r.node_ids.size for r in reports)
     n_groups = len(excerpt.spikes) + len(reports)
-    with whole_file(path, n_bytes + 2**13 * n_groups, sealed=False) as file:
+    with whole_file(path, n_bytes + 2**13 * n_groups) as file:
         spikes = schema.write_sonata(file)
         schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
         for selection in excerpt.spikes:

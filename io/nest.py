@@ -222,7 +222,7 @@ def _write(
     guessed: Sequence[str],
 ) -> int:
     """Write sorted spikes, each to its population; return how many are there again."""
-    with whole_file(path, 16 * spikes.size + 2**13 * counts.size, sealed=False) as file:
+    with whole_file(path, 16 * spikes.size + 2**13 * counts.size) as file:
         schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):

@@ -45,7 +45,7 @@ def write_nwb(excerpt: Excerpt, path: str, work: Work, about: About) -> None:
         _add_potentials(file, potentials)
     n_neurons = sum(s.n_neurons for s in excerpt.spikes) + sum(r.node_ids.size for r in reports)
     n_bytes = 8 * work.total + sum(r.values.nbytes for r in reports) + _ROW_BYTES * n_neurons
-    with whole_file(path, n_bytes + _FILE_BYTES, sealed=False) as output:
+    with whole_file(path, n_bytes + _FILE_BYTES) as output:
         pynwb.NWBHDF5IO(file=output, mode="w").write(file)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from simcore.errors import OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
+from simcore.io.integrity import check_file, write_digests
 from simcore.io.parts import Lock, first_damaged, parts_folder, remove_parts
 from simcore.io.whole import whole_file
 
@@ -58,10 +59,14 @@ def pack(path: str) -> None:
 
 
 def _require_whole(path: str) -> None:
-    """Raise `OutputError` unless all parts are as they were written."""
-    damaged = first_damaged([source.path for source in list_sources(path)[1:]])
+    """Raise `OutputError` unless the output file and all parts are as they were written."""
+    command = f"simcore resume {shlex.quote(str(path))}"
+    found = check_file(str(path))
+    if not found.whole:
+        raise OutputError(f"{found}. `{command}` tells what can be done.")
+    sources = list_sources(path)
+    damaged = first_damaged([source.path for source in sources[1:]])
     if damaged is not None:
-        command = f"simcore resume {shlex.quote(path)}"
         raise OutputError(f"{damaged!r} is damaged. `{command}` simulates again what it held.")
 
 
@@ -77,7 +82,7 @@ def pack_locked(path: str) -> None:
     sources = list_sources(path)
     if len(sources) > 1:
         tables = datasets(sources)
-        with whole_file(path, _size(tables), sealed=False) as file, open_file(path) as old:
+        with whole_file(path, _size(tables)) as file, open_file(path) as old:
             _write(file, old, sources, tables)
     remove_parts(path)
 
@@ -103,12 +108,13 @@ def _write(
         spikes.attrs["digest"] = _copy_spikes(spikes, times, ids)
     for name in old.get(schema.REPORT, ()):
         _copy_report(file, old[schema.REPORT][name], tables[f"{schema.REPORT}/{name}/data"])
+    write_digests(file)
 
 
 def _copy_run(group: h5py.Group, old: h5py.Group, sources: list[Source]) -> None:
     """Copy the description of the run, and what the last part says."""
     for name in old:
-        if name not in (*_RESULTS, "sessions"):
+        if name not in (*_RESULTS, "sessions", schema.DIGESTS):
             old.copy(name, group)
     attributes: dict[str, Any] = dict(old.attrs)
     for name in ("error", "finished"):

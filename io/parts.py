@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from simcore.errors import OutputError, cause, remedy
+from simcore.errors import OutputError
 from simcore.io.whole import TEMPORARY, is_sealed
 
 _NAME = re.compile(r"steps-(\d+)-(\d+)\.h5")
@@ -73,16 +73,38 @@ def list_parts(path: str, begin: int) -> list[Part]:
         Where the first of them begins: the end of what is in the output file itself. Those before
         were left behind by a kill after they had been put into it.
     """
-    folder = parts_folder(path)
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    matches = [(m, n) for n in names if (m := _NAME.fullmatch(n))]
-    known = sorted(Part(int(m[1]), int(m[2]), os.path.join(folder, n)) for m, n in matches)
     chain = []
-    for part in known:
+    for part in all_parts(path):
         if part.begin == begin:
             chain.append(part)
             begin = part.end
     return chain
+
+
+def all_parts(path: str) -> list[Part]:
+    """Return all parts beside an output file by their steps, also those of no use any more."""
+    folder = parts_folder(path)
+    matches = [(m, n) for n in list_folder(folder) if (m := _NAME.fullmatch(n))]
+    return sorted(Part(int(m[1]), int(m[2]), os.path.join(folder, n)) for m, n in matches)
+
+
+def list_folder(path: str) -> list[str]:
+    """Return the names in a folder of parts or checkpoints, none if there is no such folder.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be entered.
+    """
+    try:
+        return os.listdir(path) if os.path.isdir(path) else []
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(
+            f"folder {path!r} cannot be read: {error.strerror}. Ask its owner for the right to "
+            "read and to enter it."
+        ) from error
 
 
 def first_damaged(paths: Sequence[str]) -> str | None:
@@ -107,7 +129,7 @@ def remove_parts(path: str, keep: list[Part] | None = None) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     kept = {part.path for part in keep}
-    for name in os.listdir(folder):
+    for name in list_folder(folder):
         place = os.path.join(folder, name)
         if place not in kept and name != _LOCK:
             os.unlink(place)
@@ -164,12 +186,7 @@ def _is_taken(place: str) -> bool:
     """Tell whether there is a file, or a folder with files; a kill can leave one without."""
     if not os.path.isdir(place):
         return os.path.exists(place)
-    try:
-        return any(name.endswith(".h5") for name in os.listdir(place))
-    except OSError as error:
-        raise OutputError(
-            f"output: folder {place!r} cannot be read: {cause(error)}. {remedy(error)}."
-        ) from error
+    return any(name.endswith(".h5") for name in list_folder(place))
 
 
 def remove_run(path: str) -> None:

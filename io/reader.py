@@ -125,18 +125,22 @@ class Run(Recording):
 
     def recorded_ids(self, population: str) -> range:
         """Return the node ids of a population whose spikes are in the file."""
-        return range(*(int(i) for i in self._attribute(population, "recorded")))
+        self._spikes(population)
+        with open_file(self.path) as file:
+            span = file[schema.SPIKES][population].attrs["recorded"]
+            start, stop, step = (int(i) for i in span)
+            if not (0 <= start <= stop <= self.sizes[population] and step > 0):
+                raise ValueError(f"recorded of {population!r} is {(start, stop, step)}")
+            return range(start, stop, step)
 
     def digest(self, population: str) -> str:
         """Return the digest of the spikes of a population in the output file; empty in a new one.
 
         Of a run that is not complete it is that of what has been packed.
         """
-        return str(self._attribute(population, "digest", ""))
-
-    def dataset(self, name: str) -> Joined:
-        """Return a dataset of spikes or samples by its name, such as "spikes/E/timestamps"."""
-        return self._data[name]
+        self._spikes(population)
+        with open_file(self.path) as file:
+            return str(file[schema.SPIKES][population].attrs.get("digest", ""))
 
     @property
     def digests(self) -> dict[str, str]:
@@ -156,11 +160,6 @@ class Run(Recording):
     def files(self) -> list[str]:
         """The output file, and its parts while the run is not complete."""
         return [source.path for source in self._sources]
-
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets of spikes and samples."""
-        return list(self._data)
 
     def __repr__(self) -> str:
         return (

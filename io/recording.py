@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,6 +94,15 @@ class Recording(ABC):
     @abstractmethod
     def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
+
+    def dataset(self, name: str) -> Joined:
+        """Return a dataset of spikes or samples by its name, such as "spikes/E/timestamps"."""
+        return self._data[name]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets of spikes and samples."""
+        return list(self._data)
 
     @property
     def guesses(self) -> str:
@@ -339,12 +348,6 @@ class Recording(ABC):
         begin = 0 if start is None else times.count_until(start, self.grid)
         end = times.size if stop is None else times.count_until(stop, self.grid)
         return slice(begin, max(begin, end))
-
-    def _attribute(self, population: str, name: str, missing: Any = None) -> Any:
-        """Return an attribute of the spikes of a population."""
-        self._spikes(population)
-        with open_file(self.path) as file:
-            return file[schema.SPIKES][population].attrs.get(name, missing)
 
     def _require_forward(self, start: float | None, stop: float | None) -> None:
         """Raise `ConfigError` if a window ends before it begins."""

@@ -29,6 +29,7 @@ SPIKES = "spikes"
 GUESSED = "guessed"
 REPORT = "report"
 RUN = "simcore"
+DIGESTS = "digests"
 
 # Options that may change when a run is resumed, and are kept for each session
 SESSION = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.clock import Grid
-from simcore.errors import ModelError, require
+from simcore.errors import DamagedError, ModelError, require
 from simcore.io.access import Joined
 
 if TYPE_CHECKING:
@@ -90,13 +90,28 @@ class Selection:
         return self.n_neurons == len(self.recorded)
 
     def read(self, rows: slice | None = None) -> SpikeData:
-        """Return the spikes, or those of some of the rows, as numpy arrays."""
+        """Return the spikes, or those of some of the rows, as numpy arrays.
+
+        Raises
+        ------
+        DamagedError
+            When one cannot have been recorded.
+        """
         rows = self.rows if rows is None else rows
-        times, ids = self.times[rows], self.ids[rows]
+        times, ids = self.read_all(rows)
         if self.whole:
             return SpikeData(times, ids)
         chosen = self.places(ids) >= 0
         return SpikeData(times[chosen], ids[chosen])
+
+    def read_all(self, rows: slice) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+        """Return some of the rows as numpy arrays, also of neurons that are not chosen.
+
+        Errors are those of `read`.
+        """
+        times, ids = self.times[rows], self.ids[rows]
+        self._require_possible(times, ids)
+        return times, ids
 
     def lazy(self) -> SpikeData:
         """Return the spikes as dask arrays, which read the files when computed."""
@@ -130,6 +145,21 @@ class Selection:
         found = np.searchsorted(chosen, given)
         found[found == chosen.size] = 0
         return np.where(chosen[found] == given, found, -1)
+
+    def _require_possible(self, times: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
+        """Raise `DamagedError` if a spike is of no recorded neuron or outside of the window."""
+        begin, end = self.window[0] - self.dt, self.window[1] + self.dt
+        stop = int(self.recorded[-1]) + 1 if len(self.recorded) else 0
+        possible = not ids.size or (
+            ids.max() < stop and begin <= times.min() and times.max() <= end
+        )
+        if not possible:
+            k = np.argmax(~((ids < stop) & (begin <= times) & (times <= end)))
+            raise DamagedError(
+                f"{self.times.pieces[0].path!r} is damaged: population {self.population!r} has a "
+                f"spike of neuron {ids[k]} at {float(times[k])!r} ms, must be of one below "
+                f"{stop} at {self.window[0]:.10g} to {self.window[1]:.10g} ms. Copy it again."
+            )
 
     def _are_chosen(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return self.places(ids) >= 0

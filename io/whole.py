@@ -8,7 +8,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+from simcore.errors import OutputError
 
 if TYPE_CHECKING:
     import h5py
@@ -23,11 +25,11 @@ _KEEP_SIZE = 1
 
 
 @contextmanager
-def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.File]:
+def whole_file(path: str, n_bytes: int) -> Iterator[h5py.File]:
     """Write an HDF5 file that appears under its name when it is complete.
 
     Until then it has the ending ``.tmp``. So a kill, a crash of the machine or a full disk at any
-    moment leaves what was there before.
+    moment leaves what was there before. It ends with a checksum of all of it; see `is_sealed`.
 
     Parameters
     ----------
@@ -36,8 +38,6 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
     n_bytes : int
         About how much will be written. The space, and a margin, is asked for first, because HDF5
         does not survive a disk that is full in the middle of a write.
-    sealed : bool
-        Whether a checksum of the whole file is put at its end; see `is_sealed`.
 
     Raises
     ------
@@ -50,8 +50,7 @@ def whole_file(path: str, n_bytes: int, sealed: bool = True) -> Iterator[h5py.Fi
             yield file
         # Give back what was reserved and not used
         os.truncate(temporary, os.path.getsize(temporary))
-        if sealed:
-            _seal(temporary)
+        _seal(temporary)
 
 
 def create_file(path: str) -> h5py.File:
@@ -108,8 +107,15 @@ def is_sealed(path: str) -> bool:
 
     It is the SHA-256, 32 bytes, after the text "simcore seal" and a line feed. HDF5 does not look
     at what follows its own data.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    OutputError
+        When it cannot be read, which tells nothing of what is in it.
     """
-    with open(path, "rb") as file:
+    with _readable(path) as file:
         size = os.fstat(file.fileno()).st_size - _SEAL_BYTES
         if size < 0:
             return False
@@ -121,6 +127,32 @@ def is_sealed(path: str) -> bool:
             sha.update(block)
             size -= len(block)
         return file.read() == _SEAL + sha.digest()
+
+
+def has_seal(path: str) -> bool:
+    """Tell whether a file ends with a checksum, right or wrong, or with what is left of one.
+
+    A program that changes the file takes it away: HDF5 cuts off what follows its own data. Errors
+    are those of `is_sealed`.
+    """
+    with _readable(path) as file:
+        file.seek(-min(_SEAL_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
+        end = file.read()
+    middle = len(_SEAL) // 2
+    return _SEAL[:middle] in end or _SEAL[middle:] in end
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[BinaryIO]:
+    try:
+        with open(path, "rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path!r} cannot be read: {error.strerror}. Make it readable, or move it away."
+        ) from error
 
 
 def _seal(path: str) -> None:

@@ -17,6 +17,7 @@ from simcore.clock import Clock
 from simcore.errors import OutputError, StoppedError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import open_file
+from simcore.io.integrity import write_digests
 from simcore.io.packing import pack_locked
 from simcore.io.parts import (
     Lock,
@@ -304,8 +305,9 @@ class RunWriter:
     def _write_header(self, network: Network) -> None:
         """Write the output file without data."""
         size = _OVERHEAD * (2 * len(self._names) + 5 * len(self._samples))
-        with whole_file(self._real, size, sealed=False) as file:
+        with whole_file(self._real, size) as file:
             schema.write_header(file, network, self._clock, self._config, self.uuid)
+            write_digests(file)
 
     def _forget(self) -> None:
         self._spikes: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []

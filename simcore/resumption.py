@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from time import monotonic, sleep
@@ -19,6 +20,7 @@ from simcore.failure import fail_together
 from simcore.network import Network
 
 if TYPE_CHECKING:
+    from simcore.io.access import Source
     from simcore.io.checkpoint import Description
     from simcore.io.reader import Run
     from simcore.simulation import Simulation
@@ -117,11 +119,10 @@ def find_resumption(path: str) -> Resumption:
 
 def _readable(path: str, notes: list[str]) -> tuple[Run, int, int]:
     """Return what can be read of a run, and where the output file and the valid parts end."""
-    from simcore.io.access import list_sources
     from simcore.io.parts import first_damaged
     from simcore.io.reader import Run
 
-    sources = list_sources(path)
+    sources = _whole_sources(path)
     files = [source.path for source in sources]
     damaged = first_damaged(files[1:])
     valid = len(files) if damaged is None else files.index(damaged)
@@ -133,16 +134,56 @@ def _readable(path: str, notes: list[str]) -> tuple[Run, int, int]:
     return run, sources[0].end, sources[valid - 1].end
 
 
+def _whole_sources(path: str) -> list[Source]:
+    """Return the output file of a run, which must be as it was written, and its parts.
+
+    A file whose seal is broken is not even opened: HDF5 may hang in one.
+
+    Raises
+    ------
+    DamagedError
+        When it is missing or damaged.
+    OutputError
+        When it is something else.
+    """
+    from simcore.io.access import list_sources
+    from simcore.io.integrity import check_file
+    from simcore.io.whole import has_seal, is_sealed
+
+    if os.path.isfile(path) and has_seal(path):
+        if not is_sealed(path):
+            raise DamagedError(
+                f"{path!r} is not what was written; `simcore verify {shlex.quote(path)}` tells "
+                "more."
+            )
+        return list_sources(path)
+    sources = list_sources(path)
+    found = check_file(path)
+    if not found.whole:
+        raise DamagedError(f"{found}.")
+    return sources
+
+
 def _without_header(path: str, error: OutputError) -> Resumption:
-    """Return how to go on where the output file cannot be read, from what a checkpoint says."""
+    """Return how to go on where the output file cannot be read, from what a checkpoint says.
+
+    It is given up only if all that was recorded is in parts.
+    """
     from simcore.io.checkpoint import is_valid, list_checkpoints, read_description
     from simcore.io.parts import first_damaged, list_parts
 
     known = next((place for _, place in list_checkpoints(path) if is_valid(place)), None)
+    parts = list_parts(path, 0)
+    if os.path.exists(path) and (known is None or not parts):
+        anew = "start the run anew with overwrite=True or --overwrite"
+        again = "move it away, then all that it holds is simulated again"
+        text = str(error).removesuffix(" Copy it again.")
+        raise OutputError(
+            f"{text} Copy it again, or {anew if known is None else again}."
+        ) from error
     if known is None:
         raise error
     description = read_description(known)
-    parts = list_parts(path, 0)
     damaged = first_damaged([part.path for part in parts])
     valid = [part for part in parts if part.path != damaged]
     if damaged is not None:

@@ -77,7 +77,7 @@ class _Pass:
 
     def partials(self, rows: slice) -> tuple[Any, ...]:
         """Return what a block tells."""
-        times, ids = self.selection.times[rows], self.selection.ids[rows]
+        times, ids = self.selection.read_all(rows)
         places = self.selection.places(ids)
         if not self.selection.whole:
             chosen = places >= 0

@@ -38,6 +38,7 @@ examples:
   simcore resume microcircuit.h5          go on after a kill, a stop or a full disk
   simcore info microcircuit.h5            what is in the file
   simcore analyze microcircuit.h5         a report with pictures and numbers
+  simcore verify copy.h5                  is a file as it was written
   simcore verify one.h5 other.h5          are two runs identical
   simcore export run.h5 -o run.nwb        for other programs
 """
@@ -54,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 after an error, when `verify` found a difference or when what
-        was planned does not fit, 2 after a mistake in the command or the run file, 75 when the
-        run was asked to stop.
+        0 when all went well, 1 after an error, when `verify` found damage or a difference or
+        when what was planned does not fit, 2 after a mistake in the command or the run file, 75
+        when the run was asked to stop.
     """
     with standard_streams():
         return _run(argv)

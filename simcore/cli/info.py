@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.run import pace, rate_table
+from simcore.cli.verify import check_text, check_values
 from simcore.comm import Comm
 from simcore.errors import ConfigError, OutputError, require
 from simcore.timers import phase_table
@@ -31,6 +32,7 @@ def add_info(commands: Commands) -> None:
         "examples:\n  simcore info run.h5\n  simcore info run.h5 --json | jq .rates\n"
         "  simcore info run.h5 --follow\n"
         "  simcore info spikes.h5 --sizes E=8000 I=2000 --end 1000\n"
+        "  simcore info copy.h5 --check\n"
     )
     parser = commands.add_parser(
         "info", help="show what a file holds", description=text, epilog=examples, **STYLE
@@ -39,24 +41,32 @@ def add_info(commands: Commands) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="output file of a run")
     add("--json", action="store_true", help="as JSON")
+    add("--check", action="store_true",
+        help="before, whether its files are as they were written; exit code 1 if not")  # fmt: skip
     add("--follow", action="store_true", help="before, a line whenever there is more of a run")
     add("--interval", type=float, default=1.0, metavar="S", help="time between two looks [s] (1)")
     add_told(parser)
 
 
-def info(arguments: argparse.Namespace, comm: Comm) -> None:
-    """Print what an output file holds."""
+def info(arguments: argparse.Namespace, comm: Comm) -> int:
+    """Print what an output file holds; return 1 if it is not what was written and that is asked."""
+    from simcore.io.integrity import check
     from simcore.io.reader import Run
 
     valid = "at least 0.01 s"
     require(arguments.interval >= 0.01, "interval", arguments.interval, valid, error=ConfigError)
     if arguments.follow:
         follow(arguments.file, arguments.interval)
+    checked = check(arguments.file) if arguments.check else []
+    if checked and not arguments.json:
+        print(f"{check_text(checked)}\n", flush=True)
     result = open_told(arguments.file, arguments)
     if arguments.json:
-        print_json(run_values(result) if isinstance(result, Run) else spike_file_values(result))
+        values = run_values(result) if isinstance(result, Run) else spike_file_values(result)
+        print_json({**values, "check": check_values(checked)} if checked else values)
     else:
         print(run_text(result) if isinstance(result, Run) else spike_file_text(result))
+    return 0 if all(file.whole for file in checked) else 1
 
 
 def follow(path: str, interval: float) -> None:
