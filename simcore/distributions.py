@@ -276,11 +276,12 @@ class Scaled(Distribution):
         """Whether all draws are equal."""
         return self.of.constant
 
-    def cdf(self, x: float) -> float:
-        """Return the probability of a value of at most `x`."""
+    def cdf(self, x: ArrayLike) -> Any:
+        """Return the probabilities of values of at most `x`."""
+        scaled = np.asarray(x, dtype=np.float64) / self.factor
         if self.factor > 0.0:
-            return self.of.cdf(x / self.factor)
-        return 1.0 - self.of.cdf(math.nextafter(x / self.factor, -math.inf))
+            return self.of.cdf(scaled)
+        return 1.0 - self.of.cdf(np.nextafter(scaled, -np.inf))
 
     def quantile(self, u: ArrayLike) -> FloatArray:
         """Return the values at the probabilities `u`."""

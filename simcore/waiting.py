@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simcore.clock import Clock
-from simcore.fixed_point import largest_multiplicity
+from simcore.limits import largest_multiplicity
 from simcore.network import Network
 
 # Spikes and samples of all ranks that wait for a flush [B]

@@ -31,11 +31,11 @@ def network(current=0.0, start=0.0, rate=0.0):
 
 @pytest.mark.parametrize("options", [{}, {"backend": "reference"}, {"threads": 3}])
 def test_state_that_is_not_finite(tmp_path, options):
-    """A current of -1e308 pA drives a small neuron's potential to minus infinity."""
+    """A current of -1e306 pA drives a small neuron's potential to minus infinity."""
     path = tmp_path / "run.h5"
     with pytest.raises(StateError) as caught:
         sc.simulate(
-            network(-1e308, start=45.0), 200.0, output=path, comm=SerialComm(),
+            network(-1e306, start=45.0), 200.0, output=path, comm=SerialComm(),
             checkpoint_every=20.0, **options,
         )  # fmt: skip
     text = str(caught.value)
@@ -49,7 +49,7 @@ def test_state_that_is_not_finite(tmp_path, options):
 
 @pytest.mark.parametrize(("backend", "threads"), [("reference", 1), ("cpu", 1), ("cpu", 3)])
 def test_backends_name_the_neurons(backend, threads):
-    run = make_run(network(-1e308), backend, threads=threads)
+    run = make_run(network(-1e306), backend, threads=threads)
     assert run.not_finite().size == 0
     run.advance(Epoch(0, 200), NO_SPIKES)
     assert run.not_finite().tolist() == [35, 36]
