@@ -161,8 +161,9 @@ def check_output(path: str | os.PathLike[str], overwrite: bool) -> None:
         kind = "a folder" if os.path.isdir(path) else "no regular file"
         raise OutputError(f"output {path!r} is {kind}, must be the name of a file")
     _require_short(path, target)
+    # A folder that must not be read is refused now, also where it is to be replaced
     for place in (path, parts_folder(path), checkpoints_folder(path)):
-        if not overwrite and _is_taken(place):
+        if _is_taken(place) and not overwrite:
             raise OutputError(
                 f"output {place!r} exists. Pass overwrite=True or --overwrite to replace it."
             )
