@@ -129,9 +129,10 @@ class Run(Recording):
         with open_file(self.path) as file:
             span = file[schema.SPIKES][population].attrs["recorded"]
             start, stop, step = (int(i) for i in span)
-            if not (0 <= start <= stop <= self.sizes[population] and step > 0):
+            ids = range(start, stop, step) if step > 0 else range(-1, 0)
+            if ids and not (0 <= ids[0] and ids[-1] < self.sizes[population]):
                 raise ValueError(f"recorded of {population!r} is {(start, stop, step)}")
-            return range(start, stop, step)
+            return ids
 
     def digest(self, population: str) -> str:
         """Return the digest of the spikes of a population in the output file; empty in a new one.

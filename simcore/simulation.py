@@ -121,6 +121,9 @@ class Simulation:
 
         with self.timers("build"):
             threads_of = [int(n) for n in self.comm.allgather(threads)]
+
+            # In a rehearsal the others are not there, and taken to be like this one
+            threads_of += threads_of[:1] * (self.comm.size - len(threads_of))
             with fail_together(self.comm):
                 points = fixed_point(network, dt)
                 division, parts = share_out(network, threads_of, self.comm.rank, partitioner)
