@@ -130,7 +130,7 @@ class Run(Recording):
             span = file[schema.SPIKES][population].attrs["recorded"]
             start, stop, step = (int(i) for i in span)
             ids = range(start, stop, step) if step > 0 else range(-1, 0)
-            if ids and not (0 <= ids[0] and ids[-1] < self.sizes[population]):
+            if ids and not (ids[0] >= 0 and ids[-1] < self.sizes[population]):
                 raise ValueError(f"recorded of {population!r} is {(start, stop, step)}")
             return ids
 

@@ -23,14 +23,14 @@ def build(fault: str, trigger: str, rank: int = 1, seed: int = 12) -> sc.Network
 
 
 def _prepare(action):
-    run = Simulation.run
+    advance = Simulation.advance
 
-    def run_and_fail(self, duration, recorder=None):
+    def advance_and_fail(self, steps, recorder=None):
         if self.step * self.clock.dt >= TIME:
             action()
-        run(self, duration, recorder)
+        advance(self, steps, recorder)
 
-    Simulation.run = run_and_fail
+    Simulation.advance = advance_and_fail
 
 
 def _fail():

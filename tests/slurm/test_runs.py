@@ -58,7 +58,7 @@ def test_gpu_job_gives_each_rank_a_gpu(cluster, tmp_path):
     state = cluster.finished(job)
 
     assert state["JobState"] == "COMPLETED", cluster.log(job)
-    said = [line.split(": ") for line in cluster.log(job).splitlines() if ": " in line]
+    said = [line.split(": ", 1) for line in cluster.log(job).splitlines() if ": " in line]
     seen = {rank: [text for number, text in said if number == str(rank)] for rank in range(4)}
     assert seen == {0: ["n1", "0"], 1: ["n1", "1"], 2: ["n2", "0"], 3: ["n2", "1"]}
     assert open_run(tmp_path / "job.h5").n_ranks == 4

@@ -227,7 +227,7 @@ def on_threads(n_ranks, network, backend, longer=1):
             return wait()
 
         exchange.wait = watched
-        recorder = SimpleNamespace(record=lambda epoch, spikes: taken.append((epoch, spikes)))
+        recorder = SimpleNamespace(record=lambda *given: taken.append(given[:2]))
         for duration in (10.0, 0.3, 29.7):
             simulation.run(duration, recorder)
         spikes = np.concatenate([(s.origin << 48) + s.words for _, s in taken])
@@ -329,7 +329,10 @@ def test_restored_far_on(backend):
     """Steps do not fit the offset of a spike for long."""
     network, begin, steps = slow_network(), 10**6, 200
     runs = [make_run(network, name) for name in (backend, "cuda")]
-    state, recent = runs[0].state(), Spikes(begin - 30, np.array([5 << 48 | 3, 20 << 48 | 7]))
+    state, recent = (
+        make_run(network).state(),
+        Spikes(begin - 30, np.array([5 << 48 | 3, 20 << 48 | 7])),
+    )
     found = []
     for run in runs:
         run.warm_up()
@@ -341,7 +344,7 @@ def test_restored_far_on(backend):
 
 
 def test_a_run_that_was_interrupted_does_not_go_on():
-    def interrupt(epoch, spikes):
+    def interrupt(*given):
         raise KeyboardInterrupt
 
     simulation = sc.Simulation(slow_network(), backend="cuda", comm=SerialComm())

@@ -141,6 +141,11 @@ def test_kernels_that_do_not_compile_are_told(nvrtc, monkeypatch):
 
 def test_kernels_are_compiled_once(gpu, monkeypatch, tmp_path):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "new"))
+
+    # What earlier runs of the test have kept does not count
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert kernels("float32", 90) == b"float32"
     (kept,) = (tmp_path / "new").rglob("kernels-*")
     monkeypatch.setattr(compiler, "compile_kernels", lambda *kind: b"compiled again")
