@@ -25,7 +25,7 @@ from simcore.state import State
 if TYPE_CHECKING:
     import h5py
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEPT = 2
 
 _GROUP = "simcore_checkpoint"
@@ -121,7 +121,7 @@ def write_checkpoint(
     OutputError
         On all ranks, when it cannot be written. Older ones are still there then.
     """
-    windows = _gather_windows(moment.state, n_neurons, comm, beat)
+    windows = _gather_windows(moment.state, comm, beat)
     words = comm.gather_array(moment.recent.words)
     counts = comm.allreduce_sum(moment.spike_counts)
     failure: str | None = None
@@ -160,22 +160,28 @@ def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> Moment:
     OutputError
         On all ranks, when it cannot be read.
     """
-    rows: list[NDArray[np.void]] = []
     blocks = _read_blocks(path) if comm.rank == 0 else None
+    borders = comm.bcast(None if blocks is None else next(blocks))
+    if isinstance(borders, OutputError):
+        raise borders
+    found: list[dict[str, list[NDArray[Any]]]] = [{} for _ in borders[1:]]
     while True:
         block = comm.bcast(None if blocks is None else next(blocks))
         if not isinstance(block, tuple):
             break
-        begin, values = block
-        own = gids[slice(*np.searchsorted(gids, (begin, begin + len(values))))]
-        rows.append(values[own - begin])
+        population, begin, rows = block
+        own = gids[slice(*np.searchsorted(gids, (begin, begin + len(rows))))]
+        for name in rows.dtype.names:
+            found[population].setdefault(name, []).append(rows[name][own - begin])
     if isinstance(block, OutputError):
         raise block
     step, recent, counts = block["step"], block["recent"], block["spike_counts"]
-    state = np.concatenate(rows)
+    columns = tuple(
+        {name: np.concatenate(values) for name, values in parts.items()} for parts in found
+    )
     return Moment(
         step,
-        State(gids, state["V"], np.ascontiguousarray(state["currents"].T), state["refractory"]),
+        State(gids, borders, columns),
         recent,
         counts if comm.rank == 0 else np.zeros_like(counts),
     )
@@ -206,30 +212,31 @@ def read_description(path: str) -> Description:
         return Description(str(group.attrs["uuid"]), *texts)
 
 
-def _row_type(state: State) -> np.dtype[Any]:
-    real = state.V.dtype
-    fields = [("gid", np.int64), ("V", real), ("currents", real, (len(state.currents),))]
-    return np.dtype([*fields, ("refractory", np.int16)])
-
-
 def _gather_windows(
-    state: State, n_neurons: int, comm: Comm, beat: Callable[[], None]
-) -> Iterator[tuple[int, NDArray[np.void]]]:
-    """Yield on rank 0 the state of neighbouring neurons, and the first of them; collective."""
-    for begin in range(0, n_neurons, WINDOW):
-        end = min(begin + WINDOW, n_neurons)
-        own = slice(*np.searchsorted(state.gids, (begin, end)))
-        rows = np.empty(own.stop - own.start, dtype=_row_type(state))
-        rows["gid"], rows["V"] = state.gids[own], state.V[own]
-        rows["currents"], rows["refractory"] = state.currents[:, own].T, state.refractory[own]
-        parts = comm.gather_array(rows)
-        beat()
-        window = rows
-        if parts is not None and len(parts) > 1:
-            window = np.empty(end - begin, dtype=rows.dtype)
-            for part in parts:
-                window[part["gid"] - begin] = part
-        yield begin, window
+    state: State, comm: Comm, beat: Callable[[], None]
+) -> Iterator[tuple[int, int, NDArray[np.void]]]:
+    """Yield on rank 0 the columns of neighbouring neurons; collective.
+
+    With them the number of their population, and the first of them.
+    """
+    for number, (columns, span) in enumerate(state.spans()):
+        gids, first, last = state.gids[span], *state.borders[number : number + 2]
+        kind = np.dtype([("gid", np.int64), *((n, v.dtype) for n, v in columns.items())])
+        for begin in range(first, last if columns else first, WINDOW):
+            end = min(begin + WINDOW, last)
+            own = slice(*np.searchsorted(gids, (begin, end)))
+            rows = np.empty(own.stop - own.start, dtype=kind)
+            rows["gid"] = gids[own]
+            for name, values in columns.items():
+                rows[name] = values[own]
+            parts = comm.gather_array(rows)
+            beat()
+            window = rows
+            if parts is not None and len(parts) > 1:
+                window = np.empty(end - begin, dtype=kind)
+                for part in parts:
+                    window[part["gid"] - begin] = part
+            yield number, int(begin), window
 
 
 def _write(
@@ -239,12 +246,13 @@ def _write(
     recent: Spikes,
     counts: NDArray[np.int64],
     n_neurons: int,
-    windows: Iterator[tuple[int, NDArray[np.void]]],
+    windows: Iterator[tuple[int, int, NDArray[np.void]]],
 ) -> None:
     state = moment.state
     make_folder(checkpoints_folder(output))
     texts = [schema.to_json(value) for value in (description.network, description.config)]
-    size = n_neurons * _row_type(state).itemsize + 16 * recent.size + sum(map(len, texts))
+    width = max((sum(v.itemsize for v in c.values()) for c in state.columns), default=0)
+    size = n_neurons * width + 16 * recent.size + sum(map(len, texts))
     with whole_file(checkpoint_path(output, moment.step), size) as file:
         group = file.create_group(_GROUP)
         group.attrs["format_version"] = np.int64(FORMAT_VERSION)
@@ -253,14 +261,15 @@ def _write(
         group["network"], group["config"] = texts
         group["spike_counts"] = counts
         group["recent/steps"], group["recent/gids"] = recent.steps, recent.gids
-        neurons = group.create_group("state")
-        neurons.create_dataset("V", (n_neurons,), state.V.dtype)
-        neurons.create_dataset("currents", (len(state.currents), n_neurons), state.V.dtype)
-        neurons.create_dataset("refractory", (n_neurons,), np.int16)
-        for begin, rows in windows:
-            place = slice(begin, begin + len(rows))
-            neurons["V"][place], neurons["refractory"][place] = rows["V"], rows["refractory"]
-            neurons["currents"][:, place] = rows["currents"].T
+        group["borders"] = state.borders
+        sizes = np.diff(state.borders)
+        for number, columns in enumerate(state.columns):
+            for name, values in columns.items():
+                group.create_dataset(f"state/{number}/{name}", (sizes[number],), values.dtype)
+        for number, begin, rows in windows:
+            first = begin - int(state.borders[number])
+            for name in state.columns[number]:
+                group[f"state/{number}/{name}"][first : first + len(rows)] = rows[name]
 
 
 def _remove_others(output: str, step: int) -> None:
@@ -279,11 +288,16 @@ def _remove_others(output: str, step: int) -> None:
 
 
 def _read_blocks(path: str) -> Iterator[Any]:
-    """Yield the state of neighbouring neurons, and in the end the rest, or what went wrong."""
+    """Yield the borders of populations, their states, and the rest; or what went wrong."""
     try:
         with open_file(path) as file:
             group = file[_GROUP]
-            yield from _read_windows(group["state"])
+            borders = group["borders"][()]
+            yield borders
+            for number, first in enumerate(borders[:-1].tolist()):
+                if f"state/{number}" in group:
+                    for begin, rows in _read_windows(group[f"state/{number}"]):
+                        yield number, first + begin, rows
             step = int(group.attrs["step"])
             steps, gids = group["recent/steps"][()], group["recent/gids"][()]
             origin = int(steps.min(initial=step))
@@ -294,12 +308,12 @@ def _read_blocks(path: str) -> Iterator[Any]:
         yield error
 
 
-def _read_windows(neurons: h5py.Group) -> Iterator[tuple[int, NDArray[np.void]]]:
-    V, currents, refractory = (neurons[name] for name in ("V", "currents", "refractory"))
-    kind = [("V", V.dtype), ("currents", V.dtype, (len(currents),)), ("refractory", np.int16)]
-    for begin in range(0, V.size, WINDOW):
-        place = slice(begin, min(begin + WINDOW, V.size))
-        rows = np.empty(place.stop - place.start, dtype=kind)
-        rows["V"], rows["refractory"] = V[place], refractory[place]
-        rows["currents"] = currents[:, place].T
+def _read_windows(columns: h5py.Group) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """Yield the columns of some neurons of a population, and the first of them."""
+    kind = np.dtype([(name, values.dtype) for name, values in columns.items()])
+    size = next(iter(columns.values())).size
+    for begin in range(0, size, WINDOW):
+        rows = np.empty(min(WINDOW, size - begin), dtype=kind)
+        for name, values in columns.items():
+            rows[name] = values[begin : begin + len(rows)]
         yield begin, rows

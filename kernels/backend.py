@@ -20,7 +20,7 @@ from simcore.state import State
 
 @dataclass(frozen=True)
 class Probe:
-    """Neurons whose membrane potential is sampled.
+    """Neurons of which a column is sampled.
 
     Parameters
     ----------
@@ -28,10 +28,13 @@ class Probe:
         Which neurons.
     interval : int
         Steps between two samples; the first is taken at the end of step ``interval - 1``.
+    column : str
+        What is sampled.
     """
 
     lids: NDArray[np.int64]
     interval: int
+    column: str = "V_m"
 
 
 class Backend(ABC):
@@ -110,9 +113,21 @@ class Backend(ABC):
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled, one array (n_samples, n) for each probe [mV]."""
 
-    @abstractmethod
     def potentials(self) -> NDArray[np.floating]:
-        """Return the membrane potential of every neuron, shape (n_local,) [mV]."""
+        """Return the membrane potential of every neuron, shape (n_local,) [mV]; 0 of sources."""
+        state = self.state()
+        found = np.zeros(state.gids.size, dtype=self.dtype)
+        for population, (columns, span) in zip(
+            self.shard.network.populations, state.spans(), strict=True
+        ):
+            neuron = population.neuron
+            if neuron is not None and "V_m" in columns:
+                column = neuron.layout.find("V_m")
+                rest = "" if column is None else column.relative_to
+                found[span] = columns["V_m"]
+                if rest:
+                    found[span] += self.dtype.type(neuron.values[rest])
+        return found
 
     @abstractmethod
     def state(self) -> State:
@@ -132,13 +147,16 @@ class Backend(ABC):
             What all neurons of the network emitted in the last `max_delay` steps before.
         """
 
-    def not_finite(self) -> NDArray[np.int64]:
-        """Return the global ids of neurons whose membrane potential is not a finite number.
-
-        A current that is not finite makes the potential so as well, as soon as it counts.
-        """
-        wrong = ~np.isfinite(self.potentials())
-        return self.shard.neurons.gids[wrong]
+    def not_finite(self) -> dict[str, NDArray[np.int64]]:
+        """Return the global ids of neurons with a column that is not a finite number, by column."""
+        state = self.state()
+        found: dict[str, list[NDArray[np.int64]]] = {}
+        for columns, span in state.spans():
+            for name, values in columns.items():
+                wrong = ~np.isfinite(values)
+                if wrong.any():
+                    found.setdefault(name, []).append(state.gids[span][wrong])
+        return {name: np.concatenate(gids) for name, gids in found.items()}
 
     def warm_up(self) -> None:  # noqa: B027
         """Do once what would otherwise delay the first epoch, such as compiling."""

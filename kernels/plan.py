@@ -7,6 +7,7 @@ additions, multiplications and comparisons in a fixed order.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,42 +18,47 @@ from simcore import random
 from simcore.clock import Clock
 from simcore.draft import Draft
 from simcore.errors import require
-from simcore.kernels.propagators import SOURCE, constants
+from simcore.fixed_point import FixedPoint
+from simcore.language.expression import evaluate
+from simcore.language.model import NeuronModel
+from simcore.language.program import Program, dependent, make_program
+from simcore.language.step import duration_of
 from simcore.limits import active_steps, largest_multiplicity, refractory_steps, train_steps
 from simcore.local import LocalNeurons
-from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.population import Population
+from simcore.state import Columns, State
 from simcore.stimulus import Current, Drive, Poisson
 from simcore.tables import DiscreteTable, poisson_table
 
+SOURCE = -1
+
 WORDS_PER_DRAW = 4
 
-# Initial potentials that are drawn at a time
+# First values that are drawn at a time
 _DRAWN_AT_A_TIME = 2**16
 
+SEGMENT = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "begin",
+            "end",
+            "block",
+            "kind",
+            "duration",
+            "first_state",
+            "first_number",
+            "first_value",
+        )
+    ]
+)
+"""Neighbouring neurons of one block with equal numbers.
 
-def segment_dtype(real: np.dtype) -> np.dtype:
-    """Return the record of a segment: neighbouring neurons of one block with equal parameters.
-
-    Parameters
-    ----------
-    real : dtype
-        Type of the state.
-    """
-    numbers = (
-        "decay_V",
-        "ex_to_V",
-        "in_to_V",
-        "decay_ex",
-        "decay_in",
-        "constant",
-        "threshold",
-        "reset",
-        "quantum",
-    )
-    whole = ("begin", "end", "block", "kind", "refractory")
-    return np.dtype([(n, np.int64) for n in whole] + [(n, real) for n in numbers])
-
+Kind is the place of their program among those of the plan, or SOURCE; duration what they wait after
+a spike [steps]. Their states lie one column after the other from `first_state` on, so do numbers
+that differ from neuron to neuron from `first_value` on; those that do not from `first_number` on.
+"""
 
 POISSON_GROUP = np.dtype(
     [
@@ -83,9 +89,13 @@ class Plan:
     Parameters
     ----------
     segments : structured ndarray
-        See `segment_dtype`; ordered by lid.
+        See `SEGMENT`; ordered by lid.
+    programs : tuple of Program
+        The models in use.
+    numbers : ndarray
+        What is known of each segment before the run, one segment after the other.
     changes : (ndarray of int64, ndarray of int64, ndarray)
-        Step, segment and new value of `constant` of every change of a direct current, ordered by
+        Step, place among `numbers` and new value of every change of an input current, ordered by
         step.
     groups : structured ndarray
         See `POISSON_GROUP`; ordered by block.
@@ -93,21 +103,20 @@ class Plan:
         Thresholds of the groups' tables, one after the other.
     trains : (ndarray of int64, ndarray of int64)
         Step and lid of every given spike, ordered by step, then lid.
-    potentials : ndarray, shape (n_local,)
-        Initial membrane potential minus the resting potential [mV].
-    resting : ndarray, shape (n_local,)
-        Resting potential [mV].
+    start : State
+        First values of the columns of all neurons.
     n_receptors : int
         Largest number of receptors of a neuron.
     """
 
     segments: NDArray[np.void]
+    programs: tuple[Program, ...]
+    numbers: NDArray[np.floating]
     changes: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
     groups: NDArray[np.void]
     thresholds: NDArray[np.uint32]
     trains: tuple[NDArray[np.int64], NDArray[np.int64]]
-    potentials: NDArray[np.floating]
-    resting: NDArray[np.floating]
+    start: State
     n_receptors: int
 
 
@@ -121,19 +130,19 @@ def make_plan(shard: Draft, real: np.dtype) -> Plan:
     real : dtype
         Type of the state, float64 or float32.
     """
-    populations = shard.network.populations
-    segments, changes = _segments(shard, real)
+    segments = _Segments(shard)
     groups, thresholds = _groups(shard)
-    potentials, resting = _potentials(shard, real)
+    steps, places, values = segments.changes()
     return Plan(
-        segments=segments,
-        changes=changes,
+        segments=segments.table(),
+        programs=tuple(segments.programs),
+        numbers=np.array(segments.numbers, dtype=real),
+        changes=(steps, places, values.astype(real)),
         groups=groups,
         thresholds=thresholds,
         trains=_trains(shard),
-        potentials=potentials,
-        resting=resting,
-        n_receptors=max((p.n_receptors for p in populations), default=1),
+        start=_start(shard, real),
+        n_receptors=max((p.n_receptors for p in shard.network.populations), default=1),
     )
 
 
@@ -159,42 +168,118 @@ def most_spikes_of(shard: Draft, bounds: NDArray[np.int64]) -> NDArray[np.int64]
     return most
 
 
-def _segments(
-    shard: Draft, real: np.dtype
-) -> tuple[NDArray[np.void], tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]]:
-    currents = [d for d in shard.network.drives if isinstance(d.stimulus, Current)]
-    records: list[dict[str, float]] = []
-    changes: list[tuple[int, int, float]] = []
-    for population in shard.network.populations:
-        model = population.model
-        mine = [d for d in currents if d.target.population is population]
-        for begin, end, block in _pieces(shard, population, mine):
-            record: dict[str, float] = {"begin": begin, "end": end, "block": block}
-            if isinstance(model, LIF):
-                over = [d for d in mine if _covers(shard.neurons, d, begin)]
-                quantum = shard.fixed_point.quantum_of(population)
-                numbers = constants(population, shard.dt, quantum)
-                schedule = _schedule(population, over, shard.dt, numbers.pop("per_pA"))
-                changes += [(step, len(records), value) for step, value in schedule]
-                record |= numbers
-                record["refractory"] = refractory_steps(population, Clock(shard.dt))
-                record["constant"] = schedule[0][1]
-            else:
-                record["kind"] = SOURCE
-            records.append(record)
+class _Segments:
+    """Collects the segments of a shard, with their numbers and how these change."""
 
-    dtype = segment_dtype(real)
-    table = np.zeros(len(records), dtype=dtype)
-    for i, record in enumerate(records):
-        for name, value in record.items():
-            table[name][i] = value
-    changes.sort()
-    steps, which, values = zip(*changes, strict=True) if changes else ((), (), ())
-    return table, (
-        np.array(steps, dtype=np.int64),
-        np.array(which, dtype=np.int64),
-        np.array(values, dtype=real),
-    )
+    def __init__(self, shard: Draft) -> None:
+        self._shard, self._clock = shard, Clock(shard.dt)
+        self.programs: list[Program] = []
+        self.numbers: list[float] = []
+        self._records: list[dict[str, int]] = []
+        self._changes: list[tuple[int, int, float]] = []
+        self._n_states = 0
+        currents = [d for d in shard.network.drives if isinstance(d.stimulus, Current)]
+        for population in shard.network.populations:
+            mine = [d for d in currents if d.target.population is population]
+            for begin, end, block in _pieces(shard, population, mine):
+                self._add(population, begin, end, block, mine)
+
+    def table(self) -> NDArray[np.void]:
+        """Return the segments."""
+        found = np.zeros(len(self._records), dtype=SEGMENT)
+        for i, record in enumerate(self._records):
+            for name, value in record.items():
+                found[name][i] = value
+        return found
+
+    def changes(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Return step, place and value of the changes of numbers."""
+        ordered = sorted(self._changes)
+        steps, places, values = zip(*ordered, strict=True) if ordered else ((), (), ())
+        return (
+            np.array(steps, dtype=np.int64),
+            np.array(places, dtype=np.int64),
+            np.array(values, dtype=np.float64),
+        )
+
+    def _add(
+        self, population: Population, begin: int, end: int, block: int, drives: list[Drive]
+    ) -> None:
+        record = {
+            "begin": begin, "end": end, "block": block, "kind": SOURCE,
+            "first_state": self._n_states, "first_number": len(self.numbers),
+        }  # fmt: skip
+        neuron = population.neuron
+        if neuron is not None:
+            program = make_program(neuron)
+            if program not in self.programs:
+                self.programs.append(program)
+            record["kind"] = self.programs.index(program)
+            steps = refractory_steps(population, self._clock)
+            record["duration"] = duration_of(neuron.definition, steps)
+            self._n_states += len(program.states) * (end - begin)
+            over = [d for d in drives if _covers(self._shard.neurons, d, begin)]
+            self._add_numbers(population, program, neuron, over)
+        self._records.append(record)
+
+    def _add_numbers(
+        self, population: Population, program: Program, neuron: NeuronModel, drives: list[Drive]
+    ) -> None:
+        """Add the numbers of a segment, and what they are while currents flow."""
+        points, dt = self._shard.fixed_point, self._shard.dt
+        first = len(self.numbers)
+        self.numbers += numbers_of(population, points, dt)
+        current = neuron.definition.cls.input_current
+        moving = dependent(program, current)
+        for step, total in _schedule(neuron.values.get(current, 0.0), drives, self._clock):
+            changed = numbers_of(population, points, dt, {current: total}, moving)
+            if step == 0:
+                for k, value in zip(moving, changed, strict=True):
+                    self.numbers[first + k] = value
+            self._changes += [
+                (step, first + k, value) for k, value in zip(moving, changed, strict=True)
+            ]
+
+
+def numbers_of(
+    population: Population,
+    points: FixedPoint,
+    dt: float,
+    changed: Mapping[str, float] | None = None,
+    some: Sequence[int] | None = None,
+) -> list[float]:
+    """Return the numbers of a step of the neurons of a population.
+
+    Parameters
+    ----------
+    population : Population
+        One of neurons.
+    points : FixedPoint
+        Its quanta.
+    dt : float
+        Time step [ms].
+    changed : mapping of str to float, optional
+        Parameters that are not as the model says.
+    some : sequence of int, optional
+        Which numbers; all if left out.
+
+    Raises
+    ------
+    ModelError
+        When one is not finite.
+    """
+    neuron = population.neuron
+    assert neuron is not None
+    program = make_program(neuron)
+    values = {"h": dt, **neuron.values, **(changed or {})}
+    values |= {f"quantum{k}": q for k, q in enumerate(points.quantum[population.id])}
+    found = program.values(values, some)
+    bad = [value for value in found if not math.isfinite(value)]
+    require(
+        not bad, f"population {population.name!r}: a number of its step", bad[:1], "finite",
+        "Check the units of the parameters of its neurons, and of its currents.",
+    )  # fmt: skip
+    return found
 
 
 def _pieces(
@@ -219,25 +304,17 @@ def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
     return first <= lid < stop
 
 
-def _schedule(
-    population: Population, drives: list[Drive], dt: float, per_pA: float
-) -> list[tuple[int, float]]:
-    """Return from which step on a step adds how much to the potential by constant current."""
-    model = population.model
-    assert isinstance(model, LIF)
-    clock = Clock(dt)
+def _schedule(constant: float, drives: list[Drive], clock: Clock) -> list[tuple[int, float]]:
+    """Return from which step on how much constant current flows [pA]."""
     windows = [(*active_steps(d.stimulus, clock), d.stimulus) for d in drives]
     borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
     schedule = []
     for step in borders:
-        total = model.I_e
+        total = constant
         for start, stop, stimulus in windows:
             if start <= step < stop and isinstance(stimulus, Current):
                 total += stimulus.amplitude
-        constant = per_pA * total
-        subject = f"population {population.name!r}: what I_e and direct currents add in a step [mV]"
-        require(math.isfinite(constant), subject, constant, "finite", "Check the units.")
-        schedule.append((step, constant))
+        schedule.append((step, total))
     return schedule
 
 
@@ -273,7 +350,7 @@ def _groups(shard: Draft) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
     for drive in shard.network.drives:
         if isinstance(drive.stimulus, Poisson):
             weight = shard.fixed_point.stimulus_weights[drive.id]
-            receptor = drive.target.population.n_receptors - 1 if weight < 0 else 0
+            receptor = drive.receptor
             stream = random.stream(random.STIMULUS, drive.id)
             add(drive.target.gid_range, stream, False, weight, receptor, drive.stimulus)
     for population in shard.network.populations:
@@ -305,21 +382,45 @@ def _trains(shard: Draft) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return all_steps[order], all_lids[order]
 
 
-def _potentials(shard: Draft, real: np.dtype) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return initial and resting potentials; initial ones relative to resting."""
-    initial = np.zeros(shard.neurons.size)
-    resting = np.zeros(shard.neurons.size)
+def _start(shard: Draft, real: np.dtype) -> State:
+    """Return the first values of all columns; those that are relative to a parameter as such."""
+    columns: list[Columns] = []
+    firsts = [p.first for p in shard.network.populations]
     for population in shard.network.populations:
         begin, end = shard.neurons.lid_range(population.view().gid_range)
-        if begin == end or not isinstance(population.model, LIF):
+        gids = shard.neurons.gids[begin:end]
+        columns.append(_first_values(shard.network.seed, shard.dt, population, gids, real))
+    borders = np.array([*firsts, shard.network.n_neurons], dtype=np.int64)
+    return State(shard.neurons.gids, borders, tuple(columns))
+
+
+def _first_values(
+    seed: int, dt: float, population: Population, gids: NDArray[np.int64], real: np.dtype
+) -> Columns:
+    neuron = population.neuron
+    if neuron is None:
+        return {}
+    found: Columns = {}
+    for k, column in enumerate(neuron.layout.columns):
+        name, kind = column.name, real if column.kind == "real" else np.dtype(np.int16)
+        if column.kind != "real":
+            found[name] = np.zeros(gids.size, dtype=kind)
             continue
-        stream = random.stream(random.INITIAL_V_M, population.id)
-        for first in range(begin, end, _DRAWN_AT_A_TIME):
-            some = slice(first, min(first + _DRAWN_AT_A_TIME, end))
-            words = random.draw(shard.network.seed, stream, shard.neurons.gids[some], 0)
-            values = population.V_m.quantile(random.uniform(words))
+        subject, valid = f"population {population.name!r}: {name}", f"finite [{column.unit}]"
+        given = population.start.get(name)
+        if given is None:
+            value = float(evaluate(neuron.definition.starts[name], {"h": dt, **neuron.values}))
+            require(math.isfinite(value), subject, value, valid)
+            found[name] = np.full(gids.size, value, dtype=kind)
+            continue
+        purpose = random.INITIAL_V_M if name == "V_m" else random.initial_state(k)
+        stream = random.stream(purpose, population.id)
+        rest = neuron.values[column.relative_to] if column.relative_to else 0.0
+        found[name] = np.empty(gids.size, dtype=kind)
+        for first in range(0, gids.size, _DRAWN_AT_A_TIME):
+            some = slice(first, first + _DRAWN_AT_A_TIME)
+            values = given.quantile(random.uniform(random.draw(seed, stream, gids[some], 0)))
             bad = values[~np.isfinite(values)]
-            require(bad.size == 0, f"population {population.name!r}: V_m", bad[:1], "finite [mV]")
-            initial[some] = values - population.model.E_L
-        resting[begin:end] = population.model.E_L
-    return initial.astype(real, copy=False), resting.astype(real, copy=False)
+            require(bad.size == 0, subject, bad[:1], valid)
+            found[name][some] = values - rest
+    return found

@@ -14,8 +14,9 @@ from simcore.clock import Epoch
 from simcore.draft import Inventory
 from simcore.fixed_point import Form
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.plan import WORDS_PER_DRAW, make_plan
-from simcore.kernels.propagators import DELTA, SOURCE, TWO_CURRENTS
+from simcore.kernels.columns import Places, refractory_of, resting_values
+from simcore.kernels.plan import SOURCE, WORDS_PER_DRAW, make_plan
+from simcore.language.interpreter import advance
 from simcore.shard import Shard, SynapseTable
 from simcore.spikes import GID_BITS, Spikes
 from simcore.state import State
@@ -31,12 +32,17 @@ class ReferenceBackend(Backend):
     ) -> None:
         super().__init__(shard, probes, precision)
         self._shard = shard
-        n = shard.neurons.size
         self.plan = make_plan(shard, self.dtype)
-        self.V = self.plan.potentials.copy()
-        self.currents = np.zeros((2, n), dtype=self.dtype)
-        self.refractory = np.zeros(n, dtype=np.int64)
-        self.ring = np.zeros((shard.max_delay + 1, 2, n), dtype=np.int64)
+        self.places = Places(self.plan.segments, self.plan)
+        self.flat = self.places.flat(self.plan.start, self.dtype)
+        self.refractory = refractory_of(self.plan.start)
+        self.read = [
+            (self.places.of_column(p.lids, p.column), resting_values(shard, p, self.dtype))
+            for p in probes
+        ]
+        self.ring = np.zeros(
+            (shard.max_delay + 1, self.plan.n_receptors, shard.neurons.size), dtype=np.int64
+        )
         self.sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
 
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
@@ -66,21 +72,15 @@ class ReferenceBackend(Backend):
         self.sampled = [[] for _ in self.probes]
         return taken
 
-    def potentials(self) -> NDArray[np.floating]:
-        """Return the membrane potential of every neuron [mV]."""
-        return self.V + self.plan.resting
-
     def state(self) -> State:
         """Return the state of all neurons."""
-        currents = self.currents[: self.plan.n_receptors].copy()
-        waiting = self.refractory.astype(np.int16)
-        return State(self.shard.neurons.gids, self.V.copy(), currents, waiting)
+        return self.places.state(self.flat, self.refractory)
 
     def restore(self, state: State, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
-        self.V[:], self.refractory[:] = own.V, own.refractory
-        self.currents[: self.plan.n_receptors] = own.currents
+        self.flat[:] = self.places.flat(own, self.dtype)
+        self.refractory[:] = refractory_of(own)
         for earlier in range(step):
             self._change_currents(earlier)
         for emitted, gid in zip(recent.steps, recent.gids, strict=True):
@@ -104,19 +104,21 @@ class ReferenceBackend(Backend):
         spiking = [lid for s, lid in zip(*self.plan.trains, strict=True) if s == step]
         slot = self.ring[step % len(self.ring)]
         spiking += self._poisson(step, slot)
-        for segment in self.plan.segments:
+        for k, segment in enumerate(self.plan.segments):
             if segment["kind"] != SOURCE:
-                spiking += list(self._update(segment, slot))
+                spiking += list(self._update(k, slot))
         slot[:] = 0
-        for probe, rows in zip(self.probes, self.sampled, strict=True):
+        for probe, rows, (places, resting) in zip(
+            self.probes, self.sampled, self.read, strict=True
+        ):
             if (step + 1) % probe.interval == 0:
-                rows.append(self.potentials()[probe.lids])
+                rows.append(self.flat[places] + resting)
         return np.sort(np.array(spiking, dtype=np.int64))
 
     def _change_currents(self, step: int) -> None:
-        steps, segments, values = self.plan.changes
+        steps, places, values = self.plan.changes
         now = steps == step
-        self.plan.segments["constant"][segments[now]] = values[now]
+        self.plan.numbers[places[now]] = values[now]
 
     def _poisson(self, step: int, slot: NDArray[np.int64]) -> list[int]:
         """Add Poisson input; return the sources that emit, once per event."""
@@ -137,31 +139,21 @@ class ReferenceBackend(Backend):
                 slot[group["receptor"], lids] += counts * group["weight"]
         return spiking
 
-    def _update(self, segment: np.void, slot: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Advance the neurons of a segment by one step; return those that spiked."""
-        own = slice(segment["begin"], segment["end"])
-        V, waiting = self.V[own], self.refractory[own]
-        excitatory, inhibitory = self.currents[:, own]
-        arrived = slot[:, own].astype(np.int32).astype(self.dtype) * segment["quantum"]
-
-        advanced = V * segment["decay_V"]
-        if segment["kind"] == DELTA:
-            advanced = advanced + segment["constant"] + arrived[0]
-        elif segment["kind"] == TWO_CURRENTS:
-            advanced = advanced + excitatory * segment["ex_to_V"] + inhibitory * segment["in_to_V"]
-            advanced = advanced + segment["constant"]
-        else:
-            advanced = advanced + excitatory * segment["ex_to_V"] + segment["constant"]
-        V[:] = np.where(waiting == 0, advanced, V)
-        waiting[:] = np.maximum(waiting - 1, 0)
-        if segment["kind"] != DELTA:
-            excitatory[:] = excitatory * segment["decay_ex"] + arrived[0]
-            inhibitory[:] = inhibitory * segment["decay_in"] + arrived[1]
-
-        spiked = segment["threshold"] <= V
-        V[spiked] = segment["reset"]
-        waiting[spiked] = segment["refractory"]
-        return segment["begin"] + np.flatnonzero(spiked)
+    def _update(self, k: int, slot: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Advance the neurons of a segment by one step; return those that spiked, once a spike."""
+        segment = self.plan.segments[k]
+        program = self.plan.programs[segment["kind"]]
+        begin, first = segment["begin"], segment["first_number"]
+        own = slice(begin, segment["end"])
+        counts = advance(
+            program,
+            self.plan.numbers[first : first + len(program.numbers)],
+            [self.flat[column] for column in self.places.columns(k)],
+            self.refractory[own],
+            int(segment["duration"]),
+            [slot[r, own].astype(np.int32) for r in range(program.n_receptors)],
+        )
+        return begin + np.repeat(np.arange(counts.size), counts)
 
 
 def _synapses(

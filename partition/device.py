@@ -9,6 +9,7 @@ from simcore.limits import largest_multiplicity
 from simcore.local import Lids
 from simcore.neurons import SpikeTrains
 from simcore.partition.buckets import KEYS
+from simcore.partition.estimate import column_bytes
 from simcore.partition.expected import Expectation, TableCounts
 from simcore.places import (
     COUNT_BYTES,
@@ -23,9 +24,9 @@ from simcore.places import (
     synapse_bytes,
 )
 
-# State of a neuron: waiting 2, global id 8, span 4; its numbers of the type of the state, potential
-# and resting potential, beside a current of each receptor; its input of a receptor and a step [B]
-_NEURON, _NUMBERS, _INPUT = 14, 2, 4
+# A neuron beside the columns of its model: refractory steps 2, global id 8, segment 4; its input of
+# a receptor and a step [B]
+_NEURON, _INPUT = 14, 4
 _NUMBER = {"float64": 8, "float32": 4}
 
 # A spike that is given, with its step [B]
@@ -102,7 +103,7 @@ def estimate_device(
     counts = COUNT_BYTES * network.n_neurons * most_sections
     entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
-        neurons=n * (_NEURON + (_NUMBERS + receptors) * _NUMBER[precision]),
+        neurons=n * _NEURON + column_bytes(network, neurons, _NUMBER[precision]),
         synapses=synapses,
         index=sum(part.index for part in parts),
         ring=n * receptors * _INPUT * slots,

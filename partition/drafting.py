@@ -105,11 +105,11 @@ def _table(
     subject = "synapses: channels"
     require(len(channels) <= KEYS, subject, len(channels), valid, remedy, CapacityError)
     index = {channel: i for i, channel in enumerate(channels)}
-    known: dict[tuple[int, ...], NDArray[np.int32]] = {}
+    known: dict[object, NDArray[np.int32]] = {}
 
     def channel_of(recipe: Recipe) -> NDArray[np.int32]:
         """Return the channels of a recipe, the same array for those that have the same."""
-        key = id(recipe.delays), id(recipe.weights), recipe.n_receptors
+        key = id(recipe.delays), id(recipe.weights), recipe.receptors
         if key not in known:
             known[key] = recipe.channel_of(index)
         return known[key]

@@ -11,16 +11,17 @@ from simcore.connectivity import Edges
 from simcore.degrees import n_synapses
 from simcore.fixed_point import Form
 from simcore.local import Lids
+from simcore.network import Network
 from simcore.partition.expected import Expectation, TableCounts
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 182 MB alone, 208 MB under MPICH;
 # compiling takes 0.2 GB more, but after the build, when its buffers are free again [B]
 _RANK = 208e6
 
-# State of a neuron, as the CPU backend allocates it in float64: potential 8, resting potential 8,
-# waiting 2, spiked 1, Poisson counts 8, global ids 16, those that spiked 8; the rest is what
-# remains of buffers of the build. And the current of a receptor [B]
-_NEURON, _CURRENT = 48, 8
+# A neuron, as the CPU backend allocates it, beside the columns of its model: refractory steps 2,
+# spiked 1, Poisson counts 8, global ids 16, those that spiked 8; the rest is what remains of
+# buffers of the build [B]
+_NEURON = 40
 
 # In-degree of a target, and given delay of an edge on any rank: int64, during the build [B]
 _INDEGREE = 8
@@ -104,8 +105,9 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     recipes = _RECIPE * len(network.projections)
     given = sum(n_synapses(p) for p in network.projections if p.delay is None)
     n_local = sum(neurons.size for neurons in shards)
-    ring = (expectation.max_delay + 1) * 2 * n_local * 8.0 if backend == "reference" else 0.0
-    of_neurons = n_local * (_NEURON + _CURRENT * expectation.receptors)
+    slots = (expectation.max_delay + 1) * expectation.receptors
+    ring = slots * n_local * 8.0 if backend == "reference" else 0.0
+    of_neurons = n_local * _NEURON + sum(column_bytes(network, own) for own in shards)
     synapses = index = 0.0
     sorting = float(recipes)
     if backend == "cuda":
@@ -142,6 +144,26 @@ def _description(expectation: Expectation) -> float:
 def neuron_bytes(shards: Sequence[Lids]) -> float:
     """Return the memory that a rank needs for its neurons alone [B]."""
     return _RANK + _NEURON * float(sum(neurons.size for neurons in shards))
+
+
+def column_bytes(network: Network, neurons: Lids, real: int = 8) -> float:
+    """Return what the columns of the models of some neurons take, but refractory steps [B].
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    neurons : Lids
+        Which neurons.
+    real : int
+        Size of a number [B].
+    """
+    total = 0.0
+    for population in network.populations:
+        if population.neuron is not None:
+            begin, end = neurons.lid_range(population.view().gid_range)
+            total += float(real * len(population.neuron.layout.reals)) * (end - begin)
+    return total
 
 
 def table_bytes(table: TableCounts, n_sources: int) -> float:

@@ -255,7 +255,7 @@ def _places_and_parts(
     known: dict[tuple[object, ...], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
     found = []
     for r in recipes:
-        key = (id(r.delays), id(r.weights), r.n_receptors)
+        key = (id(r.delays), id(r.weights), r.receptors)
         if key not in known:
             shares = r.shares()
             places = np.array([channels[c] for c in shares], dtype=np.int64)

@@ -49,9 +49,9 @@ class Recipe:
     edge_delays: NDArray[np.int64] | None = None
 
     @property
-    def n_receptors(self) -> int:
-        """Number of receptors of the target."""
-        return self.projection.target.population.n_receptors
+    def receptors(self) -> tuple[int, int]:
+        """Receptors of weights of at least 0, and of negative ones."""
+        return self.projection.receptors
 
     @property
     def _constant(self) -> int:
@@ -61,8 +61,8 @@ class Recipe:
     def span(self) -> tuple[int, int, tuple[int, ...], int]:
         """First and last delay, receptors, and constant weight of all synapses that may occur."""
         lowest, highest = self.weights.min(), self.weights.max()
-        signs = [0] if highest >= 0 else []
-        signs += [self.n_receptors - 1] if lowest < 0 else []
+        signs = [self.receptors[0]] if highest >= 0 else []
+        signs += [self.receptors[1]] if lowest < 0 else []
         receptors = tuple(sorted(set(signs)))
         return self.delays.first, self.delays.last, receptors, self._constant
 
@@ -77,7 +77,7 @@ class Recipe:
         negative = self.negative_share()
         shares: dict[Channel, float] = {}
         for delay, share in enumerate(self.delays.probabilities(), self.delays.first):
-            for receptor, part in ((0, 1.0 - negative), (self.n_receptors - 1, negative)):
+            for receptor, part in zip(self.receptors, (1.0 - negative, negative), strict=True):
                 if part > 0.0:
                     key = delay, receptor, self._constant
                     shares[key] = shares.get(key, 0.0) + float(share) * part
@@ -94,7 +94,7 @@ class Recipe:
         keys = [
             (delay, receptor, self._constant)
             for delay in range(self.delays.first, self.delays.last + 1)
-            for receptor in (0, self.n_receptors - 1)
+            for receptor in self.receptors
         ]
         return np.array([index.get(k, -1) for k in keys], dtype=np.int32)
 

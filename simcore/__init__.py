@@ -29,6 +29,7 @@ from simcore.connectivity import (
 from simcore.distributions import Constant, Distribution, Lognormal, Normal, Scaled, Uniform
 from simcore.errors import SimcoreError, StateError, StoppedError
 from simcore.job import resume, simulate
+from simcore.language.model import NeuronModel
 from simcore.network import Network
 from simcore.neurons import LIF, PoissonSource, SpikeTrains
 from simcore.simulation import Simulation
@@ -46,6 +47,7 @@ __all__ = [
     "FixedTotalNumber",
     "Lognormal",
     "Network",
+    "NeuronModel",
     "Normal",
     "OneToOne",
     "PairwiseBernoulli",
@@ -62,6 +64,15 @@ __all__ = [
     "resume",
     "simulate",
 ]
+
+
+def __getattr__(name: str) -> type[NeuronModel]:
+    """Return a model of the library under NEST's name, such as `iaf_cond_exp`."""
+    from simcore.library import load, names
+
+    if not name.startswith("_") and name in names():
+        return load(name)
+    raise AttributeError(f"module 'simcore' has no attribute {name!r}")
 
 
 def open_run(

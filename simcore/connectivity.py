@@ -209,6 +209,8 @@ class Projection:
         Weights, in the unit of the target; None when the rule carries them.
     delay : Distribution or None
         Delays [ms]; None when the rule carries them.
+    receptor : str or None
+        Input of the target; None leaves it to the sign of each weight.
     """
 
     id: int
@@ -217,11 +219,22 @@ class Projection:
     rule: Rule
     weight: Distribution | None
     delay: Distribution | None
+    receptor: str | None = None
 
     @property
     def name(self) -> str:
         """Return source and target for messages."""
         return f"projection {self.source.name!r} to {self.target.name!r}"
+
+    @property
+    def receptors(self) -> tuple[int, int]:
+        """Inputs of the target for weights of at least 0, and for negative ones."""
+        return self.target.population.receptor_pair(self.receptor, self.name)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the target counts spikes, whatever their weights."""
+        return self.target.population.counts(self.receptors[0])
 
     @property
     def autapses_possible(self) -> bool:
@@ -234,8 +247,8 @@ class Projection:
         return self.autapses_possible and not getattr(self.rule, "allow_autapses", True)
 
     def is_like(self, other: Projection) -> bool:
-        """Return whether another one has the same rule, weights and delays."""
-        mine, theirs = ((p.rule, p.weight, p.delay) for p in (self, other))
+        """Return whether another one has the same rule, weights, delays and receptor."""
+        mine, theirs = ((p.rule, p.weight, p.delay, p.receptor) for p in (self, other))
         return all(a is b or a == b for a, b in zip(mine, theirs, strict=True))
 
 
@@ -258,6 +271,7 @@ class _Group:
             **self.first.rule.describe(),
             "weight": None if weight is None else weight.describe(),
             "delay": None if delay is None else delay.describe(),
+            **({} if self.first.receptor is None else {"receptor": self.first.receptor}),
         }
 
 

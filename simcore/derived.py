@@ -17,7 +17,7 @@ from simcore.digest import digest_arrays
 from simcore.distributions import Distribution
 from simcore.fixed_point import FixedPoint
 from simcore.network import Network
-from simcore.neurons import LIF, PoissonSource
+from simcore.neurons import PoissonSource
 from simcore.stimulus import Poisson
 from simcore.tables import delay_table, poisson_table
 
@@ -46,15 +46,14 @@ def digest_numbers(network: Network, points: FixedPoint, dt: float) -> str:
 
 def _numbers(network: Network, points: FixedPoint, dt: float) -> Iterator[NDArray[Any]]:
     """Yield propagators, tables, and probabilities of splits."""
-    from simcore.kernels.propagators import constants
+    from simcore.kernels.plan import numbers_of
     from simcore.partition.binomial import probabilities
 
-    neurons = [p for p in network.populations if isinstance(p.model, LIF)]
+    neurons = [p for p in network.populations if p.neuron is not None]
     for population in neurons:
-        found = constants(population, dt, points.quantum_of(population))
-        yield np.array(list(found.values()), dtype=np.float64)
-    for V_m in dict.fromkeys(p.V_m for p in neurons):
-        yield V_m.quantile(_PROBES)
+        yield np.array(numbers_of(population, points, dt), dtype=np.float64)
+    for start in dict.fromkeys(value for p in neurons for value in p.start.values()):
+        yield start.quantile(_PROBES)
 
     processes: list[Any] = [d.stimulus for d in network.drives if isinstance(d.stimulus, Poisson)]
     processes += [p.model for p in network.populations if isinstance(p.model, PoissonSource)]

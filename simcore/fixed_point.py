@@ -39,7 +39,7 @@ from simcore.limits import check_limits, largest_multiplicity
 from simcore.network import Network
 from simcore.population import Population
 from simcore.portable import standard_deviation
-from simcore.stimulus import Poisson
+from simcore.stimulus import Drive, Poisson
 from simcore.tables import poisson_table, weight_table
 
 MAX_SUM = 2**31 - 1
@@ -88,8 +88,8 @@ class FixedPoint:
 
     Parameters
     ----------
-    quantum : tuple of float
-        The quantum of each population, in the unit of its weights; 0 for sources.
+    quantum : tuple of tuple of float
+        The quantum of each receptor of each population, in the unit of its weights.
     shift : int
         Weights in the form DRAWN are multiples of ``2**shift`` quanta.
     weights : tuple of Weights
@@ -100,15 +100,15 @@ class FixedPoint:
         Largest in-degree allowed for, one per projection.
     """
 
-    quantum: tuple[float, ...]
+    quantum: tuple[tuple[float, ...], ...]
     shift: int
     weights: tuple[Weights, ...]
     stimulus_weights: dict[int, int]
     indegree_bounds: tuple[int, ...]
 
-    def quantum_of(self, population: Population) -> float:
-        """Return the quantum of the input of a population."""
-        return self.quantum[population.id]
+    def quantum_of(self, population: Population, receptor: int = 0) -> float:
+        """Return the quantum of an input of a population."""
+        return self.quantum[population.id][receptor]
 
     @functools.cached_property
     def largest_exact(self) -> int:
@@ -121,14 +121,14 @@ class FixedPoint:
         distinct = {id(w.values): w.values for w in self.weights}
         found = {key: digest_arrays(values) for key, values in distinct.items()}
         weights = [found[id(w.values)] for w in self.weights]
-        return digest_json([weights, digest_arrays(np.array(self.quantum))])
+        return digest_json([weights, digest_arrays(np.concatenate(self.quantum))])
 
     def describe(self, network: Network) -> dict[str, Any]:
         """Return what became of the weights of the network as plain values."""
         quanta = zip(network.populations, self.quantum, strict=True)
         forms = [w.form.name for w in self.weights]
         return {
-            "quantum": {p.name: quantum for p, quantum in quanta if not p.is_source},
+            "quantum": {p.name: _by_receptor(p, q) for p, q in quanta if p.neuron is not None},
             "shift": self.shift,
             "projections": {form.name: forms.count(form.name) for form in Form},
             "largest_rounding": self.rounding(),
@@ -167,14 +167,16 @@ def fixed_point(network: Network, dt: float) -> FixedPoint:
     rounded: dict[tuple[int, Form, float], Weights] = {}
     weights = []
     for p, table, form in zip(network.projections, tables, forms, strict=True):
-        unit = quantum[p.target.population.id]
+        unit = _unit(quantum, p)
         key = (id(table), form, unit)
         if key not in rounded:
             rounded[key] = _round(table, form, unit, shift, p.name)
         weights.append(rounded[key])
     stimulus_weights = {
         d.id: _whole(
-            d.stimulus.weight, quantum[d.target.population.id], f"drive of {d.target.name!r}"
+            _drive_weight(d),
+            quantum[d.target.population.id][d.receptor],
+            f"drive of {d.target.name!r}",
         )
         for d in network.drives
         if isinstance(d.stimulus, Poisson)
@@ -184,6 +186,8 @@ def fixed_point(network: Network, dt: float) -> FixedPoint:
 
 def _table(projection: Projection) -> NDArray[np.float64]:
     """Return one weight, equally likely weights, or the weight of each edge."""
+    if projection.counts:
+        return np.ones(1)
     if projection.weight is None:
         assert isinstance(projection.rule, Edges)
         return np.asarray(projection.rule.weights, dtype=np.float64)
@@ -202,42 +206,83 @@ def _quanta(
     tables: Sequence[NDArray[np.float64]],
     bounds: Sequence[int],
     dt: float,
-) -> tuple[float, ...]:
-    """Return for each population the smallest power of two in which no sum overflows."""
-    sums = np.zeros(len(network.populations))
+) -> tuple[tuple[float, ...], ...]:
+    """Return for each receptor the smallest power of two in which no sum overflows.
+
+    Receptors between which the sign of a weight chooses have the same.
+    """
+    sums = [np.zeros(p.n_receptors) for p in network.populations]
     for projection, table, bound in zip(network.projections, tables, bounds, strict=True):
         largest = float(np.abs(table).max(initial=0.0))
         copies = largest_multiplicity(projection.source.population, dt)
-        sums[projection.target.population.id] += max(1, bound) * copies * largest
+        target = projection.target.population
+        for receptor in _together(target, projection.receptors[0]):
+            sums[target.id][receptor] += max(1, bound) * copies * largest
     for drive in network.drives:
         if isinstance(drive.stimulus, Poisson):
             most = poisson_table(drive.stimulus.rate * dt * 1e-3).last
-            sums[drive.target.population.id] += most * abs(drive.stimulus.weight)
+            target = drive.target.population
+            for receptor in _together(target, drive.receptor):
+                sums[target.id][receptor] += most * abs(_drive_weight(drive))
+    return tuple(
+        tuple(
+            1.0 if population.counts(receptor) else _quantum(population, float(total))
+            for receptor, total in enumerate(totals)
+        )
+        for population, totals in zip(network.populations, sums, strict=True)
+    )
 
-    quanta = []
-    for population, total in zip(network.populations, sums, strict=True):
-        # Leave room for the rounding of each weight by half a quantum
-        largest_sum = 0.5 * MAX_SUM
-        if total > 2.0**_COARSEST * largest_sum:
-            raise CapacityError(
-                f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
-                f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
-            )
-        exponent = _FINEST if total == 0.0 else _power(total / largest_sum)
-        quanta.append(math.ldexp(1.0, max(exponent, _FINEST)))
-    return tuple(quanta)
+
+def _quantum(population: Population, total: float) -> float:
+    """Return the smallest power of two in which a sum does not overflow."""
+    # Leave room for the rounding of each weight by half a quantum
+    largest_sum = 0.5 * MAX_SUM
+    if total > 2.0**_COARSEST * largest_sum:
+        raise CapacityError(
+            f"population {population.name!r}: the sum of all its weights is {total:.3g}, "
+            f"must be below 2**{30 + _COARSEST}. Check the unit of the weights."
+        )
+    exponent = _FINEST if total == 0.0 else _power(total / largest_sum)
+    return math.ldexp(1.0, max(exponent, _FINEST))
+
+
+def _together(population: Population, receptor: int) -> Sequence[int]:
+    """Return the receptors that have the quantum of one."""
+    neuron = population.neuron
+    by_sign = neuron is not None and neuron.receptors_by_sign is not None
+    return range(population.n_receptors) if by_sign else (receptor,)
+
+
+def _drive_weight(drive: Drive) -> float:
+    """Return the weight of the events of a Poisson stimulus."""
+    assert isinstance(drive.stimulus, Poisson)
+    return 1.0 if drive.target.population.counts(drive.receptor) else drive.stimulus.weight
+
+
+def _unit(quantum: Sequence[Sequence[float]], projection: Projection) -> float:
+    """Return the quantum of the weights of a projection."""
+    return quantum[projection.target.population.id][projection.receptors[0]]
+
+
+def _by_receptor(population: Population, quanta: Sequence[float]) -> float | dict[str, float]:
+    """Return the quantum of a population, or those of its receptors where they differ."""
+    if len(set(quanta)) == 1:
+        return quanta[0]
+    assert population.neuron is not None
+    names = [r.name for r in population.neuron.definition.receptors]
+    return dict(zip(names, quanta, strict=True))
 
 
 def _shift(
     projections: Sequence[Projection],
     tables: Sequence[NDArray[np.float64]],
-    quantum: Sequence[float],
+    quantum: Sequence[Sequence[float]],
 ) -> int:
     """Return the shift that lets all drawn weights fit 16 bits."""
     largest = 0.0
     for projection, table in zip(projections, tables, strict=True):
         if projection.weight is not None and not projection.weight.constant:
-            unit = quantum[projection.target.population.id]
+            unit = _unit(quantum, projection)
             largest = max(largest, float(np.abs(table).max()) / unit)
     return max(0, _power(largest / (2**15 - 1))) if largest > 0.0 else 0
 
@@ -251,25 +296,32 @@ def _power(x: float) -> int:
 def _forms(
     projections: Sequence[Projection],
     tables: Sequence[NDArray[np.float64]],
-    quantum: Sequence[float],
+    quantum: Sequence[Sequence[float]],
     shift: int,
 ) -> list[Form]:
     constants = set()
     forms = []
     for projection, table in zip(projections, tables, strict=True):
-        unit = quantum[projection.target.population.id]
-        if projection.weight is None:
+        unit = _unit(quantum, projection)
+        counts = projection.counts
+        if projection.weight is None and not counts:
             forms.append(Form.EXACT)
-        elif projection.weight.constant:
+        elif counts or (projection.weight is not None and projection.weight.constant):
             constants.add((unit, float(table[0])))
             forms.append(Form.CONSTANT)
-        elif shift == 0 or standard_deviation(table) >= _SPREAD * unit * 2**shift:
+        elif shift == 0 or _fits(table, unit * 2**shift):
             forms.append(Form.DRAWN)
         else:
             forms.append(Form.EXACT)
     if len(constants) > MAX_CONSTANT_CHANNELS:
         forms = [Form.EXACT if form is Form.CONSTANT else form for form in forms]
     return forms
+
+
+def _fits(table: NDArray[np.float64], unit: float) -> bool:
+    """Tell whether a distribution keeps its shape and largest weight in multiples of a unit."""
+    fine = 0.5 * unit <= COARSEST_ROUNDING * float(np.abs(table).max())
+    return fine and standard_deviation(table) >= _SPREAD * unit
 
 
 def _round(

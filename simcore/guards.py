@@ -44,7 +44,7 @@ class Guards:
 
     def is_well(self) -> bool:
         """Tell whether the state of this rank is finite."""
-        return self._simulation.backend.not_finite().size == 0
+        return not self._simulation.backend.not_finite()
 
     def fail(self) -> None:
         """Raise the error of a state that is not finite; collective.
@@ -56,9 +56,8 @@ class Guards:
         """
         simulation = self._simulation
         with fail_together(simulation.comm):
-            wrong = simulation.backend.not_finite()
-            if wrong.size:
-                raise StateError(self._describe(int(wrong[0]), wrong.size))
+            for column, gids in simulation.backend.not_finite().items():
+                raise StateError(self._describe(column, int(gids[0]), gids.size))
 
     def check_rates(self) -> None:
         """Raise when a population fires too much; collective.
@@ -101,16 +100,17 @@ class Guards:
         neuron = comm.bcast(found)
         return "" if neuron is None else f"; neuron {neuron} spiked most at the end"
 
-    def _describe(self, gid: int, number: int) -> str:
+    def _describe(self, column: str, gid: int, number: int) -> str:
         """Return where and when the state of a neuron was found not to be finite."""
         simulation = self._simulation
-        lid = int(np.searchsorted(simulation.neurons.gids, gid))
-        value = float(simulation.backend.potentials()[lid])
+        state = simulation.backend.state().of(np.array([gid]))
+        value = next(float(c[column][0]) for c, span in state.spans() if span.stop > span.start)
         population = next(p for p in reversed(simulation.network.populations) if p.first <= gid)
         begin, end = simulation.clock.times([self._checked, simulation.step])
+        neuron = f"{column} of neuron {gid - population.first}"
         others = f" and {number - 1} others of this rank" if number > 1 else ""
         return (
-            f"population {population.name!r}: V_m of neuron {gid - population.first}{others} is "
+            f"population {population.name!r}: {neuron}{others} is "
             f"{value!r} since a step between {begin:.10g} and {end:.10g} ms, must be finite. "
             "Look at its parameters and its input for values beyond all measure."
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
@@ -40,6 +41,51 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return dispatcher
 
     return decorate if function is None else decorate(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a function of a model's text for those that call it; dividing by 0 is no error."""
+    return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Code at an address.
+
+    Parameters
+    ----------
+    address : int
+        Where it lies, as long as there is this object.
+    code : object
+        What keeps it there.
+    """
+
+    address: int
+    code: Any
+
+
+def compiled_update(function: Callable[..., Any], real: str) -> Compiled:
+    """Return the compiled update of a model, compiled now or before.
+
+    Parameters
+    ----------
+    function : callable
+        See `simcore.language.printer.numba_source`.
+    real : {"float64", "float32"}
+        Type of the state.
+    """
+    from numba import types
+
+    number = types.CPointer(getattr(types, real))
+    signature = (
+        types.int64, number, number, number, types.CPointer(types.int16), types.int64,
+        types.CPointer(types.int32), types.int64, types.CPointer(types.uint8),
+    )  # fmt: skip
+    dispatcher = njit(function, error_model="numpy")
+    dispatcher.compile(signature)
+    code = dispatcher.overloads[signature]
+    address = code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
+    return Compiled(int(address), code)
 
 
 def is_compiled(variant: str) -> bool:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from simcore.clock import Clock, Grid
 from simcore.connectivity import Edges
+from simcore.degrees import indegree_bound
 from simcore.errors import CapacityError, ModelError, require
-from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.language.stiffness import fastest_state
+from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.stimulus import Current, Poisson
 from simcore.tables import poisson_table
 
@@ -63,7 +65,7 @@ def check_limits(network: Network, clock: Clock) -> None:
     """
     for population in network.populations:
         model, subject = population.model, f"population {population.name!r}"
-        if isinstance(model, LIF):
+        if population.neuron is not None:
             refractory_steps(population, clock)
         if isinstance(model, PoissonSource):
             active_steps(model, clock, subject)
@@ -84,22 +86,32 @@ def check_limits(network: Network, clock: Clock) -> None:
 
 
 def refractory_steps(population: Population, clock: Clock) -> int:
-    """Return the refractory time of a population of LIF neurons in steps, rounded up.
+    """Return the refractory time of a population of neurons in steps, rounded up.
 
     Raises
     ------
     CapacityError
         When it is longer than the state can hold.
     """
-    model = population.model
-    assert isinstance(model, LIF)
-    steps = int(clock.up(model.t_ref))
+    name, time = _refractory_time(population)
+    steps = int(clock.up(time))
+    assert population.neuron is not None
+
+    # Where spikes fall within a step, one more is kept
+    longest = MAX_REFRACTORY - int(population.neuron.definition.cls.spikes_within)
     require(
-        steps < MAX_REFRACTORY, f"population {population.name!r}: t_ref", model.t_ref,
-        f"below {float(clock.times(MAX_REFRACTORY)):.10g} ms, {MAX_REFRACTORY} steps of dt = "
+        steps < longest, f"population {population.name!r}: {name}", time,
+        f"below {float(clock.times(longest)):.10g} ms, {longest} steps of dt = "
         f"{clock.dt!r} ms", "Shorten it, or lengthen the time step.", CapacityError,
     )  # fmt: skip
     return steps
+
+
+def _refractory_time(population: Population) -> tuple[str, float]:
+    """Return the parameter that is the refractory time, and its value [ms]; 0 without one."""
+    assert population.neuron is not None
+    name = population.neuron.definition.duration
+    return name or "t_ref", population.neuron.values.get(name, 0.0)
 
 
 def active_steps(
@@ -160,7 +172,32 @@ def largest_multiplicity(population: Population, dt: float) -> int:
         differ = (np.diff(steps[order]) != 0) | (np.diff(ids[order]) != 0)
         ends = np.flatnonzero(np.append(differ, True))
         return int(np.diff(ends, prepend=-1).max())
+    neuron = population.neuron
+    assert neuron is not None
+    d = neuron.definition
+    if d.cls.emit:
+        return max(1, min(_arriving(population, dt), MAX_MULTIPLICITY))
+    if d.cls.spikes_within and neuron.values.get(d.duration, 0.0) == 0.0:
+        return max(d.substeps, d.refine[1] if d.refine else 1)
     return 1
+
+
+def _arriving(population: Population, dt: float) -> int:
+    """Return how many spikes may arrive at a neuron in one step; many where relays form a loop."""
+    network = population.network
+    assert network is not None
+    found = 0
+    for p in network.projections:
+        if p.target.population is population:
+            source = p.source.population
+            relay = source.neuron is not None and bool(source.neuron.definition.cls.emit)
+            in_loop = relay and source.id >= population.id
+            copies = MAX_MULTIPLICITY if in_loop else largest_multiplicity(source, dt)
+            found += max(1, indegree_bound(p)) * copies
+    for drive in network.drives:
+        if drive.target.population is population and isinstance(drive.stimulus, Poisson):
+            found += poisson_table(drive.stimulus.rate * dt * 1e-3).last
+    return found
 
 
 def notes_on(network: Network, clock: Clock, points: FixedPoint) -> list[str]:
@@ -178,6 +215,7 @@ def notes_on(network: Network, clock: Clock, points: FixedPoint) -> list[str]:
     found: dict[tuple[str, str], list[str]] = {}
     for name, what, text in (
         *_moved_times(network, clock),
+        *_long_steps(network, clock),
         *_coarse_rates(network, clock),
         *_coarse_weights(network, points),
     ):
@@ -209,8 +247,9 @@ def _moved_times(network: Network, clock: Clock) -> Iterator[_Note]:
 
     for population in network.populations:
         name, model = f"population {population.name!r}", population.model
-        if isinstance(model, LIF):
-            yield from moved(name, "t_ref", model.t_ref, clock.up(model.t_ref))
+        if population.neuron is not None:
+            what, time = _refractory_time(population)
+            yield from moved(name, what, time, clock.up(time))
         if isinstance(model, PoissonSource):
             for border in ("start", "stop"):
                 time = getattr(model, border)
@@ -230,6 +269,22 @@ def _moved_times(network: Network, clock: Clock) -> Iterator[_Note]:
         elif projection.delay.constant:
             time = float(projection.delay.quantile([0.5])[0])
             yield from moved(projection.name, "delay", time, clock.nearest(time))
+
+
+def _long_steps(network: Network, clock: Clock) -> Iterator[_Note]:
+    """Yield the models whose substeps are longer than half a time constant of their own."""
+    for population in network.populations:
+        neuron = population.neuron
+        if neuron is None:
+            continue
+        n = neuron.definition.substeps
+        state, tau = fastest_state(neuron)
+        if clock.dt / n > 0.5 * tau:
+            text = (
+                f"{clock.dt!r} ms is long for {state}, which decays in {tau:.3g} ms: spikes may be "
+                f"wrong above {0.5 * n * tau:.2g} ms"
+            )
+            yield f"population {population.name!r}", "dt", text
 
 
 def _coarse_rates(network: Network, clock: Clock) -> Iterator[_Note]:
@@ -256,12 +311,16 @@ def _coarse_weights(network: Network, points: FixedPoint) -> Iterator[_Note]:
     reason = "beside the sum of all weights of a target"
     given: list[tuple[str, float, float]] = []
     for projection, weights in zip(network.projections, points.weights, strict=True):
+        if projection.counts:
+            continue
         if projection.weight is not None and projection.weight.constant:
             asked = float(projection.weight.quantile([0.5])[0])
             given.append((projection.name, asked, float(weights.values[0]) * weights.quantum))
     for drive in network.drives:
         if isinstance(drive.stimulus, Poisson):
-            kept = points.stimulus_weights[drive.id] * points.quantum_of(drive.target.population)
+            kept = points.stimulus_weights[drive.id] * points.quantum_of(
+                drive.target.population, drive.receptor
+            )
             given.append((f"drive of {drive.target.name!r}", drive.stimulus.weight, kept))
     for name, asked, kept in given:
         if abs(kept - asked) > _TOLD[1] * abs(asked):

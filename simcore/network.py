@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from simcore.connectivity import Projection, Rule, check_projection, describe_projections
-from simcore.distributions import Constant, Distribution, as_distribution
+from simcore.distributions import Distribution, as_distribution
 from simcore.errors import CapacityError, ModelError, require
-from simcore.neurons import LIF, NeuronModel, PoissonSource, SpikeTrains
+from simcore.language.model import NeuronModel
+from simcore.neurons import LIF, Model, PoissonSource, SpikeTrains
 from simcore.population import NAMES, Population, PopulationView, as_views, is_name
 from simcore.stimulus import Current, Drive, Poisson, Stimulus, check_drive
 
@@ -94,8 +95,9 @@ class Network:
         self,
         name: str,
         size: int,
-        model: NeuronModel,
+        model: Model,
         V_m: float | Distribution | None = None,
+        **start: float | Distribution,
     ) -> Population:
         """Add a population.
 
@@ -105,11 +107,12 @@ class Network:
             Its name; letters, digits and any other characters but "/".
         size : int
             Number of neurons, at least 1.
-        model : LIF, PoissonSource or SpikeTrains
+        model : LIF, NeuronModel, PoissonSource or SpikeTrains
             The neurons' model.
         V_m : float or Distribution, optional
-            Initial membrane potential [mV]; the resting potential if left out, as it must be for
-            sources.
+            First membrane potential [mV]; that of the model if left out, as it must be for sources.
+        **start : float or Distribution
+            First values of other states by name, in the unit of the state.
 
         Returns
         -------
@@ -128,28 +131,29 @@ class Network:
         require(whole and size >= 1, f"{subject}: size", size, "a whole number of at least 1")
         total = self.n_neurons + int(size)
         require(total <= MAX_NEURONS, f"{subject}: neurons in all", total, f"<= {MAX_NEURONS}")
-        if not isinstance(model, (LIF, PoissonSource, SpikeTrains)):
+        if isinstance(model, type) and issubclass(model, NeuronModel):
+            model = model()
+        if not isinstance(model, (LIF, NeuronModel, PoissonSource, SpikeTrains)):
             raise ModelError(
-                f"{subject}: model is {model!r}, must be an LIF, PoissonSource or SpikeTrains"
+                f"{subject}: model is {model!r}, must be an LIF, a model of the library, "
+                "a PoissonSource or SpikeTrains"
             )
         if isinstance(model, SpikeTrains):
             _, ids = model.arrays()
             largest = int(ids.max(initial=0))
             require(largest < size, f"{subject}: node_ids", largest, f"below its size, {size}")
-        initial: Distribution = Constant(model.E_L if isinstance(model, LIF) else 0.0)
-        if V_m is not None:
-            require(
-                isinstance(model, LIF),
-                f"{subject}: V_m",
-                V_m,
-                f"left out, because a {type(model).__name__} has no potential",
-            )
-            initial = as_distribution(V_m, f"{subject}: V_m")
+        first = {
+            name: as_distribution(value, f"{subject}: {name}")
+            for name, value in {"V_m": V_m, **start}.items()
+            if value is not None
+        }
         count = len(self.populations) + 1
         require(count < MAX_OBJECTS, "populations", count, "< 2**24", error=CapacityError)
-        new = Population(
-            len(self.populations), name, int(size), model, self.n_neurons, initial, self
-        )
+        new = Population(len(self.populations), name, int(size), model, self.n_neurons, first, self)
+        states = [] if new.neuron is None else [c.name for c in new.neuron.layout.reals]
+        for state in first:
+            valid = f"one of {', '.join(states)}" if states else "left out, the model has no state"
+            require(state in states, f"{subject}: state", state, valid)
         self.populations.append(new)
         return new
 
@@ -160,6 +164,7 @@ class Network:
         rule: Rule,
         weight: float | Distribution | None = None,
         delay: float | Distribution | None = None,
+        receptor: str | None = None,
     ) -> None:
         """Connect sources to targets.
 
@@ -177,6 +182,9 @@ class Network:
             ``-sc.Lognormal(3.0, 0.5)`` has weights of inhibitory synapses.
         delay : float or Distribution
             Delay [ms], at least one time step; rounded to the nearest step, a half up.
+        receptor : str, optional
+            Which input of the targets; by the sign of each weight if left out, where the model
+            says so.
 
         Raises
         ------
@@ -193,7 +201,7 @@ class Network:
                     not target.population.is_source,
                     f"{name}: target",
                     type(target.population.model).__name__,
-                    "a population of LIF neurons",
+                    "a population of neurons",
                 )
                 projection = Projection(
                     len(self.projections),
@@ -202,7 +210,9 @@ class Network:
                     rule,
                     _or_carried(weight, getattr(rule, "weights", None), f"{name}: weight"),
                     _or_carried(delay, getattr(rule, "delays", None), f"{name}: delay"),
+                    receptor,
                 )
+                target.population.receptor_pair(receptor, name)
                 check_projection(projection)
                 count = projection.id + 1
                 require(count < MAX_OBJECTS, "projections", count, "< 2**24", error=CapacityError)
@@ -256,11 +266,12 @@ class Network:
         for view in self._views(targets, "record: targets", contiguous=False):
             if variable == "V_m":
                 name = view.population.name
+                neuron = view.population.neuron
                 require(
-                    not view.population.is_source,
+                    neuron is not None and neuron.layout.find("V_m") is not None,
                     f"record: target {name!r}",
                     type(view.population.model).__name__,
-                    "a population of LIF neurons, to have a V_m",
+                    "a population of neurons, to have a V_m",
                 )
                 taken = [r.target.population.name for r in self.records if r.variable == "V_m"]
                 require(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.errors import ModelError, require
+from simcore.language.model import NeuronModel
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,20 @@ class LIF:
             return (excitatory,) if excitatory == inhibitory else (excitatory, inhibitory)
         return (self.tau_syn,)
 
-    @property
-    def n_receptors(self) -> int:
-        """Number of separate input sums per neuron."""
-        return max(1, len(self.tau_receptors))
+    def neuron(self) -> NeuronModel:
+        """Return the same as a model of the library."""
+        from simcore.library import load
+
+        shared = {
+            name: getattr(self, name)
+            for name in ("tau_m", "V_th", "t_ref", "E_L", "V_reset", "C_m", "I_e")
+        }
+        taus = self.tau_receptors
+        if not taus:
+            return load("iaf_psc_delta")(**shared)
+        if len(taus) == 1:
+            return load("iaf_psc_exp_multisynapse")(**shared, tau_syn=taus)
+        return load("iaf_psc_exp")(**shared, tau_syn_ex=taus[0], tau_syn_in=taus[1])
 
     @property
     def weight_unit(self) -> str:
@@ -165,7 +176,7 @@ class SpikeTrains:
         return {"model": "SpikeTrains", "n_spikes": times.size, "digest": digest_arrays(times, ids)}
 
 
-NeuronModel = LIF | PoissonSource | SpikeTrains
+Model = LIF | NeuronModel | PoissonSource | SpikeTrains
 
 
 def require_rate(subject: str, rate: float) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.distributions import Constant, Distribution
-from simcore.errors import ModelError
-from simcore.neurons import LIF, NeuronModel
+from simcore.distributions import Distribution
+from simcore.errors import ModelError, require
+from simcore.language.model import NeuronModel
+from simcore.neurons import LIF, Model
 
 if TYPE_CHECKING:
     from simcore.network import Network
@@ -42,31 +45,63 @@ class Population:
         Its name, also in the output file.
     size : int
         Number of neurons.
-    model : LIF or PoissonSource or SpikeTrains
+    model : LIF, NeuronModel, PoissonSource or SpikeTrains
         The neurons' model.
     first : int
         Global id of neuron 0.
-    V_m : Distribution
-        Initial membrane potential [mV].
+    start : dict of str to Distribution
+        First values of states, where they are not those of the model.
     """
 
     id: int
     name: str
     size: int
-    model: NeuronModel
+    model: Model
     first: int
-    V_m: Distribution = Constant(0.0)  # noqa: RUF009
+    start: Mapping[str, Distribution] = field(default_factory=dict)
     network: Network | None = field(default=None, repr=False)
+
+    @cached_property
+    def neuron(self) -> NeuronModel | None:
+        """The equations of the neurons; None for sources, which only emit spikes."""
+        if isinstance(self.model, LIF):
+            return self.model.neuron()
+        return self.model if isinstance(self.model, NeuronModel) else None
 
     @property
     def is_source(self) -> bool:
         """Whether the neurons only emit spikes and receive none."""
-        return not isinstance(self.model, LIF)
+        return self.neuron is None
 
     @property
     def n_receptors(self) -> int:
         """Number of separate input sums per neuron."""
-        return self.model.n_receptors if isinstance(self.model, LIF) else 1
+        return 1 if self.neuron is None else self.neuron.n_receptors
+
+    def counts(self, receptor: int) -> bool:
+        """Return whether a receptor takes the number of spikes instead of their weights."""
+        neuron = self.neuron
+        return neuron is not None and neuron.definition.receptors[receptor].counts
+
+    def receptor_pair(self, name: str | None, subject: str) -> tuple[int, int]:
+        """Return the receptors of weights of at least 0, and of negative ones.
+
+        Parameters
+        ----------
+        name : str or None
+            One for both; None leaves it to the sign, where the model says so.
+        subject : str
+            What asks, for the message.
+        """
+        if self.neuron is None:
+            return 0, 0
+        names = [r.name for r in self.neuron.definition.receptors]
+        pair = self.neuron.receptors_by_sign
+        if name is None and pair is not None:
+            return pair
+        valid = f"one of {', '.join(names)}, the receptors of {self.neuron.name}"
+        require(name in names, f"{subject}: receptor", name, valid)
+        return (names.index(str(name)),) * 2
 
     def view(self) -> PopulationView:
         """Return the view of all neurons."""
@@ -85,7 +120,7 @@ class Population:
             "size": self.size,
             "first_gid": self.first,
             **self.model.describe(),
-            "V_m": self.V_m.describe(),
+            "start": {name: value.describe() for name, value in self.start.items()},
         }
 
 

@@ -28,6 +28,9 @@ SOURCE = 4
 INITIAL_V_M = 5
 OUTDEGREE = 6
 
+# States beside V_m, by their place in the layout: 64 and more
+_INITIAL_STATE = 64
+
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -37,6 +40,11 @@ _HALF = np.uint64(32)
 def stream(purpose: int, object_id: int) -> int:
     """Return the word that names a purpose and the object it belongs to."""
     return purpose << 24 | object_id
+
+
+def initial_state(column: int) -> int:
+    """Return the purpose that draws the first values of a column."""
+    return _INITIAL_STATE + column
 
 
 def key(seed: int) -> tuple[int, int]:

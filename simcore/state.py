@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -19,18 +22,22 @@ class State:
     ----------
     gids : ndarray of int64, shape (n,)
         Global ids, ascending.
-    V : ndarray, shape (n,)
-        Membrane potential minus the resting potential [mV].
-    currents : ndarray, shape (n_receptors, n)
-        Synaptic current of each receptor [pA].
-    refractory : ndarray of int16, shape (n,)
-        Steps until the neuron integrates again.
+    borders : ndarray of int64, shape (n_populations + 1,)
+        First global id of each population, and the one after the last.
+    columns : tuple of dict of str to ndarray
+        For each population the columns of its model, see `simcore.language.model.Layout`: a value
+        for each of its neurons among `gids`.
     """
 
     gids: NDArray[np.int64]
-    V: NDArray[np.floating]
-    currents: NDArray[np.floating]
-    refractory: NDArray[np.int16]
+    borders: NDArray[np.int64]
+    columns: tuple[Columns, ...]
+
+    def spans(self) -> Iterator[tuple[Columns, slice]]:
+        """Yield the columns of each population, and where its neurons are among `gids`."""
+        places = np.searchsorted(self.gids, self.borders)
+        for columns, begin, end in zip(self.columns, places[:-1], places[1:], strict=True):
+            yield columns, slice(int(begin), int(end))
 
     def of(self, gids: NDArray[np.int64]) -> State:
         """Return the state of some of the neurons.
@@ -50,16 +57,24 @@ class State:
         known[known] = self.gids[places[known]] == gids[known]
         if not known.all():
             raise KeyError(f"no state of neuron {int(gids[~known][0])}")
-        return State(gids, self.V[places], self.currents[:, places], self.refractory[places])
+        wanted = np.searchsorted(gids, self.borders)
+        found = []
+        for (columns, span), begin, end in zip(self.spans(), wanted[:-1], wanted[1:], strict=True):
+            own = places[begin:end] - span.start
+            found.append({name: values[own] for name, values in columns.items()})
+        return State(gids, self.borders, tuple(found))
 
 
 def join(states: Sequence[State]) -> State:
     """Return the state of all neurons of some states, none of them in two."""
     gids = np.concatenate([s.gids for s in states])
-    order = np.argsort(gids)
-    return State(
-        gids[order],
-        np.concatenate([s.V for s in states])[order],
-        np.concatenate([s.currents for s in states], axis=1)[:, order],
-        np.concatenate([s.refractory for s in states])[order],
-    )
+    parts = [list(s.spans()) for s in states]
+    joined = []
+    for population in zip(*parts, strict=True):
+        own = [s.gids[span] for s, (_, span) in zip(states, population, strict=True)]
+        order = np.argsort(np.concatenate(own))
+        names = population[0][0]
+        joined.append(
+            {n: np.concatenate([columns[n] for columns, _ in population])[order] for n in names}
+        )
+    return State(np.sort(gids), states[0].borders, tuple(joined))

@@ -23,12 +23,15 @@ class Poisson:
         Weight of an event, in the unit of the target: pA, or mV for delta synapses.
     start, stop : float
         Events arrive in steps that end after `start` and no later than `stop` [ms].
+    receptor : str, optional
+        Which input of the target; by the sign of the weight if left out.
     """
 
     rate: float
     weight: float
     start: float = 0.0
     stop: float = math.inf
+    receptor: str | None = None
 
     def __post_init__(self) -> None:
         require_rate("Poisson: rate", self.rate)
@@ -86,6 +89,14 @@ class Drive:
     target: PopulationView
     stimulus: Stimulus
 
+    @property
+    def receptor(self) -> int:
+        """The input of the target that Poisson events go to."""
+        stimulus, target = self.stimulus, self.target
+        assert isinstance(stimulus, Poisson)
+        pair = target.population.receptor_pair(stimulus.receptor, f"drive of {target.name!r}")
+        return pair[stimulus.weight < 0.0]
+
     def describe(self) -> dict[str, Any]:
         """Return the drive as plain values."""
         return {"target": self.target.name, **self.stimulus.describe()}
@@ -98,5 +109,17 @@ def check_drive(drive: Drive) -> None:
         not population.is_source,
         f"drive: target {population.name!r}",
         type(population.model).__name__,
-        "a population of LIF neurons",
+        "a population of neurons",
     )
+    if isinstance(drive.stimulus, Poisson):
+        assert drive.receptor >= 0
+    else:
+        neuron = population.neuron
+        assert neuron is not None
+        current = neuron.definition.cls.input_current
+        require(
+            current in neuron.values,
+            f"drive: target {population.name!r}",
+            neuron.name,
+            "a model with an input current, to receive a Current",
+        )

@@ -12,7 +12,7 @@ from simcore.draft import Inventory
 from simcore.limits import active_steps
 from simcore.local import LocalNeurons
 from simcore.network import Network
-from simcore.neurons import LIF, PoissonSource
+from simcore.neurons import PoissonSource
 from simcore.population import PopulationView
 from simcore.stimulus import Poisson
 
@@ -44,7 +44,7 @@ def neuron_work(
         first, stop = neurons.lid_range(view.gid_range)
         return stop - first
 
-    updates = sum(local(p.view()) for p in network.populations if isinstance(p.model, LIF))
+    updates = sum(local(p.view()) for p in network.populations if p.neuron is not None)
     draws = sum(
         local(view) * _active_steps(process, Clock(dt), begin, end)
         for view, process in poisson_processes(network)

@@ -10,6 +10,7 @@ from typing import get_args
 from simcore import neurons, stimulus
 from simcore.connectivity import Rule
 from simcore.distributions import Distribution, Scaled
+from simcore.language.model import NeuronModel
 
 ROLES = ("weight", "delay", "V_m")
 
@@ -46,7 +47,7 @@ def wanted():
             yield from ((kind.__name__, outside) for outside in ("redraw", "clip"))
     for kind in get_args(stimulus.Stimulus):
         yield from ((kind.__name__, windowed) for windowed in (False, True))
-    yield from (kind.__name__ for kind in get_args(neurons.NeuronModel))
+    yield from (kind.__name__ for kind in get_args(neurons.Model))
     yield from (("receptors", n) for n in range(3))
 
 
@@ -76,15 +77,16 @@ def used(net):
         windowed = drive.stimulus.start > 0.0 or drive.stimulus.stop < math.inf
         yield type(drive.stimulus).__name__, windowed
     for population in net.populations:
-        yield type(population.model).__name__
-        if not population.is_source:
+        library = isinstance(population.model, NeuronModel)
+        yield NeuronModel.__name__ if library else type(population.model).__name__
+        if isinstance(population.model, neurons.LIF):
             yield "receptors", len(population.model.tau_receptors)
 
 
 def distributions(net):
     """Yield the role of each distribution of a network, and the distribution; so for multiples."""
     found = [(role, getattr(p, role)) for p in net.projections for role in ("weight", "delay")]
-    found += [("V_m", p.V_m) for p in net.populations if not p.is_source]
+    found += [("V_m", value) for p in net.populations for value in p.start.values()]
     for role, value in found:
         yield role, value
         if isinstance(value, Scaled):

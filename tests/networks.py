@@ -13,6 +13,7 @@ from simcore.comm import SerialComm
 from simcore.fixed_point import Form
 from simcore.io.recorder import probes
 from simcore.kernels import Probe, make_threaded_backend
+from simcore.library import load
 from simcore.partition import build_shard, build_shards, draft_shards, partition
 from simcore.spikes import NO_SPIKES
 
@@ -172,6 +173,8 @@ def every_feature(seed=12):
     bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
     still = net.population("still", 3, sc.LIF(), V_m=0.5 * sc.Lognormal(0.7, 0.5))
+    leaks = net.population("leaks", 9, load("iaf_cond_exp")(tau_syn_ex=3.0), V_m=-62.0, g_ex=2.0)
+    copies = net.population("copies", 4, load("parrot_neuron")())
 
     normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
     net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))
@@ -195,6 +198,11 @@ def every_feature(seed=12):
     net.connect(two, jumps, sc.Edges(*_edges(seed)))
     net.connect(jumps, jumps, sc.AllToAll(allow_autapses=False), weight=-0.05, delay=0.2)
     net.connect(one, still, sc.FixedIndegree(2), weight=1.0, delay=1.0)
+    net.connect(one, leaks, sc.FixedIndegree(6), weight=1.5, delay=1.2)
+    net.connect(two, leaks, sc.FixedIndegree(2), weight=sc.Normal(0.5, 4.0), delay=0.7)
+    net.connect(leaks, one, sc.FixedIndegree(2), weight=70.0, delay=0.8, receptor="1")
+    net.connect(trains, copies, sc.OneToOne(), weight=1.0, delay=0.4)
+    net.connect(copies, two, sc.FixedIndegree(1), weight=40.0, delay=0.4, receptor="in")
     _connect_with_themselves(net, one, two, jumps)
     net.connect(bursts, jumps, sc.Edges([0, 1, 1, 4], [30, 2, 2, 7]), weight=0.7, delay=0.6)
 
@@ -202,14 +210,16 @@ def every_feature(seed=12):
     net.drive(two, sc.Poisson(rate=9000.0, weight=80.0))
     net.drive(two[3:], sc.Poisson(rate=2000.0, weight=-50.0, start=10.1, stop=30.0))
     net.drive(jumps, sc.Poisson(rate=12000.0, weight=0.12))
+    net.drive(leaks, sc.Poisson(rate=3000.0, weight=0.4, receptor="ex"))
     net.drive(jumps[:7], sc.Current(40.0))
     net.drive(one[10:30], sc.Current(500.0, start=5.0, stop=12.3))
     net.drive([one[25:], two], sc.Current(-100.0, start=12.3, stop=20.0))
 
-    net.record([one, two[::2], jumps, bursts, trains, still], "spikes")
+    net.record([one, two[::2], jumps, bursts, trains, still, leaks, copies], "spikes")
     net.record(one[::3], "V_m", interval=0.5)
     net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
     net.record(jumps, "V_m", interval=2.0, dtype="float64")
+    net.record(leaks[3:], "V_m", interval=0.1, dtype="float64")
     return net
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, reject, settings
 from hypothesis import strategies as st
 
 import simcore as sc
+from simcore import library
 from simcore.errors import CapacityError
 from simcore.fixed_point import fixed_point
 
@@ -20,6 +21,33 @@ LIMIT = pytest.mark.timeout(0 if WANTED else 300)
 """The time that a test with examples may take [s]; without end where a number is asked for."""
 
 SHARE = st.floats(0.0, 1.0)
+
+# The weight that moves a neuron of the library roughly to its threshold, by its unit
+STRENGTH = {"pA": 500.0, "nS": 15.0, "mV": 12.0, "1": 1.0}
+
+# The current that does [pA], and the same for models whose input has another scale
+CURRENT = 600.0
+CURRENTS = {"izhikevich": 10.0, "izhikevich_2003": 10.0, "glif_psc": 250.0}
+STRENGTHS = {"izhikevich_2003": 40.0}
+
+# Parameters that differ from their defaults, so that all receptors differ, and all do something
+GIVEN = {
+    "glif_psc": {
+        "spike_dependent_threshold": 1.0,
+        "after_spike_currents": 1.0,
+        "adapting_threshold": 1.0,
+    },
+    "iaf_psc_alpha_multisynapse": {"tau_syn": [0.5, 2.0]},
+    "iaf_psc_exp_multisynapse": {"tau_syn": [0.5, 2.0]},
+    "ignore_and_fire": {"rate": 300.0},
+}
+
+# Models that are drawn in single precision as well; others only where a number is asked for,
+# because each is compiled anew
+SINGLE = {
+    "aeif_psc_exp", "hh_cond_exp_traub", "iaf_cond_exp", "iaf_psc_delta", "iaf_psc_exp",
+    "izhikevich", "mat2_psc_exp", "parrot_neuron",
+}  # fmt: skip
 
 
 def examples(count):
@@ -38,13 +66,19 @@ def examples(count):
 
 @st.composite
 def networks(draw, dt=0.1):
-    """Draw a network of up to five small populations, at least one of them neurons."""
+    """Draw a network of up to seven small populations, at least one of them neurons."""
     net = sc.Network(seed=draw(st.integers(0, 2**64 - 1)))
     sizes = st.integers(1, 14)
     for k in range(draw(st.integers(1, 3))):
         model = draw(neurons(drives=(2.0, 4.0, 8.0) if k == 0 else (0.0, 2.0, 4.0)))
         V_m = draw(st.none() | _values(model.E_L, 0.9 * (model.V_th - model.E_L)))
         net.population(f"neurons {k}", draw(sizes), model, V_m)
+    for name in draw(
+        st.lists(st.sampled_from(library.names()), min_size=1, max_size=2, unique=True)
+    ):
+        model = draw(models(name))
+        size = draw(sizes)
+        net.population(f"{name} {net.n_neurons}", size, model, **draw(starts(model)))
     targets = list(net.populations)
     for k in range(draw(st.integers(0, 2))):
         size = draw(sizes)
@@ -52,12 +86,15 @@ def networks(draw, dt=0.1):
     for _ in range(draw(st.integers(3, 8))):
         target = draw(st.sampled_from(targets))
         source = draw(st.just(target) | st.sampled_from(net.populations))
+        if target.neuron.definition.cls.emit and source in targets:
+            # Neurons that repeat what they hear would hear ever more of each other
+            continue
         _connect(draw, net, source, target, dt)
     for _ in range(draw(st.integers(0, 3))):
         population = draw(st.sampled_from(targets))
         net.drive(draw(_views(population)), draw(stimuli(population)))
     for population in targets:
-        if draw(st.booleans()):
+        if population.neuron.layout.find("V_m") and draw(st.booleans()):
             _record(draw, net, population, dt)
     try:
         fixed_point(net, dt)
@@ -89,6 +126,44 @@ def neurons(draw, drives):
     )
 
 
+@st.composite
+def models(draw, name):
+    """Draw a model of the library, often with a constant current."""
+    kind = library.load(name)
+    names = {d.name for d in kind.declared_parameters()}
+    given = dict(GIVEN.get(name, {}))
+    if "t_ref" in names:
+        given["t_ref"] = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    if kind.input_current in names:
+        share = draw(st.sampled_from([0.0, 1.0, 2.0]))
+        given[kind.input_current] = share * CURRENTS.get(name, CURRENT)
+    for tau in sorted(names & {"tau_syn_ex", "tau_syn_in"}):
+        given[tau] = draw(_times())
+    return kind(**given)
+
+
+@st.composite
+def starts(draw, model):
+    """Draw first values of some states of a model of the library."""
+    found = {}
+    columns = [c.name for c in model.layout.reals]
+    if "V_m" in columns and draw(st.booleans()):
+        found["V_m"] = draw(_values(-61.0, 8.0))
+    others = [name for name in columns if name != "V_m"]
+    if others and draw(st.booleans()):
+        found[draw(st.sampled_from(others))] = sc.Uniform(0.0, draw(SHARE))
+    return found
+
+
+@st.composite
+def receptors(draw, population):
+    """Draw the name of an input of a population, None to leave it to the sign of weights."""
+    neuron = population.neuron
+    if neuron.receptors_by_sign is not None:
+        return None
+    return draw(st.sampled_from([r.name for r in neuron.definition.receptors]))
+
+
 def _times():
     return st.floats(0.3, 6.0)
 
@@ -105,15 +180,22 @@ def _sources(draw, size, dt):
 @st.composite
 def stimuli(draw, population):
     """Draw a stimulus for a population."""
-    model, window = population.model, draw(_windows())
-    if draw(st.booleans()):
-        return sc.Current((4.0 * draw(SHARE) - 1.0) * _unit(model, current=True), *window)
-    weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(model)
-    return sc.Poisson(draw(st.floats(0.0, 12_000.0)), weight, *window)
+    neuron, window = population.neuron, draw(_windows())
+    if neuron.definition.cls.input_current in neuron.values and draw(st.booleans()):
+        return sc.Current((4.0 * draw(SHARE) - 1.0) * _unit(population, current=True), *window)
+    weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(population)
+    rate = draw(st.floats(0.0, 12_000.0))
+    return sc.Poisson(rate, weight, *window, receptor=draw(receptors(population)))
 
 
-def _unit(model, current=False):
+def _unit(population, current=False):
     """Return the weight, or the current, that brings a neuron roughly to its threshold."""
+    model = population.model
+    if not isinstance(model, sc.LIF):
+        if current:
+            return CURRENTS.get(model.name, CURRENT)
+        (unit,) = {r.unit for r in model.definition.receptors}
+        return STRENGTHS.get(model.name, STRENGTH[unit])
     theta = model.V_th - model.E_L
     if current:
         return theta * model.C_m / model.tau_m
@@ -137,13 +219,14 @@ def _views(draw, population, size=None):
 
 def _connect(draw, net, source, target, dt):
     source, target, rule = RULES[draw(st.sampled_from(sorted(RULES)))](draw, source, target, dt)
-    unit = _unit(target.population.model)
+    unit = _unit(target.population)
     weight = delay = None
     if getattr(rule, "weights", None) is None:
         weight = draw(_weights(unit))
     if getattr(rule, "delays", None) is None:
         delay = draw(_delays(dt))
-    net.connect(source, target, rule, weight, delay)
+    receptor = draw(receptors(target.population))
+    net.connect(source, target, rule, weight, delay, receptor=receptor)
 
 
 def _weights(unit):
@@ -266,7 +349,7 @@ def _edges(draw, source, target, dt):
     ends = rng.integers(0, source.size, count), rng.integers(0, target.size, count)
     weights = delays = None
     if draw(st.booleans()):
-        weights = rng.normal(0.2, 0.4, count) * _unit(target.population.model)
+        weights = rng.normal(0.2, 0.4, count) * _unit(target.population)
     if draw(st.booleans()):
         delays = rng.integers(1, 60, count) * dt
     return source, target, sc.Edges(*ends, weights, delays)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simcore.fixed_point import Form
 from simcore.jit import njit
 from simcore.kernels.cpu import calendar as diary
-from simcore.kernels.cpu import poisson, update
+from simcore.kernels.cpu import poisson
 from simcore.kernels.cpu import team as crew
 from simcore.kernels.cpu.deliver import (
     Table,
@@ -21,9 +21,8 @@ from simcore.kernels.cpu.deliver import (
     deliver_drawn,
     deliver_exact,
 )
-from simcore.kernels.cpu.intrinsics import cycles
-from simcore.kernels.plan import WORDS_PER_DRAW
-from simcore.kernels.propagators import DELTA, ONE_CURRENT, SOURCE, TWO_CURRENTS
+from simcore.kernels.cpu.intrinsics import call_update, cycles
+from simcore.kernels.plan import SOURCE, WORDS_PER_DRAW
 from simcore.spikes import GID_BITS
 
 CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, WAIT_CYCLES = range(5)
@@ -41,7 +40,7 @@ class Tables(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """What does not change, but for the `constant` of a segment with a direct current."""
+    """What does not change, but for `numbers` that depend on a current."""
 
     seed: np.uint64
     gids: NDArray[np.int64]
@@ -50,16 +49,19 @@ class Constants(NamedTuple):
     rows_per_spike: int
     segments: NDArray[np.void]
     segment_bounds: NDArray[np.int64]
+    updates: NDArray[np.int64]
+    numbers: NDArray[np.floating]
+    values: NDArray[np.floating]
     change_steps: NDArray[np.int64]
-    change_segments: NDArray[np.int64]
+    change_places: NDArray[np.int64]
     change_values: NDArray[np.floating]
     groups: NDArray[np.void]
     group_bounds: NDArray[np.int64]
     thresholds: NDArray[np.uint32]
     train_steps: NDArray[np.int64]
     train_lids: NDArray[np.int64]
-    resting: NDArray[np.floating]
-    probe_lids: NDArray[np.int64]
+    probe_places: NDArray[np.int64]
+    probe_resting: NDArray[np.floating]
     probe_bounds: NDArray[np.int64]
     probe_intervals: NDArray[np.int64]
 
@@ -67,8 +69,7 @@ class Constants(NamedTuple):
 class State(NamedTuple):
     """What changes from step to step."""
 
-    V: NDArray[np.floating]
-    currents: NDArray[np.floating]
+    columns: NDArray[np.floating]
     waiting: NDArray[np.int16]
     arrived: NDArray[np.int32]
     spiked: NDArray[np.uint8]
@@ -308,7 +309,7 @@ def _change_currents(step, c, state):
     """Apply the changes of direct currents that are due."""
     change = state.cursors[CHANGE]
     while change < c.change_steps.size and c.change_steps[change] <= step:
-        c.segments[c.change_segments[change]].constant = c.change_values[change]
+        c.numbers[c.change_places[change]] = c.change_values[change]
         change += 1
     state.cursors[CHANGE] = change
 
@@ -361,26 +362,18 @@ def _update(block, c, state):
         s = c.segments[k]
         if s.kind == SOURCE:
             continue
-        begin, end = s.begin, s.end
-        V, waiting, spiked = state.V[begin:end], state.waiting[begin:end], state.spiked[begin:end]
-        arrived = state.arrived[0, begin - origin : end - origin]
-        if s.kind == ONE_CURRENT:
-            update.one_current(s, V, state.currents[0, begin:end], waiting, arrived, spiked)
-        elif s.kind == TWO_CURRENTS:
-            second = state.arrived[1, begin - origin : end - origin]
-            update.two_currents(
-                s, V, state.currents[0, begin:end], state.currents[1, begin:end], waiting,
-                arrived, second, spiked,
-            )  # fmt: skip
-        elif s.kind == DELTA:
-            update.delta(s, V, waiting, arrived, spiked)
+        call_update(
+            c.updates[s.kind], s.end - s.begin, c.numbers, s.first_number, c.values, s.first_value,
+            state.columns, s.first_state, state.waiting, s.begin, s.duration, state.arrived,
+            s.begin - origin, state.arrived.shape[1], state.spiked,
+        )  # fmt: skip
 
 
 @njit
 def _collect(block, c, state, n_found):
     """Collect the neurons of a block that spiked; return the number found so far."""
     begin, end = c.blocks[block], c.blocks[block + 1]
-    n_found = update.collect(state.spiked, state.spiked_eights, begin, end, state.found, n_found)
+    n_found = collect(state.spiked, state.spiked_eights, begin, end, state.found, n_found)
     for k in range(c.segment_bounds[block], c.segment_bounds[block + 1]):
         if c.segments[k].kind == SOURCE:
             for lid in range(c.segments[k].begin, c.segments[k].end):
@@ -395,8 +388,35 @@ def _sample(step, c, state, samples, sample_rows):
     for p in range(c.probe_intervals.size):
         if (step + 1) % c.probe_intervals[p] != 0:
             continue
-        lids = c.probe_lids[c.probe_bounds[p] : c.probe_bounds[p + 1]]
-        for i, lid in enumerate(lids):
-            samples[places[p] + i] = state.V[lid] + c.resting[lid]
-        places[p] += lids.size
+        begin, end = c.probe_bounds[p], c.probe_bounds[p + 1]
+        for k in range(begin, end):
+            value = state.columns[c.probe_places[k]] + c.probe_resting[k]
+            samples[places[p] + k - begin] = value
+        places[p] += end - begin
         free[p] -= 1
+
+
+@njit
+def collect(spiked, eights, begin, end, found, count):
+    """Append the lids of neurons that spiked to `found`, once per spike; return its new length.
+
+    Parameters
+    ----------
+    spiked : ndarray of uint8
+        Number of spikes of each neuron.
+    eights : ndarray of uint64
+        The same memory, eight neurons a number.
+    begin, end : int
+        First lid, and the one after the last.
+    found : ndarray of int64
+        Receives lids.
+    count : int
+        Lids that are there already.
+    """
+    for k in range(begin // 8, (end + 7) // 8):
+        if eights[k] != np.uint64(0):
+            for lid in range(max(begin, 8 * k), min(end, 8 * k + 8)):
+                for _ in range(spiked[lid]):
+                    found[count] = lid
+                    count += 1
+    return count

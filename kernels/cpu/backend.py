@@ -11,9 +11,11 @@ from simcore.clock import Epoch
 from simcore.draft import Inventory
 from simcore.fixed_point import Form
 from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.columns import Places, refractory_of, resting_values
 from simcore.kernels.cpu import advance as loop
 from simcore.kernels.cpu.calendar import CHUNK, make_calendar
 from simcore.kernels.cpu.deliver import Table, Visits
+from simcore.kernels.cpu.models import load_update
 from simcore.kernels.cpu.team import Team, make_teams
 from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan, most_spikes
 from simcore.shard import Shard
@@ -36,20 +38,22 @@ class CpuBackend(Backend):
         super().__init__(shard, probes, precision)
         self._shard = shard
         plan = make_plan(shard, self.dtype)
+        self._places = Places(plan.segments, plan)
         self._tables = _tables(shard)
-        self._constants = _constants(shard, plan, probes)
+        self._updates = [load_update(p, precision) for p in plan.programs]
+        updates = np.array([u.address for u in self._updates], dtype=np.int64)
+        self._constants = _constants(shard, plan, probes, self._places, updates)
         self.most_spikes = self._constants.most_spikes
-        self._state = _state(shard, plan, self.most_spikes)
+        self._state = _state(shard, plan, self._places, self.most_spikes, self.dtype)
         calendar = make_calendar(64, len(Form), shard.blocks.size - 1, shard.max_delay)
         self.team = make_teams(1, 1, 2 * self.most_spikes + 64)[0]
-        self._resting = plan.resting
         self._number = 0
         self._seconds = 0.0
         self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
         self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
         self._machine = loop.make_machine(
             self._tables, self._constants, self._state, calendar, self._samples,
-            (self._places, self._free), self.team,
+            (self._rows_at, self._free), self.team,
         )  # fmt: skip
 
     def advance(self, epoch: Epoch, remote: Spikes) -> Spikes:
@@ -92,28 +96,23 @@ class CpuBackend(Backend):
         used = self._rows - self._free
         for size, first, rows in zip(self._sizes, self._first, used, strict=True):
             taken.append(self._samples[first : first + rows * size].reshape(rows, size).copy())
-        self._places[:], self._free[:] = self._first, self._rows
+        self._rows_at[:], self._free[:] = self._first, self._rows
         return taken
 
-    def potentials(self) -> NDArray[np.floating]:
-        """Return the membrane potential of every neuron [mV]."""
-        return self._state.V + self._resting
-
-    def not_finite(self) -> NDArray[np.int64]:
-        """Return the global ids of neurons whose membrane potential is not a finite number."""
+    def not_finite(self) -> dict[str, NDArray[np.int64]]:
+        """Return the global ids of neurons with a column that is not a finite number, by column."""
         # A sum is enough to find out that nothing is wrong
-        return NOBODY if np.isfinite(self._state.V.sum()) else super().not_finite()
+        return {} if np.isfinite(self._state.columns.sum()) else super().not_finite()
 
     def state(self) -> State:
         """Return the state of all neurons."""
-        s = self._state
-        return State(self.shard.neurons.gids, s.V, s.currents, s.waiting)
+        return self._places.state(self._state.columns, self._state.waiting)
 
     def restore(self, state: State, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
-        self._state.V[:], self._state.waiting[:] = own.V, own.refractory
-        self._state.currents[:] = own.currents
+        self._state.columns[:] = self._places.flat(own, self.dtype)
+        self._state.waiting[:] = refractory_of(own)
         loop.restore(self._machine, step, recent.origin, recent.words)
 
     def cycles(self) -> NDArray[np.int64]:
@@ -139,22 +138,22 @@ class CpuBackend(Backend):
             return
         kept = [
             self._samples[first:place].copy()
-            for first, place in zip(self._first, self._places, strict=True)
+            for first, place in zip(self._first, self._rows_at, strict=True)
         ]
         used = self._rows - self._free
         self._make_samples(2 * (used + np.array(due)))
         for k, values in enumerate(kept):
             self._samples[self._first[k] : self._first[k] + values.size] = values
-        self._places += used * self._sizes
+        self._rows_at += used * self._sizes
         self._free -= used
-        loop.set_samples(self._machine, self._samples, (self._places, self._free))
+        loop.set_samples(self._machine, self._samples, (self._rows_at, self._free))
 
     def _make_samples(self, rows: NDArray[np.int64]) -> None:
         """Make empty buffers of that many rows for each probe."""
         ends = np.cumsum(rows * self._sizes)
         self._rows, self._free = rows, rows.copy()
         self._first = ends - rows * self._sizes
-        self._places = self._first.copy()
+        self._rows_at = self._first.copy()
         self._samples = np.zeros(int(ends[-1]) if ends.size else 0, dtype=self.dtype)
 
 
@@ -183,10 +182,16 @@ def _tables(shard: Shard) -> loop.Tables:
     return loop.Tables(*(full.get(form, empty[form]) for form in Form))
 
 
-def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Constants:
+def _constants(
+    shard: Shard,
+    plan: Plan,
+    probes: tuple[Probe, ...],
+    places: Places,
+    updates: NDArray[np.int64],
+) -> loop.Constants:
     per_block = np.arange(shard.blocks.size)
     most = most_spikes(shard)
-    steps, segments, values = plan.changes
+    steps, changed, values = plan.changes
     empty = np.zeros(0, dtype=np.int64)
     sizes = [p.lids.size for p in probes]
     return loop.Constants(
@@ -197,30 +202,34 @@ def _constants(shard: Shard, plan: Plan, probes: tuple[Probe, ...]) -> loop.Cons
         rows_per_spike=len(shard.tables) * (shard.blocks.size - 1),
         segments=plan.segments,
         segment_bounds=np.searchsorted(plan.segments["block"], per_block),
+        updates=updates,
+        numbers=plan.numbers,
+        values=np.zeros(0, dtype=plan.numbers.dtype),
         change_steps=steps,
-        change_segments=segments,
+        change_places=changed,
         change_values=values,
         groups=plan.groups,
         group_bounds=np.searchsorted(plan.groups["block"], per_block),
         thresholds=plan.thresholds,
         train_steps=plan.trains[0],
         train_lids=plan.trains[1],
-        resting=plan.resting,
-        probe_lids=np.concatenate([empty, *[p.lids for p in probes]]).astype(np.int64),
+        probe_places=np.concatenate([empty, *[places.of_column(p.lids, p.column) for p in probes]]),
+        probe_resting=np.concatenate(
+            [plan.numbers[:0], *[resting_values(shard, p, plan.numbers.dtype) for p in probes]]
+        ),
         probe_bounds=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         probe_intervals=np.array([p.interval for p in probes], dtype=np.int64),
     )
 
 
-def _state(shard: Shard, plan: Plan, most: int) -> loop.State:
+def _state(shard: Shard, plan: Plan, places: Places, most: int, real: np.dtype) -> loop.State:
     n = shard.neurons.size
     largest = int(np.diff(shard.blocks).max())
     spiked = np.zeros((n + 7) // 8 * 8, dtype=np.uint8)
     sizes = plan.groups["end"] - plan.groups["begin"]
     return loop.State(
-        V=plan.potentials.copy(),
-        currents=np.zeros((plan.n_receptors, n), dtype=plan.potentials.dtype),
-        waiting=np.zeros(n, dtype=np.int16),
+        columns=places.flat(plan.start, real),
+        waiting=refractory_of(plan.start),
         arrived=np.zeros((plan.n_receptors, largest), dtype=np.int32),
         spiked=spiked,
         spiked_eights=spiked.view(np.uint64),

@@ -120,3 +120,32 @@ def replace(typingctx, array, index, expected, value):
         return builder.extract_value(pair, 0)
 
     return types.int64(array, types.intp, types.int64, types.int64), codegen
+
+
+@intrinsic
+def call_update(
+    typingctx, address, n, numbers, first_number, values, first_value, states, first_state, waiting,
+    begin, duration, arrived, first_input, input_size, spiked,
+):  # fmt: skip
+    """Call the compiled update of a model, see `simcore.kernels.cpu.models`, at an address."""
+    kinds = (
+        address, n, numbers, first_number, values, first_value, states, first_state, waiting, begin,
+        duration, arrived, first_input, input_size, spiked,
+    )  # fmt: skip
+
+    def codegen(context, builder, signature, args):
+        def place(array, index):
+            return _place(context, builder, signature.args[array], args[array], args[index])
+
+        whole = ir.IntType(64)
+        arguments = [
+            args[1], place(2, 3), place(4, 5), place(6, 7), place(8, 9), args[10], place(11, 12),
+            args[13], place(14, 9),
+        ]  # fmt: skip
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        assert args[0].type == whole
+        builder.call(function, arguments)
+        return context.get_dummy_value()
+
+    return types.void(*kinds), codegen

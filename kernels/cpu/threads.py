@@ -55,7 +55,6 @@ class ThreadedCpuBackend(Backend):
         for part, team in zip(self._parts, teams, strict=True):
             part.join(team)
         gids = [shard.neurons.gids for shard in shards]
-        self._order = np.argsort(np.concatenate(gids))
         self._columns = [
             np.argsort(np.concatenate([g[p.lids] for g, p in zip(gids, probe, strict=True)]))
             for probe in zip(*probes, strict=True)
@@ -94,13 +93,12 @@ class ThreadedCpuBackend(Backend):
             for part, order in zip(parts, self._columns, strict=True)
         ]
 
-    def potentials(self) -> NDArray[np.floating]:
-        """Return the membrane potential of every neuron, ascending by global id [mV]."""
-        return np.concatenate([part.potentials() for part in self._parts])[self._order]
-
-    def not_finite(self) -> NDArray[np.int64]:
-        """Return the global ids of neurons whose membrane potential is not a finite number."""
-        return np.sort(np.concatenate([part.not_finite() for part in self._parts]))
+    def not_finite(self) -> dict[str, NDArray[np.int64]]:
+        """Return the global ids of neurons with a column that is not a finite number, by column."""
+        parts = [part.not_finite() for part in self._parts]
+        names = dict.fromkeys(name for part in parts for name in part)
+        none = np.zeros(0, dtype=np.int64)
+        return {n: np.sort(np.concatenate([part.get(n, none) for part in parts])) for n in names}
 
     def state(self) -> State:
         """Return the state of all neurons, ascending by global id."""

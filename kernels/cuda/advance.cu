@@ -7,6 +7,9 @@
 #include "team.cuh"
 #include "update.cuh"
 
+// What the host and this must agree about, see kernels/cuda/machine.py
+#include "agreement.cuh"
+
 // Entering and delivering, in rounds that share their counters in turn
 struct Rounds {
     const Machine &m;

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from simcore.clock import Epoch
 from simcore.draft import Draft, Inventory
 from simcore.kernels.backend import Backend, Probe
+from simcore.kernels.columns import refractory_of
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Device, Kernel
 from simcore.kernels.cuda.launches import DEPTH, Launches
+from simcore.kernels.cuda.models import model_set
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.team import THREADS
 from simcore.kernels.plan import make_plan
@@ -45,14 +47,13 @@ class CudaBackend(Backend):
         assert not isinstance(shard, Shard), "the device draws synapses itself: give it a Draft"
         super().__init__(shard.built(), probes, precision)
         plan = make_plan(shard, self.dtype)
-        self._device = Device(precision)
+        self._device = Device(precision, model_set(plan.programs))
 
         # Samples have room for one epoch
         self.runs_ahead = not probes
         self._residence = Residence(self._device, shard, plan, probes, report)
         self._buffers = self._residence.buffers
         self._launches = Launches(self._device, self._kernel(), self._residence.n_words)
-        self._resting, self._n_receptors = plan.resting, plan.n_receptors
         self._make_remote(_FEWEST_REMOTE)
         self._sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
         self._epochs: deque[Epoch] = deque()
@@ -117,23 +118,17 @@ class CudaBackend(Backend):
             for probe, rows in zip(self.probes, sampled, strict=True)
         ]
 
-    def potentials(self) -> NDArray[np.floating]:
-        """Return the membrane potential of every neuron [mV]."""
-        return self._buffers["V"].read(self._resting.size) + self._resting
-
     def state(self) -> State:
         """Return the state of all neurons."""
-        gids, buffers = self.shard.neurons.gids, self._buffers
-        V, waiting = buffers["V"].read(gids.size), buffers["waiting"].read(gids.size)
-        currents = buffers["currents"].read(self._n_receptors * gids.size)
-        return State(gids, V, currents.reshape(self._n_receptors, gids.size), waiting)
+        places, n = self._residence.places, self.shard.neurons.size
+        flat = self._buffers["columns"].read(places.size)
+        return places.state(flat, self._buffers["waiting"].read(n))
 
     def restore(self, state: State, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
-        self._buffers["V"].write(own.V)
-        self._buffers["currents"].write(own.currents.reshape(-1))
-        self._buffers["waiting"].write(own.refractory)
+        self._buffers["columns"].write(self._residence.places.flat(own, self.dtype))
+        self._buffers["waiting"].write(refractory_of(own))
         at = layout.CONTROL_FIELDS.index("step")
         self._buffers["control"].write(np.array([step], dtype=np.int64), at)
         self.advance(Epoch(step, step), recent)

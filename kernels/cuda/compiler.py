@@ -7,6 +7,8 @@ from pathlib import Path
 
 from simcore import cache
 from simcore.errors import ConfigError
+from simcore.kernels.cuda import machine as layout
+from simcore.kernels.cuda.models import HEADER, ModelSet
 
 SOURCE = Path(__file__).parent / "advance.cu"
 
@@ -19,7 +21,12 @@ def options(precision: str) -> tuple[str, ...]:
     return (*OPTIONS, f"-DREAL={'double' if precision == 'float64' else 'float'}")
 
 
-def compile_kernels(precision: str, capability: int) -> bytes:
+def headers(models: ModelSet) -> dict[str, str]:
+    """Return the texts of the headers that are made, by name."""
+    return {HEADER: models.header(), layout.HEADER: layout.agreement()}
+
+
+def compile_kernels(precision: str, capability: int, models: ModelSet) -> bytes:
     """Return the kernels for devices of a compute capability.
 
     NVRTC is called here because CuPy's own compilation flushes small numbers of type float32 to
@@ -32,13 +39,19 @@ def compile_kernels(precision: str, capability: int) -> bytes:
         Type of the state.
     capability : int
         Compute capability, 90 for 9.0.
+    models : ModelSet
+        The models.
     """
     from cupy.cuda import nvrtc
 
     # A device newer than the compiler gets code that its driver translates
     known = max(c for c in nvrtc.getSupportedArchs() if c <= capability)
     kind = "sm" if known == capability else "compute"
-    program = nvrtc.createProgram(SOURCE.read_text(encoding="utf-8"), SOURCE.name, (), ())
+    made = headers(models)
+    program = nvrtc.createProgram(
+        SOURCE.read_text(encoding="utf-8"), SOURCE.name,
+        tuple(text.encode() for text in made.values()), tuple(name.encode() for name in made),
+    )  # fmt: skip
     try:
         nvrtc.compileProgram(program, (*options(precision), f"-arch={kind}_{known}"))
         return nvrtc.getCUBIN(program) if kind == "sm" else nvrtc.getPTX(program)
@@ -49,28 +62,30 @@ def compile_kernels(precision: str, capability: int) -> bytes:
         nvrtc.destroyProgram(program)
 
 
-def kernels(precision: str, capability: int) -> bytes:
+def kernels(precision: str, capability: int, models: ModelSet) -> bytes:
     """Return the kernels for devices of a compute capability, compiled now or before.
 
     Parameters
     ----------
-    precision, capability
+    precision, capability, models
         See `compile_kernels`.
     """
-    name = f"kernels-{_digest(precision, capability)}"
+    name = f"kernels-{_digest(precision, capability, models)}"
     kept = cache.load(name)
     if kept is not None:
         return kept
-    code = compile_kernels(precision, capability)
+    code = compile_kernels(precision, capability, models)
     cache.store(name, code)
     return code
 
 
-def _digest(precision: str, capability: int) -> str:
+def _digest(precision: str, capability: int, models: ModelSet) -> str:
     """Return the SHA-256 of all that tells compiled kernels from others."""
     from cupy.cuda import nvrtc
 
     sha = hashlib.sha256(f"{nvrtc.getVersion()} {capability} {options(precision)}".encode())
     for path in sorted(SOURCE.parent.glob("*.cu*")):
         sha.update(path.read_bytes())
+    for text in headers(models).values():
+        sha.update(text.encode())
     return sha.hexdigest()[:16]

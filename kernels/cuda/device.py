@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from simcore.errors import CapacityError, ConfigError
 from simcore.kernels.cuda.compiler import kernels
 from simcore.kernels.cuda.lack import free_gpu_bytes
+from simcore.kernels.cuda.models import ModelSet
 from simcore.launch import local_rank
 
 # As many as advance.cu is compiled for where all blocks share the neurons, and draw.cuh
@@ -58,9 +59,13 @@ class Device:
     ----------
     precision : {"float64", "float32"}
         Type of the state.
+    models : ModelSet
+        The models that the kernels know.
 
     Attributes
     ----------
+    models : ModelSet
+        The same.
     n_units : int
         Multiprocessors.
     shared_bytes : int
@@ -72,13 +77,14 @@ class Device:
         When the kernels do not compile.
     """
 
-    def __init__(self, precision: str) -> None:
+    def __init__(self, precision: str, models: ModelSet) -> None:
         import cupy
 
+        self.models = models
         self._cuda = cuda = cupy.cuda
         own = cuda.Device(local_rank() % cuda.runtime.getDeviceCount()).use()
         self._module = cuda.function.Module()
-        self._module.load(kernels(precision, int(own.compute_capability)))
+        self._module.load(kernels(precision, int(own.compute_capability), models))
         self.n_units = int(own.attributes["MultiProcessorCount"])
         self.shared_bytes = int(own.attributes["MaxSharedMemoryPerBlockOptin"])
         self.stream = cuda.Stream(non_blocking=True)

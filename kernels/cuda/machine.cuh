@@ -1,5 +1,6 @@
 // What the kernels work on. Every field of a struct takes 8 bytes, so that the host can write them
-// as rows of whole numbers; see kernels/cuda/machine.py, which has the same names in the same order
+// as rows of whole numbers; see kernels/cuda/machine.py, which has the same names in the same order,
+// and has the compiler check that
 
 #pragma once
 
@@ -17,8 +18,8 @@ typedef long long int64;
 #endif
 typedef REAL real;
 
-// Kinds of segments, as in simcore.kernels.plan
-enum Kind { ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE };
+// Kind of a segment whose neurons only emit, as in simcore.kernels.plan; others have models
+const int64 SOURCE = -1;
 
 // Forms of weights, as in simcore.fixed_point
 enum Form { CONSTANT, DRAWN, EXACT };
@@ -27,11 +28,10 @@ const int WARP = 32;
 const int GID_BITS = 48;
 const int64 GID_MASK = ((int64)1 << GID_BITS) - 1;
 
-// Neighbouring neurons of one part with equal parameters and the same Poisson groups; the numbers
-// are of type real
+// Neighbouring neurons of one part with equal numbers and the same Poisson groups. The begin is
+// the first neuron; where states, numbers and groups begin is counted from those of the part
 struct Segment {
-    int64 kind, refractory, first_group, n_groups;
-    double decay_V, ex_to_V, in_to_V, decay_ex, decay_in, constant, threshold, reset, quantum;
+    int64 kind, duration, begin, size, first_state, first_number, first_value, first_group, n_groups;
 };
 
 // Poisson input of some neurons, or what Poisson sources emit
@@ -82,7 +82,7 @@ struct Round {
 // Where a part is in the lists of what happens at given steps
 struct Cursor {
     int64 train, trains;   // the given spikes of this step, and the one after them
-    int64 change;          // the first change of a current that is not done
+    int64 change;          // the first change of a number that is not done
     int64 due;             // the next step for which there is something to do
     int64 drawn;           // of a team: steps whose Poisson input is drawn, or was used
 };
@@ -109,24 +109,25 @@ struct Machine {
     int64 n_parts, part_size, n_thresholds, n_changes, n_probes, n_entries, n_left;
     int64 n_words, most_spikes;    // room for the spikes of a launch, spikes of a step at most
     int64 interval, room;          // of a team: steps between meetings, and spikes in a mailbox
-    int64 most_segments, most_groups;
+    int64 most_segments, most_groups, most_columns, most_numbers;
     const int64 *gids;
     const int32 *segment_of;
     Segment *segments;
-    const int64 *first_segments, *first_groups;    // of each part
+    const int64 *first_segments, *first_groups, *first_columns, *first_numbers;   // of each part
     const Group *groups;
     const uint32 *thresholds;
-    const real *resting;
-    real *V, *currents;
+    real *columns, *numbers;
+    const real *values;
     int16 *waiting;
     int32 *ring;                   // part by part
     const Table *tables;
     Entry *entries;
     Spike *left;
-    const int64 *change_steps, *change_segments;
-    const double *change_values;
+    const int64 *change_steps, *change_places;
+    const real *change_values;
     const int64 *first_trains, *train_steps, *train_lids;
-    const int64 *probe_lids, *probe_bounds, *probe_intervals, *probe_places;
+    const int64 *probe_columns, *probe_bounds, *probe_intervals, *probe_places;
+    const real *probe_resting;
     real *samples;
     Cursor *cursors;
     Control *control;

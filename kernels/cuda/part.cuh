@@ -15,8 +15,9 @@ struct Part {
     const uint32 *thresholds;
     const int64 *gids;
     const int32 *segment_of;
-    real *V, *currents;
-    int32 stride;                      // from the currents of one receptor to those of the other
+    int64 first_number, n_numbers, n_columns;
+    real *columns, *numbers;           // states of its segments, and what is known of them
+    const real *values;
     int16 *waiting;
     int32 *ring;
     Cursor *cursor;
@@ -43,9 +44,12 @@ __device__ inline Part part_of(const Machine &m, int64 number) {
     part.thresholds = m.thresholds;
     part.gids = m.gids + first;
     part.segment_of = m.segment_of + first;
-    part.V = m.V + first;
-    part.currents = m.currents + first;
-    part.stride = (int32)m.n_neurons;
+    part.first_number = m.first_numbers[number];
+    part.n_numbers = m.first_numbers[number + 1] - part.first_number;
+    part.n_columns = m.first_columns[number + 1] - m.first_columns[number];
+    part.columns = m.columns + m.first_columns[number];
+    part.numbers = m.numbers + part.first_number;
+    part.values = m.values;
     part.waiting = m.waiting + first;
     part.ring = m.ring + m.n_slots * m.n_receptors * first;
     part.cursor = m.cursors + number;
@@ -64,9 +68,9 @@ __device__ inline void prepare(const Machine &m, const Part &part, int64 step) {
     if (lane_number() > 0)
         return;
     for (int64 k = c.change; k < c.change + n_changes; ++k) {
-        const int64 segment = m.change_segments[k] - part.first_segment;
-        if (segment >= 0 && segment < part.n_segments)
-            part.segments[segment].constant = m.change_values[k];
+        const int64 place = m.change_places[k] - part.first_number;
+        if (place >= 0 && place < part.n_numbers)
+            part.numbers[place] = m.change_values[k];
     }
     c.change += n_changes;
     c.train = train;
@@ -76,7 +80,7 @@ __device__ inline void prepare(const Machine &m, const Part &part, int64 step) {
     c.due = train < trains ? step + 1 : min(change_due, train_due);
 }
 
-// Read the potentials of the probes that are due at the end of a step; some threads together
+// Read the columns of the probes that are due at the end of a step; some threads together
 __device__ inline void sample(
     const Machine &m, const Part &part, int64 origin, int64 step, int64 thread, int64 n) {
     for (int64 p = 0; p < m.n_probes; ++p) {
@@ -87,9 +91,7 @@ __device__ inline void sample(
         const int64 size = bounds[m.n_parts] - bounds[0];
         const int64 row = (step + 1) / interval - 1 - origin / interval;
         real *out = m.samples + m.probe_places[p] + row * size - bounds[0];
-        for (int64 k = bounds[part.number] + thread; k < bounds[part.number + 1]; k += n) {
-            const int64 lid = m.probe_lids[k];
-            out[k] = part.V[lid - part.first] + m.resting[lid];
-        }
+        for (int64 k = bounds[part.number] + thread; k < bounds[part.number + 1]; k += n)
+            out[k] = part.columns[m.probe_columns[k]] + m.probe_resting[k];
     }
 }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simcore.draft import Draft, Inventory
 from simcore.kernels.backend import Probe
+from simcore.kernels.columns import refractory_of, resting_values
 from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.drawing import Drawer
@@ -50,6 +51,8 @@ class Residence:
         Parts of the neurons.
     inventory : Inventory
         The synapses in numbers.
+    places : Places
+        Where the columns of neurons lie in the buffer `columns`.
     team : Team or None
         What a team of as many blocks needs; without one, all blocks share one part.
 
@@ -74,7 +77,8 @@ class Residence:
         interval, room = (self.team.interval, self.team.room) if self.team else (1, 0)
         most = most_spikes(shard)
         self.n_parts, self.n_words = parts.n, n_words(most * interval)
-        arrays = _state(shard, plan, parts, pieces) | _probes(probes, plan, parts)
+        self.places = pieces.places
+        arrays = _state(shard, plan, parts, pieces) | _probes(shard, probes, plan, parts, pieces)
         zeros = _rooms(shard, plan, len(sections), parts, room)
         self._values = {
             "n_neurons": shard.neurons.size,
@@ -93,8 +97,10 @@ class Residence:
             "most_spikes": most,
             "interval": interval,
             "room": room,
-            "most_segments": pieces.most_segments,
-            "most_groups": pieces.most_groups,
+            "most_segments": pieces.most("segments"),
+            "most_groups": pieces.most("groups"),
+            "most_columns": pieces.most("columns"),
+            "most_numbers": pieces.most("numbers"),
         }
         needed = Launches.n_bytes(self.n_words) + LAUNCH_BYTES
         needed += sum(array.nbytes for array in arrays.values())
@@ -145,12 +151,12 @@ def _divide(
 ) -> tuple[Parts, Pieces, Team | None]:
     """Return the parts of a team if there can be one, else one for all blocks."""
     if parts := team_parts(shard, sections, device.n_units):
-        pieces = make_pieces(plan, parts)
+        pieces = make_pieces(plan, parts, device.models)
         team = make_team(shard, plan, parts, pieces, sections)
         if team.shared_bytes <= device.shared_bytes:
             return parts, pieces, team
     whole = one_part(shard.neurons.size)
-    return whole, make_pieces(plan, whole), None
+    return whole, make_pieces(plan, whole, device.models), None
 
 
 def _rooms(
@@ -162,8 +168,6 @@ def _rooms(
     # Only a grid enters the rows of spikes, and has some that wait for another round
     entries, waiting = (1, 1) if room else (n_entries(n, n_tables), most_spikes(shard))
     return {
-        "currents": (plan.n_receptors * n, plan.potentials.dtype),
-        "waiting": (n, np.int16),
         "ring": (n_slots(shard) * plan.n_receptors * n, np.int32),
         "entries": (layout.ENTRY_WORDS * entries, np.int64),
         "left": (2 * layout.SPIKE_WORDS * waiting, np.int64),
@@ -189,10 +193,14 @@ def _state(shard: Draft, plan: Plan, parts: Parts, pieces: Pieces) -> dict[str, 
         "first_groups": pieces.first_groups,
         "groups": pieces.groups.reshape(-1),
         "thresholds": plan.thresholds,
-        "resting": plan.resting,
-        "V": plan.potentials,
+        "first_columns": pieces.first_columns,
+        "first_numbers": pieces.first_numbers,
+        "columns": pieces.places.flat(plan.start, plan.numbers.dtype),
+        "numbers": pieces.numbers,
+        "values": np.zeros(0, dtype=plan.numbers.dtype),
+        "waiting": refractory_of(plan.start),
         "change_steps": pieces.changes[0],
-        "change_segments": pieces.changes[1],
+        "change_places": pieces.changes[1],
         "change_values": pieces.changes[2],
         "first_trains": first_trains,
         "train_steps": steps[order],
@@ -201,18 +209,28 @@ def _state(shard: Draft, plan: Plan, parts: Parts, pieces: Pieces) -> dict[str, 
     }
 
 
-def _probes(probes: tuple[Probe, ...], plan: Plan, parts: Parts) -> dict[str, NDArray[Any]]:
+def _probes(
+    shard: Draft, probes: tuple[Probe, ...], plan: Plan, parts: Parts, pieces: Pieces
+) -> dict[str, NDArray[Any]]:
     """Return the arrays that tell what is sampled."""
+    real = plan.numbers.dtype
     sizes = [probe.lids.size for probe in probes]
     firsts = np.cumsum([0, *sizes])[:-1]
     bounds = [
         first + np.searchsorted(probe.lids, parts.bounds)
         for first, probe in zip(firsts, probes, strict=True)
     ]
+    columns = [
+        pieces.places.of_column(p.lids, p.column) - pieces.first_columns[p.lids // parts.size]
+        for p in probes
+    ]
     return {
-        "probe_lids": np.concatenate([np.zeros(0, np.int64), *[p.lids for p in probes]]),
+        "probe_columns": np.concatenate([np.zeros(0, np.int64), *columns]),
         "probe_bounds": np.concatenate([np.zeros(0, np.int64), *bounds]),
         "probe_intervals": np.array([p.interval for p in probes], dtype=np.int64),
         "probe_places": np.zeros(len(sizes), dtype=np.int64),
-        "samples": np.zeros(1, dtype=plan.potentials.dtype),
+        "probe_resting": np.concatenate(
+            [np.zeros(0, real), *[resting_values(shard, p, real) for p in probes]]
+        ),
+        "samples": np.zeros(1, dtype=real),
     }

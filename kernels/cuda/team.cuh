@@ -71,11 +71,8 @@ struct Member {
         part.segments = store.keep(far.segments, far.n_segments, m.most_segments);
         part.groups = store.keep(far.groups, n_groups, m.most_groups);
         part.gids = store.keep(far.gids, n, room);
-        part.V = store.keep(far.V, n, room);
-        part.currents = store.take<real>(m.n_receptors * room);
-        part.stride = (int32)room;
-        for (int64 k = 0; k < m.n_receptors; ++k)
-            copy(part.currents + k * room, far.currents + k * far.stride, n);
+        part.columns = store.keep(far.columns, far.n_columns, m.most_columns);
+        part.numbers = store.keep(far.numbers, far.n_numbers, m.most_numbers);
         part.ring = store.keep(far.ring, inputs * n, inputs * room);
         part.segment_of = store.keep(far.segment_of, n, room);
         part.thresholds = store.keep(m.thresholds, m.n_thresholds, m.n_thresholds);
@@ -120,10 +117,8 @@ struct Member {
             *far.cursor = *part.cursor;
             far.cursor->drawn = n_drawn;
         }
-        copy(far.segments, part.segments, part.n_segments);
-        copy(far.V, part.V, n);
-        for (int64 k = 0; k < m.n_receptors; ++k)
-            copy(far.currents + k * far.stride, part.currents + k * part.stride, n);
+        copy(far.numbers, part.numbers, part.n_numbers);
+        copy(far.columns, part.columns, part.n_columns);
         copy(far.ring, part.ring, m.n_slots * m.n_receptors * n);
         copy(far.waiting, part.waiting, n);
     }

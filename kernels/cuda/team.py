@@ -19,8 +19,8 @@ from simcore.kernels.cuda.synapses import CHANNEL, Section
 from simcore.kernels.plan import Plan, most_spikes_of
 
 # Threads of a block, as many as advance.cu is compiled for, each of which waits for the post of one
-# block at most; and spikes that it lists at a time
-THREADS, LISTED = 1024, 1024
+# block at most
+THREADS = 1024
 
 # Neurons of a block at least: the blocks of a smaller team meet faster
 FEWEST_NEURONS = 32
@@ -99,13 +99,13 @@ def _shared_bytes(
     n, receptors = parts.size, plan.n_receptors
     table = 8 * len(layout.TABLE_FIELDS)
     sizes = [
-        layout.DESK_BYTES + 8 * LISTED,
+        layout.DESK_BYTES + 8 * layout.LISTED,
         8 * len(layout.CURSOR_FIELDS),
-        layout.SEGMENT.itemsize * pieces.most_segments,
-        8 * len(layout.GROUP_FIELDS) * pieces.most_groups,
+        layout.SEGMENT.itemsize * pieces.most("segments"),
+        8 * len(layout.GROUP_FIELDS) * pieces.most("groups"),
         8 * n,
-        plan.potentials.itemsize * n,
-        plan.potentials.itemsize * n * receptors,
+        plan.numbers.itemsize * pieces.most("columns"),
+        plan.numbers.itemsize * pieces.most("numbers"),
         4 * n * receptors * n_slots(shard),
         4 * n,
         4 * plan.thresholds.size,

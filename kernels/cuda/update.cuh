@@ -5,6 +5,9 @@
 #include "part.cuh"
 #include "poisson.cuh"
 
+// The models in use, see kernels/cuda/models.py
+#include "models.cuh"
+
 // Take the input of a step from the ring, which is empty then
 __device__ inline int32 take_input(
     const Machine &m, const Part &part, int64 step, int64 receptor, int64 neuron) {
@@ -39,34 +42,19 @@ __device__ inline int32 update(const Machine &m, const Part &part, int64 step, i
             n += count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
         return n;
     }
-    int32 arrived = take_input(m, part, step, 0, neuron);
-    int32 arrived_second = m.n_receptors == 2 ? take_input(m, part, step, 1, neuron) : 0;
+    int32 arrived[MOST_RECEPTORS];
+#pragma unroll
+    for (int32 r = 0; r < MOST_RECEPTORS; ++r)
+        arrived[r] = r < m.n_receptors ? take_input(m, part, step, r, neuron) : 0;
     for (int64 k = 0; !IS_DRAWN && k < s.n_groups; ++k) {
         const int32 n = count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
-        (groups[k].receptor ? arrived_second : arrived) += n * (int32)groups[k].weight;
+#pragma unroll
+        for (int32 r = 0; r < MOST_RECEPTORS; ++r)
+            arrived[r] += groups[k].receptor == r ? n * (int32)groups[k].weight : 0;
     }
-
-    const real V = part.V[neuron], quantum = (real)s.quantum;
-    const int16 waiting = part.waiting[neuron];
-    real advanced = V * (real)s.decay_V;
-    if (s.kind == DELTA) {
-        advanced = advanced + (real)s.constant + (real)arrived * quantum;
-    } else {
-        real *current = part.currents + neuron;
-        const real first = *current;
-        advanced = advanced + first * (real)s.ex_to_V;
-        *current = first * (real)s.decay_ex + (real)arrived * quantum;
-        if (s.kind == TWO_CURRENTS) {
-            real *other = current + part.stride;
-            const real second = *other;
-            advanced = advanced + second * (real)s.in_to_V;
-            *other = second * (real)s.decay_in + (real)arrived_second * quantum;
-        }
-        advanced = advanced + (real)s.constant;
-    }
-    const real v = waiting == 0 ? advanced : V;
-    const bool spike = v >= (real)s.threshold;
-    part.V[neuron] = spike ? (real)s.reset : v;
-    part.waiting[neuron] = spike ? (int16)s.refractory : (int16)(waiting > 0 ? waiting - 1 : 0);
-    return spike;
+    const int64 place = neuron - s.begin;
+    return advance_model(
+        s.kind, part.numbers + s.first_number, part.values + s.first_value + place,
+        part.columns + s.first_state + place, s.size, part.waiting[neuron], (int16)s.duration,
+        arrived);
 }

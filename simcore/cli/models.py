@@ -1,4 +1,4 @@
-"""``simcore models``: which models are built in, and the parameters of one."""
+"""``simcore models``: which networks and neurons are built in, and the parameters of one."""
 
 from __future__ import annotations
 
@@ -10,26 +10,51 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from simcore import library
 from simcore.cli.modelfile import Model, builtin_names, find_model
 from simcore.cli.parameters import Parameter, parameters_of
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.comm import Comm
+from simcore.errors import ConfigError, require
+from simcore.language.model import NeuronModel
+from simcore.language.printer import cuda_source, numba_source
+from simcore.language.program import make_program
 
 
 def add_models(commands: Commands) -> None:
     """Add the arguments of ``simcore models``."""
-    text = "List the built-in models, or show one with its parameters."
-    examples = "examples:\n  simcore models\n  simcore models microcircuit\n"
+    text = "List the built-in networks and neuron models, or show one with its parameters."
+    examples = (
+        "examples:\n  simcore models\n  simcore models microcircuit\n"
+        "  simcore models aeif_cond_exp\n  simcore models aeif_cond_exp --source cuda\n"
+    )
     parser = commands.add_parser(
         "models", help="list the built-in models", description=text, epilog=examples, **STYLE
     )
     parser.set_defaults(command=models, parallel=False)
     parser.add_argument("name", metavar="NAME", nargs="?", help="a built-in name or Python file")
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--source", nargs="?", choices=("cpu", "cuda"), const="cpu",
+        help="print what is made of the equations of a neuron model",
+    )  # fmt: skip
 
 
 def models(arguments: argparse.Namespace, comm: Comm) -> None:
     """Print the built-in models, or one with its parameters."""
+    if arguments.name in library.names():
+        neuron = library.load(arguments.name)
+        if arguments.source is not None:
+            print(source_of(neuron, arguments.source))
+        elif arguments.json:
+            print_json(neuron_values(neuron))
+        else:
+            print(neuron_text(neuron))
+        return
+    require(
+        arguments.source is None, "--source", arguments.name, "with the name of a neuron model",
+        f"They are {', '.join(library.names())}.", ConfigError,
+    )  # fmt: skip
     if arguments.name is not None:
         model = find_model(arguments.name)
         if arguments.json:
@@ -38,11 +63,61 @@ def models(arguments: argparse.Namespace, comm: Comm) -> None:
             print(model_text(model))
         return
     found = [find_model(name) for name in builtin_names()]
+    neurons = [library.load(name) for name in library.names()]
     if arguments.json:
-        print_json([model_values(model) for model in found])
+        print_json([*map(model_values, found), *map(neuron_values, neurons)])
         return
+    print("networks:\n")
     print("\n\n".join(model_lines(model) for model in found))
+    print("\nneurons, under NEST's names:\n")
+    print("\n".join(f"{neuron.__name__}: {_first_line(neuron)}" for neuron in neurons))
     print("\n`simcore models NAME` tells what the parameters of one mean.")
+
+
+def neuron_values(neuron: type[NeuronModel]) -> dict[str, Any]:
+    """Return a neuron model as plain values."""
+    model = neuron()
+    declared = {d.name.partition("[")[0]: d for d in neuron.declared_parameters()}
+    return {
+        "name": neuron.__name__,
+        "summary": _first_line(neuron),
+        "parameters": [
+            {"name": n, "default": v, "unit": declared[n].unit_text, "text": declared[n].meaning}
+            for n, v in model.given.items()
+        ],
+        "state": [
+            {"name": c.name, "unit": c.unit, "text": c.meaning} for c in model.layout.columns
+        ],
+        "receptors": [{"name": r.name, "unit": r.unit} for r in model.definition.receptors],
+    }
+
+
+def neuron_text(neuron: type[NeuronModel]) -> str:
+    """Return a neuron model as text: what it is, its equations, parameters and states."""
+    values = neuron_values(neuron)
+    parts = [inspect.getdoc(neuron) or neuron.__name__]
+    for name in ("before", "equations", "update", "threshold", "emit", "reset", "refractory"):
+        text = neuron.text_of(name)
+        if text:
+            parts.append(f"{name}:\n{textwrap.indent(text, '  ')}")
+    for name, rows in (
+        ("parameters", [(f"{p['name']} = {p['default']}", p) for p in values["parameters"]]),
+        ("state, which can be recorded", [(c["name"], c) for c in values["state"]]),
+    ):
+        lines = [f"  {left:<26} [{row['unit']}]  {row['text']}".rstrip() for left, row in rows]
+        parts.append("\n".join([f"{name}:", *lines]))
+    found = ", ".join(f"{r['name']} [{r['unit']}]" for r in values["receptors"])
+    chosen = "; the sign of a weight chooses" if neuron().receptors_by_sign == (0, 1) else ""
+    parts.append(f"receptors: {found}{chosen}")
+    return "\n\n".join(parts)
+
+
+def source_of(neuron: type[NeuronModel], backend: str) -> str:
+    """Return the text of one step of a neuron model, as a backend compiles it."""
+    program = make_program(neuron())
+    if backend == "cuda":
+        return cuda_source(program, neuron.__name__)
+    return numba_source(program, "float64")
 
 
 def model_values(model: Model) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def file_sizes(network: Network, rates: Rates, dt: float) -> dict[str, float]:
         else:
             interval = sample_interval(record, Clock(dt)) * dt
             potentials += n * 1e3 / interval * np.dtype(record.dtype).itemsize
-    receptors = max((p.n_receptors for p in network.populations), default=1)
-    state = network.n_neurons * (8.0 + 8.0 * receptors + 2.0)
+    state = float(
+        sum(p.size * p.neuron.layout.nbytes() for p in network.populations if p.neuron is not None)
+    )
     return {"spikes": spikes, "potentials": potentials, "checkpoint": state}

@@ -190,7 +190,8 @@ def recording_memory(expectation: Expectation, setup: Setup, traffic: Traffic) -
 
 def state_bytes(expectation: Expectation) -> float:
     """Return the state of a neuron in a checkpoint, with its global id [B]."""
-    return 18.0 + 8.0 * expectation.receptors
+    layouts = [p.neuron.layout for p in expectation.network.populations if p.neuron is not None]
+    return 8.0 + max((layout.nbytes() for layout in layouts), default=0)
 
 
 def device_memory(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simcore.errors import ConfigError, require
 from simcore.network import Network
-from simcore.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.neurons import PoissonSource, SpikeTrains
 from simcore.partition import Expectation
 from simcore.population import Population
 
@@ -69,7 +69,7 @@ def choose_rates(
         require(name in ("", *names), "rate: population", name, valid, error=ConfigError)
         ok = 0.0 <= rate < float("inf")
         require(ok, f"rate of {name or 'all'}", rate, ">= 0 [1/s]", error=ConfigError)
-    neurons = [p.name for p in network.populations if isinstance(p.model, LIF)]
+    neurons = [p.name for p in network.populations if p.neuron is not None]
     origin, found = "given", dict(given)
     if not all(name in given or "" in given for name in neurons):
         origin, more = next(

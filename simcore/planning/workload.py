@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from simcore.clock import Clock
 from simcore.errors import ConfigError, require
 from simcore.local import Lids
-from simcore.neurons import LIF
 from simcore.partition import Expectation, TableCounts, device_tables
 from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Ranks
@@ -140,7 +139,7 @@ def expected_workload(
         for shard in ranks.shards(int(rank)):
             for table, runs in _tables(expectation, shard, setup.backend):
                 delivery[i] += emitted @ table.synapses, emitted @ runs, spikes * table.n_blocks
-    neurons = np.array([float(isinstance(p.model, LIF)) for p in network.populations])
+    neurons = np.array([float(p.neuron is not None) for p in network.populations])
     draws = np.zeros(chosen.size)
     for view, process in poisson_processes(network):
         share = on_share(process.start, process.stop, setup.duration)

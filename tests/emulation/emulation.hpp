@@ -128,6 +128,26 @@ template <typename T> T load(const T *place) { return __atomic_load_n(place, __A
 
 inline int __ffs(unsigned value) { return __builtin_ffs((int)value); }
 inline int __clz(unsigned value) { return value ? __builtin_clz(value) : 32; }
+inline long long __double_as_longlong(double value) {
+    long long bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+inline double __longlong_as_double(long long bits) {
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline int __float_as_int(float value) {
+    int bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+inline float __int_as_float(int bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
 inline int __popcll(unsigned long long value) { return __builtin_popcountll(value); }
 template <typename T> T min(T a, T b) { return b < a ? b : a; }

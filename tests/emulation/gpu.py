@@ -24,9 +24,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from simcore.kernels.cuda.compiler import SOURCE
+from simcore import library as library_of_models
+from simcore.kernels.cuda import backend
+from simcore.kernels.cuda.compiler import SOURCE, headers
 from simcore.kernels.cuda.device import DRAW_THREADS, GRID_THREADS
+from simcore.kernels.cuda.models import HEADER, ModelSet
 from simcore.kernels.cuda.team import THREADS
+from simcore.language.program import make_program
 
 HERE = Path(__file__).parent
 
@@ -274,10 +278,10 @@ class Gpu:
         class Module:
             def load(self, cubin):
                 assert isinstance(cubin, bytes)
-                self.precision = cubin.decode()
+                self.precision, _, self.header = cubin.decode().partition("\n")
 
             def get_function(self, name):
-                return Function(gpu, gpu.library(self.precision), name)
+                return Function(gpu, gpu.library(self.precision, self.header), name)
 
         cuda = namespace(
             "cupy.cuda",
@@ -325,13 +329,18 @@ class Gpu:
         def compile_program(program, options):
             self.options = options
 
-        def code(program):
-            return b"float64" if "-DREAL=double" in self.options else b"float32"
+        def create(src, name, headers, include_names):
+            assert {type(given) for given in (*headers, *include_names)} == {bytes}
+            return dict(zip(include_names, headers, strict=True))[HEADER.encode()]
+
+        def code(header):
+            real = "float64" if "-DREAL=double" in self.options else "float32"
+            return f"{real}\n".encode() + header
 
         return namespace(
             "cupy.cuda.nvrtc",
             NVRTCError=type("NVRTCError", (RuntimeError,), {}),
-            createProgram=lambda src, name, headers, include_names: src,
+            createProgram=create,
             compileProgram=compile_program,
             destroyProgram=lambda program: None,
             getCUBIN=code,
@@ -345,6 +354,7 @@ class Gpu:
         """Let `import cupy` find this."""
         patch.setitem(sys.modules, "cupy", self.module)
         patch.setitem(sys.modules, "cupy.cuda", self.module.cuda)
+        patch.setattr(backend, "model_set", shared_models)
 
 
 class Pool:
@@ -377,18 +387,42 @@ def namespace(name, **members):
 
 
 @functools.cache
-def library(precision, *options):
+def every_model():
+    """Return all models of the library, so that the tests compile the kernels once."""
+    programs = [make_program(library_of_models.load(name)()) for name in library_of_models.names()]
+    taus = [(2.0,) * n for n in (2, 3)]
+    multi = library_of_models.load("iaf_psc_exp_multisynapse")
+    return ModelSet((*programs, *(make_program(multi(tau_syn=tau)) for tau in taus)))
+
+
+def shared_models(programs):
+    """Return the models of the library if they have those wanted, else these alone."""
+    every = every_model()
+    return every if set(programs) <= set(every.programs) else ModelSet(programs)
+
+
+@functools.cache
+def library(precision, header, *options):
     """Compile the kernels for the CPU; skip the test where there is no compiler."""
-    return ctypes.CDLL(str(compile_kernels(precision, *options)))
+    return ctypes.CDLL(str(compile_kernels(precision, *options, header=header)))
 
 
-def compile_kernels(precision, *options, folder=SOURCE.parent):
-    """Return the library of the kernels for the CPU; a folder may have others of the same names."""
+def compile_kernels(precision, *options, folder=SOURCE.parent, header=None):
+    """Return the library of the kernels for the CPU; a folder may have others of the same names.
+
+    The models are those of a header, or of the library.
+    """
     if shutil.which("g++") is None:
         pytest.skip("needs g++, which is not installed")
     real = "double" if precision == "float64" else "float"
-    path = Path(tempfile.mkdtemp(prefix="simcore-emulation-")) / f"{real}.so"
+    own = Path(tempfile.mkdtemp(prefix="simcore-emulation-"))
+    for name, text in headers(every_model()).items():
+        (own / name).write_text(header if header and name == HEADER else text)
+    path = own / f"{real}.so"
     source = str(HERE / "kernels.cpp")
-    command = ["g++", f"-I{folder}", *OPTIONS, f"-DREAL={real}", *options, "-o", str(path), source]
+    command = [
+        "g++", f"-I{folder}", f"-I{own}", *OPTIONS, f"-DREAL={real}", *options, "-o", str(path),
+        source,
+    ]  # fmt: skip
     subprocess.run(command, check=True)
     return path

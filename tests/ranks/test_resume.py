@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import pytest
 
 import simcore as sc
@@ -156,7 +157,9 @@ def test_state_that_is_not_finite_on_one_rank(
         looks.append(1)
         backend = self._simulation.backend
         if len(looks) == 2 and self._simulation.comm.rank == comm.size - 1:
-            backend._state.V[-1] = float("nan")
+            own = np.arange(self._simulation.neurons.size)
+            last = backend._places.of_column(own, "V_m").max()
+            backend._state.columns[last] = float("nan")
         look(self)
 
     monkeypatch.setattr(Keeper, "look", broken)

@@ -249,7 +249,7 @@ def of_division(backend, net, division):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_rank_without_neurons(backend):
-    empty = of_division(backend, NETWORK, RangePartition([0, 107], [1], 2))
+    empty = of_division(backend, NETWORK, RangePartition([0, NETWORK.n_neurons], [1], 2))
     probes = tuple(Probe(np.zeros(0, dtype=np.int64), k) for k in (1, 5))
     run = make_backend(backend, empty, probes)
 

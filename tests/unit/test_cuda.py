@@ -150,8 +150,15 @@ def test_state_is_that_of_the_cpu(emulated_gpu):
         run = make_run(NETWORK, backend)
         run.advance(Epoch(0, 250), NO_SPIKES)
         states.append(run.state())
-    for name in ("gids", "V", "currents", "refractory"):
-        assert same_bits(getattr(states[0], name), getattr(states[1], name)), name
+    cpu, cuda = states
+    assert same_bits(cpu.gids, cuda.gids)
+    assert same_bits(cpu.borders, cuda.borders)
+    for population, own, other in zip(NETWORK.populations, cpu.columns, cuda.columns, strict=True):
+        assert own.keys() == other.keys()
+        neuron = population.neuron
+        assert list(own) == ([c.name for c in neuron.layout.columns] if neuron else [])
+        for name, values in own.items():
+            assert same_bits(values, other[name]), (population.name, name)
 
 
 def test_whole_run_and_resumption(emulated_gpu, tmp_path):
@@ -203,7 +210,7 @@ def test_kernels_that_differ_are_found_out(expected, emulated_gpu, monkeypatch):
     if " fma " not in Path("/proc/cpuinfo").read_text():
         pytest.skip("needs a processor with fused multiply-add")
     library = ctypes.CDLL(str(compile_kernels("float64", *fused)))
-    monkeypatch.setattr(emulated_gpu, "library", lambda precision: library)
+    monkeypatch.setattr(emulated_gpu, "library", lambda precision, header: library)
     assert "V_m" in differences(result_of(make(), [0, STEPS]), expected)
 
 

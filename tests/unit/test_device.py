@@ -1,24 +1,40 @@
 """What the CUDA backend asks of CuPy, on a stand-in; and what it asks of a machine."""
 
 import importlib.util
+import re
+import subprocess
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 import simcore as sc
+from simcore import library
 from simcore.comm import SerialComm
 from simcore.errors import CapacityError, ConfigError
 from simcore.kernels import check_backend, choose_backend
 from simcore.kernels.cuda import compiler, lack
+from simcore.kernels.cuda import machine as layout
 from simcore.kernels.cuda.backend import CudaBackend
 from simcore.kernels.cuda.compiler import compile_kernels, kernels
 from simcore.kernels.cuda.device import Device
+from simcore.kernels.cuda.models import ModelSet
 from simcore.kernels.cuda.team import THREADS
+from simcore.language.program import make_program
 from simcore.launch import local_rank
 from simcore.places import LAUNCH_BYTES
 from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
+from tests.emulation.gpu import compile_kernels as compile_emulation
 from tests.networks import draft, every_feature
+
+
+def models(*names):
+    """Return models of the library as the kernels are compiled with."""
+    return ModelSet(tuple(make_program(library.load(name)()) for name in names))
+
+
+# Leaky integrate-and-fire neurons
+MODELS = models("iaf_psc_exp", "iaf_psc_delta")
 
 
 @pytest.fixture
@@ -102,6 +118,14 @@ def test_arguments_of_copies_are_those_of_cupy(cupy):
     [(75, "float64"), (80, "float64"), (90, "float64"), (100, "float64"), (90, "float32")],
 )
 def test_kernels_compile_without_spills(nvrtc, architecture, precision, monkeypatch):
+    log = compiled(nvrtc, monkeypatch, precision, architecture, MODELS)
+    none = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
+    assert [log.count(text) for text in ("bytes stack frame", none)] == [8, 8]
+    assert "warning" not in log
+
+
+def compiled(nvrtc, monkeypatch, precision, architecture, models):
+    """Compile the kernels; return what the compiler told."""
     monkeypatch.setattr(compiler, "OPTIONS", (*compiler.OPTIONS, "--ptxas-options=-v"))
     logs = []
     destroy = nvrtc.destroyProgram
@@ -111,15 +135,64 @@ def test_kernels_compile_without_spills(nvrtc, architecture, precision, monkeypa
         destroy(program)
 
     monkeypatch.setattr(nvrtc, "destroyProgram", keep)
-    assert len(compile_kernels(precision, architecture)) > 10_000
-    none = "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"
-    assert [logs[0].count(text) for text in ("bytes stack frame", none)] == [8, 8]
-    assert "warning" not in logs[0]
+    assert len(compile_kernels(precision, architecture, models)) > 10_000
+    return logs[0]
+
+
+# Bytes of a thread on its stack in the kernel of a team, at most, with 64 registers: models with
+# many conductances do not fit these, while a network without them does
+MOST_STACK = 600
+
+
+def test_the_whole_library_compiles_with_few_spills(nvrtc, monkeypatch):
+    """Spills stay in the two kernels that advance neurons, and fit the first cache."""
+    log = compiled(nvrtc, monkeypatch, "float64", 90, models(*library.names()))
+    frames = re.findall(r"Function properties for (\w+)\s.*?(\d+) bytes stack frame", log)
+    assert len(frames) == 8
+    spilt = {name: int(n) for name, n in frames if int(n) > 0}
+    assert set(spilt) <= {"advance_team", "advance_grid"}
+    assert max(spilt.values()) <= MOST_STACK
+    assert "warning" not in log
+
+
+STRUCTS = (
+    "GROUP",
+    "TABLE",
+    "MACHINE",
+    "DRAWING",
+    "LISTING",
+    "FILING",
+    "CURSOR",
+    "CONTROL",
+    "REPORT",
+)
+
+
+def test_structs_that_host_and_device_see_differently_do_not_compile(monkeypatch, capfd):
+    """Two fields change places, one is missing, one has another name: the compiler tells of all."""
+    compile_emulation("float64", "-fsyntax-only", header=MODELS.header())
+    for name in STRUCTS:
+        first, second, *rest = getattr(layout, f"{name}_FIELDS")
+        monkeypatch.setattr(layout, f"{name}_FIELDS", (second, first, *rest))
+    monkeypatch.setattr(layout, "FILING_FIELDS", layout.FILING_FIELDS[:-1])
+    other = [(f"{name}s" if name == "size" else name, np.int64) for name in layout.SEGMENT.names]
+    monkeypatch.setattr(layout, "SEGMENT", np.dtype(other))
+    with pytest.raises(subprocess.CalledProcessError):
+        compile_emulation("float64", "-fsyntax-only", header=MODELS.header())
+    told = capfd.readouterr().err
+    for name in STRUCTS:
+        first, second, *_ = getattr(layout, f"{name}_FIELDS")
+        for field, place in ((first, 0), (second, 8)):
+            wanted = f"failed: __builtin_offsetof({name.capitalize()}, {field}) == {place}"
+            assert wanted in told, name
+    assert f"sizeof(Filing) == {8 * len(layout.FILING_FIELDS)}" in told
+    assert "has no member named" in told
+    assert "sizes" in told
 
 
 def test_small_numbers_are_not_flushed_to_zero(nvrtc):
     """PTX names the rounding of each operation: none flushes (ftz), none is fused (fma)."""
-    text = compile_kernels("float32", 999).decode()
+    text = compile_kernels("float32", 999, MODELS).decode()
     assert "add.rn.f32" in text
     assert "mul.rn.f32" in text
     assert ".ftz" not in text
@@ -127,16 +200,16 @@ def test_small_numbers_are_not_flushed_to_zero(nvrtc):
 
 
 def test_device_newer_than_the_compiler_gets_ptx(gpu):
-    compile_kernels("float64", 103)
+    compile_kernels("float64", 103, MODELS)
     assert "-arch=compute_100" in gpu.options
-    compile_kernels("float64", 90)
+    compile_kernels("float64", 90, MODELS)
     assert "-arch=sm_90" in gpu.options
 
 
 def test_kernels_that_do_not_compile_are_told(nvrtc, monkeypatch):
     monkeypatch.setattr(compiler, "OPTIONS", ("--no-such-option",))
     with pytest.raises(ConfigError, match=r"does not compile the kernels: .*no-such-option"):
-        compile_kernels("float64", 90)
+        compile_kernels("float64", 90, MODELS)
 
 
 def test_kernels_are_compiled_once(gpu, monkeypatch, tmp_path):
@@ -146,26 +219,30 @@ def test_kernels_are_compiled_once(gpu, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert kernels("float32", 90) == b"float32"
+    compiled = b"float32\n" + MODELS.header().encode()
+    assert kernels("float32", 90, MODELS) == compiled
     (kept,) = (tmp_path / "new").rglob("kernels-*")
     monkeypatch.setattr(compiler, "compile_kernels", lambda *kind: b"compiled again")
-    assert kernels("float32", 90) == b"float32"
+    assert kernels("float32", 90, MODELS) == compiled
     kept.write_bytes(b"damaged")
-    assert kernels("float32", 90) == b"compiled again"
-    assert kernels("float64", 90) == b"compiled again"
-    assert kernels("float32", 80) == b"compiled again"
-    assert len(list((tmp_path / "new").rglob("kernels-*"))) == 3
+    assert kernels("float32", 90, MODELS) == b"compiled again"
+    assert kernels("float64", 90, MODELS) == b"compiled again"
+    assert kernels("float32", 80, MODELS) == b"compiled again"
+    assert kernels("float32", 90, models("iaf_psc_exp")) == b"compiled again"
+    assert len(list((tmp_path / "new").rglob("kernels-*"))) == 4
 
 
 def test_kernels_are_compiled_again_when_they_have_changed(gpu, monkeypatch, tmp_path):
-    before = compiler._digest("float64", 90)
+    before = compiler._digest("float64", 90, MODELS)
     for path in compiler.SOURCE.parent.glob("*.cu*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(compiler, "SOURCE", tmp_path / "advance.cu")
-    assert compiler._digest("float64", 90) == before
+    assert compiler._digest("float64", 90, MODELS) == before
     with (tmp_path / "update.cuh").open("a") as file:
         file.write("// Another line")
-    assert compiler._digest("float64", 90) != before
+    changed = compiler._digest("float64", 90, MODELS)
+    assert changed != before
+    assert compiler._digest("float64", 90, models("iaf_psc_delta", "iaf_psc_exp")) != changed
 
 
 @pytest.mark.parametrize(("rank", "expected"), [("0", 0), ("1", 1), ("5", 1)])
@@ -173,7 +250,7 @@ def test_ranks_take_devices_in_turn(monkeypatch, rank, expected):
     gpu = Gpu(n_devices=2)
     gpu.install(monkeypatch)
     monkeypatch.setenv("MPI_LOCALRANKID", rank)
-    Device("float64")
+    Device("float64", MODELS)
     assert gpu.current == expected
     gpu.current = 0
     assert lack.free_gpu_bytes() == gpu.memory
@@ -181,7 +258,7 @@ def test_ranks_take_devices_in_turn(monkeypatch, rank, expected):
 
 
 def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
-    own = Device("float64")
+    own = Device("float64", MODELS)
     assert own.grid().n_blocks == 6
     assert own.team(3, THREADS, 100_000).n_blocks == 3
     gpu.blocks_per_unit = 0
@@ -199,7 +276,7 @@ def test_launch_that_is_refused_is_told(gpu):
 
 
 def test_buffers(gpu):
-    own = Device("float32")
+    own = Device("float32", MODELS)
     buffer = own.upload(np.arange(5, dtype=np.int32))
     buffer.write(np.array([7, 8], dtype=np.int32), at=3)
     assert buffer.read().tolist() == [0, 1, 2, 7, 8]
@@ -214,7 +291,7 @@ def test_buffers(gpu):
 
 
 def test_what_is_written_is_copied_at_once_and_what_is_sent_later(gpu):
-    own = Device("float64")
+    own = Device("float64", MODELS)
     buffer = own.zeros(1, np.float64)
     array = np.ones(1)
     buffer.write(array)

@@ -43,6 +43,6 @@ def test_all_that_is_public_is_of_a_known_kind():
     public = {kind for kind in map(vars(sc).get, sc.__all__) if isinstance(kind, type)}
     public -= {sc.Network, sc.Simulation, Distribution}
     known = kinds(Rule) | kinds(Distribution)
-    known |= {*get_args(stimulus.Stimulus), *get_args(neurons.NeuronModel)}
+    known |= {*get_args(stimulus.Stimulus), *get_args(neurons.Model)}
 
     assert {kind for kind in public if not issubclass(kind, Exception)} == known

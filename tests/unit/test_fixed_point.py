@@ -148,11 +148,13 @@ def test_forms():
     net.connect(a, b, sc.FixedIndegree(3), weight=sc.Normal(1e5, 1e4), delay=1.0)
     net.connect(a, b, sc.FixedIndegree(3), weight=sc.Normal(1.0, 0.01), delay=1.0)
     net.connect(a, a, sc.Edges([1], [2], weights=[0.3]), delay=1.0)
+    net.connect(a, b, sc.FixedIndegree(3), weight=sc.Uniform(-1000.0, 1000.0), delay=1.0)
     points = fixed_point(net, 0.1)
 
-    # The third would lose its spread in 16 bits that also reach 1e5
+    # In 16 bits that also reach 1e5 the third would lose its spread, the last too much of itself
     forms = [w.form for w in points.weights]
-    assert forms == [Form.CONSTANT, Form.DRAWN, Form.EXACT, Form.EXACT]
+    assert forms == [Form.CONSTANT, Form.DRAWN, Form.EXACT, Form.EXACT, Form.EXACT]
+    assert points.rounding() < 1e-3
     narrow = points.weights[2].values * points.quantum_of(b)
     assert narrow.std() == pytest.approx(0.01, rel=1e-2)
 

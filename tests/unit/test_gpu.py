@@ -7,8 +7,10 @@ from simcore.clock import Epoch
 from simcore.kernels.cuda import backend as module
 from simcore.partition import partition
 from simcore.spikes import NO_SPIKES
+from tests.emulation.gpu import shared_models
 from tests.networks import advance, build, differences, every_feature, make_run, same_bits
 from tests.side_by_side import Ranks
+from tests.unit.test_models import CASES, advanced, network
 from tests.unit.test_state import recent_of
 
 pytestmark = pytest.mark.gpu
@@ -49,3 +51,17 @@ def test_phases_are_told_apart():
     run = make_run(NETWORK, "cuda")
     run.advance(Epoch(0, 100), NO_SPIKES)
     assert min(run.phase_seconds().values()) > 0.0
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
+def test_models(monkeypatch, name, precision):
+    """Every model of the library, with kernels that have all of them."""
+    monkeypatch.setattr(module, "model_set", shared_models)
+    net = network(name)
+    words, samples, state = advanced(net, "cuda", precision)
+    own_words, own_samples, own_state = advanced(net, "cpu", precision)
+    assert words.size > 10
+    assert same_bits(words, own_words)
+    assert all(same_bits(a, b) for a, b in zip(samples, own_samples, strict=True))
+    assert state.keys() == own_state.keys()
+    assert all(same_bits(values, own_state[column]) for column, values in state.items())

@@ -36,10 +36,12 @@ HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 # here is a description or a container, and "simcore" is the package's __init__, the public names
 SERVICES = (
     "agreement", "cache", "comm", "digest", "errors", "extras", "failure", "jit", "launch",
-    "philox", "random", "signals", "timers",
+    "philox", "portable", "random", "signals", "timers",
 )  # fmt: skip
 LAYERS = [
     [[f"simcore.{name}" for name in SERVICES]],
+    [["simcore.language"]],
+    [["simcore.library"]],
     [["descriptions"]],
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
     [["simcore.derived", "simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
@@ -110,7 +112,7 @@ def place(module):
                 module == name or (name != "simcore" and belongs(module, name)) for name in group
             ):
                 return layer, group
-    return 1, LAYERS[1][0]
+    return LAYERS.index([["descriptions"]]), ["descriptions"]
 
 
 def faults(name, imported):
@@ -151,6 +153,9 @@ def test_imports_point_down_and_libraries_stay_at_home():
         ("simcore.network", "from simcore import cli", "above it"),
         ("simcore.network", "from simcore import Simulation", "above it"),
         ("simcore.comm", "from simcore.network import Network", "above it"),
+        ("simcore.language.step", "from simcore.library import load", "above it"),
+        ("simcore.library.iaf_psc_exp", "from simcore.population import Population", "above it"),
+        ("simcore.portable", "from simcore.language import units", "above it"),
         ("simcore.simulation", "from simcore import analysis", "beside it"),
     ],
 )

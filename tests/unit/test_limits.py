@@ -11,6 +11,7 @@ from simcore.errors import CapacityError, ModelError
 from simcore.fixed_point import fixed_point
 from simcore.io.facts import facts_of
 from simcore.kernels.plan import make_plan
+from simcore.library import load, names
 from simcore.limits import notes_on
 from simcore.models import brunel
 from simcore.partition import partition
@@ -36,6 +37,23 @@ def test_short_windows_do_what_they_say():
     steps, _, values = plan.changes
     assert steps.tolist() == [0, 100, 101]
     assert (values != 0.0).tolist() == [False, True, False]
+
+
+def test_a_step_that_is_long_beside_a_time_constant_is_told():
+    net = sc.Network()
+    net.population("fast", 2, load("iaf_cond_exp")(C_m=1.0))
+    for name in names():
+        net.population(name, 2, load(name)())
+    net.population("linear", 2, sc.LIF(tau_m=0.01, tau_syn=0.02))
+
+    (told,) = [note for note in notes(net) if ": dt " in note]
+
+    assert told == (
+        "population 'fast': dt 0.1 ms is long for V_m, which decays in 0.06 ms: spikes may be "
+        "wrong above 0.06 ms"
+    )
+    # At its peak sodium is far faster than at rest
+    assert any("Act_m" in note for note in notes(net, dt=1.0))
 
 
 @pytest.mark.parametrize(

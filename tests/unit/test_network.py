@@ -47,7 +47,7 @@ NUMBER = "must be a finite number"
         (lambda: Clock(0.1).steps("a", "delay"), f"delay is 'a', {NUMBER}"),
         (
             lambda: sc.Network().population("S", 2, sc.PoissonSource(1.0), V_m=1.0),
-            r"population 'S': V_m is 1\.0, must be left out",
+            "population 'S': state is 'V_m', must be left out, the model has no state",
         ),
         (lambda: sc.SpikeTrains([0.0]), r"SpikeTrains: times is \[0\.0\], must be finite and > 0"),
         (lambda: sc.SpikeTrains([1.0, math.inf]), r"SpikeTrains: times is \[inf\]"),
@@ -96,7 +96,10 @@ def one_population():
         (("F", 0, sc.LIF()), "population 'F': size is 0, must be a whole number of at least 1"),
         (("F", 2.0, sc.LIF()), "population 'F': size is 2.0, must be a whole number"),
         (("F", 2**47, sc.LIF()), "population 'F': neurons in all is 140737488355338, must be <="),
-        (("F", 5, sc.LIF), "population 'F': model is <class .*, must be an LIF, PoissonSource"),
+        (
+            ("F", 5, sc.LIF),
+            "'F': model is <class .*, must be an LIF, a model of the library, a Poi",
+        ),
         (("F", 5, sc.SpikeTrains([1.0], [5])), "population 'F': node_ids is 5, must be below its"),
         (("F", 5, sc.LIF(), "rest"), "population 'F': V_m is 'rest', must be a number or a distr"),
         (("F", 5, sc.LIF(), math.nan), "population 'F': V_m is nan, must be finite"),
@@ -188,6 +191,10 @@ SOME = sc.FixedIndegree(3)
             "record: target 'S' is 'PoissonSource'.*to have a V_m",
         ),
         (
+            lambda n, E, S: n.record(n.population("P", 2, sc.parrot_neuron()), "V_m"),
+            "record: target 'P' is 'parrot_neuron'.*to have a V_m",
+        ),
+        (
             lambda n, E, S: n.record(E, "spikes", interval=1.0),
             "record: interval is 1.0, must be None",
         ),
@@ -266,8 +273,8 @@ def test_views_of_views():
 
 
 def test_equal_time_constants_are_one_receptor():
-    assert sc.LIF(tau_syn=(2.0, 2.0)).n_receptors == 1
-    assert sc.LIF(tau_syn=(2.0, 3.0)).n_receptors == 2
+    assert sc.LIF(tau_syn=(2.0, 2.0)).neuron().n_receptors == 1
+    assert sc.LIF(tau_syn=(2.0, 3.0)).neuron().n_receptors == 2
     assert (sc.LIF().weight_unit, sc.LIF(tau_syn=2.0).weight_unit) == ("mV", "pA")
 
 
@@ -283,7 +290,7 @@ def test_description_is_plain_and_complete():
     assert first == again
     assert first["seed"] == 1
     assert [len(first[k]) for k in ("populations", "projections", "drives", "records")] == [
-        6, 21, 8, 9,
+        8, 26, 9, 12,
     ]  # fmt: skip
     # Given spikes and edges differ, so their digests must
     assert first["populations"][4]["digest"] != other["populations"][4]["digest"]

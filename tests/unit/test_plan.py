@@ -2,6 +2,7 @@
 
 import math
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,16 +13,9 @@ import simcore as sc
 import simcore.shard
 from simcore.errors import CapacityError, ModelError
 from simcore.kernels import BACKENDS
-from simcore.kernels.plan import make_plan
-from simcore.kernels.propagators import (
-    DELTA,
-    ONE_CURRENT,
-    SOURCE,
-    TWO_CURRENTS,
-    constant_response,
-    current_response,
-    decay,
-)
+from simcore.kernels.plan import SOURCE, make_plan, numbers_of
+from simcore.language.linear import propagators
+from simcore.language.program import dependent
 from simcore.models import microcircuit
 from tests.networks import advance, build, every_feature
 
@@ -36,6 +30,14 @@ def propagator(tau_m, tau_syn, C_m, dt):
     return expm(np.array(rates) * dt)
 
 
+def exact_propagator(tau_m, tau_syn, C_m, dt):
+    """Return the upper rows of the same matrix, each number rounded once."""
+    tau_m, tau_syn, C_m = (Fraction(float(x)) for x in (tau_m, tau_syn, C_m))
+    none = Fraction(0)
+    rows = ((-1 / tau_m, 1 / C_m, 1 / C_m), (none, -1 / tau_syn, none))
+    return propagators(rows, Fraction(dt))
+
+
 @pytest.mark.parametrize("dt", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize(
     ("tau_m", "tau_syn"),
@@ -44,7 +46,7 @@ def propagator(tau_m, tau_syn, C_m, dt):
 def test_response_to_a_current(tau_m, tau_syn, dt):
     exact = propagator(tau_m, tau_syn, 250.0, dt)[0, 1]
 
-    assert current_response(tau_m, tau_syn, 250.0, dt) == pytest.approx(exact, rel=1e-11)
+    assert exact_propagator(tau_m, tau_syn, 250.0, dt)[0][1] == pytest.approx(exact, rel=1e-11)
 
 
 @pytest.mark.parametrize("dt", [1e-4, 0.1, 100.0])
@@ -58,25 +60,29 @@ def test_constants_of_any_ratio_of_times_are_right(tau_m, dt):
             step, one, other = Decimal(dt), Decimal(tau_m), Decimal(float(tau_syn))
             difference = (-step / one).exp() - (-step / other).exp()
             exact = float(difference / (1 / other - 1 / one) / 250)
-            decays = float((-step / one).exp())
+            decays = float((-step / one).exp()), float((-step / other).exp())
             constant = float(one / 250 * (1 - (-step / one).exp()))
-        assert current_response(tau_m, float(tau_syn), 250.0, dt) == exact
-        assert decay(tau_m, dt) == decays
-        assert constant_response(tau_m, 250.0, dt) == constant
+        potential, current = exact_propagator(tau_m, tau_syn, 250.0, dt)
+        assert potential == (decays[0], exact, constant)
+        assert current == (0.0, decays[1], 0.0)
 
 
 def test_constants_of_equal_times():
     with localcontext(prec=60):
         exact = float((-Decimal("0.125") / 7).exp() * Decimal("0.125") / 250)
-    assert current_response(7.0, 7.0, 250.0, 0.125) == exact
+    assert exact_propagator(7.0, 7.0, 250.0, 0.125)[0][1] == exact
 
 
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"C_m": 1e-320, "tau_syn": 1.0}, ModelError, r"'a': constant 'per_pA' of a step is inf"),
-        ({"V_th": 1e308, "E_L": -1e308}, ModelError, r"'a': constant 'threshold' of a step is inf"),
-        ({"I_e": 1e308, "C_m": 1e-3}, ModelError, r"'a': what I_e and direct currents .* is inf"),
+        (
+            {"C_m": 1e-320, "tau_syn": 1.0},
+            ModelError,
+            r"'a': a number of its step is \[inf\], must",
+        ),
+        ({"V_th": 1e308, "E_L": -1e308}, ModelError, r"'a': a number of its step is \[inf\], must"),
+        ({"I_e": 1e308, "C_m": 1e-3}, ModelError, r"step is \[inf\], .* finite\. Check the units"),
         ({"t_ref": 1e308}, CapacityError, r"'a': t_ref is 1e\+308, must be below 3276\.8 ms"),
     ],
 )
@@ -94,21 +100,26 @@ def test_constants_of_a_step():
     net.population("two", 2, sc.LIF(**common, tau_syn=(2.0, 7.0)))
     net.population("jumps", 2, sc.LIF(**common, I_e=-5.0, t_ref=0.04))
     net.population("source", 2, sc.PoissonSource(1.0))
-    one, two, jumps, source = make_plan(build(net), FLOAT64).segments
-    excitatory, inhibitory = (propagator(12.0, tau, 200.0, 0.1) for tau in (2.0, 7.0))
+    shard = build(net)
+    plan = make_plan(shard, FLOAT64)
+    ex, in_ = (propagator(12.0, tau, 200.0, 0.1) for tau in (2.0, 7.0))
+    quanta = [shard.fixed_point.quantum_of(p) for p in net.populations[:3]]
 
-    kinds = [s["kind"] for s in (one, two, jumps, source)]
-    assert kinds == [ONE_CURRENT, TWO_CURRENTS, DELTA, SOURCE]
-    assert [s["refractory"] for s in (one, two, jumps)] == [13, 20, 1]
-    for s in (one, two, jumps):
-        assert s["decay_V"] == pytest.approx(excitatory[0, 0], rel=1e-14)
-        assert (s["threshold"], s["reset"]) == (15.0, -2.0)
-    assert one["constant"] == pytest.approx(30.0 * excitatory[0, 2], rel=1e-12)
-    assert (two["constant"], jumps["constant"]) == (0.0, pytest.approx(-5.0 * excitatory[0, 2]))
-    assert two["decay_ex"] == pytest.approx(excitatory[1, 1], rel=1e-14)
-    assert two["decay_in"] == pytest.approx(inhibitory[1, 1], rel=1e-14)
-    assert two["ex_to_V"] == pytest.approx(excitatory[0, 1], rel=1e-12)
-    assert two["in_to_V"] == pytest.approx(inhibitory[0, 1], rel=1e-12)
+    # In the order in which the steps use them
+    expected = [
+        [ex[0, 0], ex[0, 1], 30.0 * ex[0, 2], 15.0, -2.0, ex[1, 1], quanta[0]],
+        [ex[0, 0], ex[0, 1], in_[0, 1], 0.0, 15.0, -2.0, ex[1, 1], quanta[1], in_[1, 1], quanta[1]],
+        [ex[0, 0], -5.0 * ex[0, 2], quanta[2], 15.0, -2.0],
+    ]
+    for population, numbers in zip(net.populations[:3], expected, strict=True):
+        found = numbers_of(population, shard.fixed_point, 0.1)
+        assert found == pytest.approx(numbers, rel=1e-12, abs=0.0)
+    names = ["iaf_psc_exp_multisynapse", "iaf_psc_exp", "iaf_psc_delta"]
+    assert [p.name for p in plan.programs] == names
+    assert plan.segments["kind"].tolist() == [0, 1, 2, SOURCE]
+    assert plan.segments["duration"].tolist() == [13, 20, 1, 0]
+    assert plan.segments["first_number"].tolist() == [0, 7, 17, 22]
+    assert plan.numbers == pytest.approx(np.concatenate(expected), rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -156,12 +167,14 @@ def test_currents_add_up_in_their_windows():
     plan = make_plan(build(net), FLOAT64)
     per_pA = propagator(10.0, 1.0, 250.0, 0.1)[0, 2]
 
+    # The one number of a segment that depends on the current
+    (place,) = dependent(plan.programs[0], "I_e")
+    places = plan.segments["first_number"] + place
     for step in range(40):
         now = plan.changes[0] == step
-        plan.segments["constant"][plan.changes[1][now]] = plan.changes[2][now]
-        constant = np.repeat(
-            plan.segments["constant"], plan.segments["end"] - plan.segments["begin"]
-        )
+        plan.numbers[plan.changes[1][now]] = plan.changes[2][now]
+        sizes = plan.segments["end"] - plan.segments["begin"]
+        constant = np.repeat(plan.numbers[places], sizes)
         expected = np.full(10, 7.0)
         for view, amplitude, start, stop in windows:
             lids = (view.view() if hasattr(view, "view") else view).gids()
@@ -236,15 +249,15 @@ def test_initial_potentials(V_m, law):
     for name in ("a", "b"):
         net.population(name, 3000, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0), V_m=V_m)
     plan = make_plan(build(net), FLOAT64)
-    V = plan.potentials + plan.resting
+    V = np.concatenate([columns["V_m"] for columns in plan.start.columns]) - 65.0
     parts = [build(net, rank, 3, "round_robin") for rank in range(3)]
     plans = [make_plan(p, FLOAT64) for p in parts]
 
-    assert (plan.resting == -65.0).all()
     assert stats.kstest(V, law.cdf).pvalue > 1e-3
     assert abs(np.corrcoef(V[:3000], V[3000:])[0, 1]) < 0.07
     for part, own in zip(parts, plans, strict=True):
-        np.testing.assert_array_equal(own.potentials, plan.potentials[part.neurons.gids])
+        found = np.concatenate([columns["V_m"] for columns in own.start.columns])
+        np.testing.assert_array_equal(found - 65.0, V[part.neurons.gids])
 
 
 def test_neurons_start_at_rest_unless_told():
@@ -254,7 +267,7 @@ def test_neurons_start_at_rest_unless_told():
 
     plan = make_plan(build(net), FLOAT64)
 
-    assert plan.potentials.tolist() == [0.0, 0.0, 10.0, 10.0]
+    assert [c["V_m"].tolist() for c in plan.start.columns] == [[0.0, 0.0], [10.0, 10.0]]
 
 
 # An integrator: the potential counts the events

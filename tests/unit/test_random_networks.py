@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 import simcore as sc
 import simcore.shard
+from simcore import library
+from simcore.language.model import NeuronModel
 from simcore.partition import PARTITIONERS, exchange
 from tests import breaches
 from tests.features import ROLES, used, wanted
 from tests.networks import advance, build, differences, same_bits, synapses
 from tests.ranks.compare import outcome
 from tests.side_by_side import Ranks, dismiss, divide, on_ranks
-from tests.strategies import LIMIT, examples, networks
+from tests.strategies import LIMIT, SINGLE, WANTED, examples, networks
 
 pytestmark = LIMIT
 STEPS = 150
@@ -48,6 +50,7 @@ def cases(draw):
     backend = draw(st.sampled_from(["cpu", "cpu", "cpu", "reference"]))
     threads = draw(st.sampled_from([1, 1, 1, 2, 3])) if backend == "cpu" else 1
     n_ranks = draw(st.sampled_from([1, 2, 2, 3, 4, 5, 6, 7]))
+    both = WANTED is not None or of_library(network) <= SINGLE
     return Case(
         network,
         dt,
@@ -55,7 +58,7 @@ def cases(draw):
         n_ranks,
         threads,
         backend,
-        draw(st.sampled_from(["float64", "float32"])),
+        draw(st.sampled_from(["float64", "float32"])) if both else "float64",
         draw(st.lists(st.integers(1, 40), min_size=1, max_size=5)),
         draw(st.sampled_from([1, 3, 10, 2**15])),
     )
@@ -71,6 +74,11 @@ def owners(draw, n_neurons, n_parts):
     for gid in draw(st.lists(st.integers(0, n_neurons - 1), max_size=4)):
         found[gid] = draw(part)
     return found
+
+
+def of_library(network):
+    """Return the names of the models of the library in a network."""
+    return {p.model.name for p in network.populations if isinstance(p.model, NeuronModel)}
 
 
 def alone(case):
@@ -103,7 +111,7 @@ def share(counts, least):
 
 @pytest.mark.slow
 def test_any_network_in_any_division():
-    counts, crossed, features = [], [], set()
+    counts, crossed, features, names = [], [], set(), set()
 
     @examples(100)
     @given(cases())
@@ -112,11 +120,13 @@ def test_any_network_in_any_division():
         counts.append(expected.gids.size)
         crossed.append(crossing(case, expected))
         features.update(used(case.network))
+        names.update(of_library(case.network))
         assert differences(side_by_side(case), expected) == []
 
     check()
 
     assert {f for f in wanted() if isinstance(f, str) or f[0] in ROLES} <= features
+    assert names == set(library.names())
     # Networks that are silent, or whose parts do not hear of each other, show nothing
     assert share(counts, 50) > 0.5
     assert share(crossed, 20) > 0.2

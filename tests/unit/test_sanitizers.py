@@ -4,18 +4,24 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from simcore.kernels.cuda.compiler import SOURCE
+from simcore.kernels.cuda.models import ModelSet
+from simcore.kernels.plan import make_plan
 from tests.emulation.gpu import compile_kernels
+from tests.networks import draft, every_feature
 
 ADDRESSES = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 RACES = ("-fsanitize=thread", "-DTHREADS", "-pthread")
 
 SCRIPT = """
 import ctypes
+from pathlib import Path
 import pytest
-from simcore.kernels.cuda import residence, team
+from simcore.kernels.cuda import backend, residence, team
+from simcore.kernels.cuda.models import ModelSet
 from tests.emulation.gpu import Gpu
 from tests.unit import test_cuda
 team.FEWEST_SYNAPSES = 1
@@ -23,7 +29,12 @@ residence.n_entries = lambda n, n_sections: max(n_sections, {entries})
 gpu = Gpu(shape={shape}, shared={shared})
 gpu.drawing_shape = {drawing}
 gpu.install(pytest.MonkeyPatch())
-gpu.library = lambda precision: ctypes.CDLL({path!r})
+backend.model_set = ModelSet
+path = Path({path!r})
+def library(precision, header):
+    assert header == (path.parent / "models.cuh").read_text()
+    return ctypes.CDLL(str(path))
+gpu.library = library
 found = test_cuda.result_of(test_cuda.make(), {bounds})
 print(found.steps.size, *gpu.launches)
 """
@@ -51,10 +62,17 @@ def watched(library, path, **given):
 WAYS = {"grid": 0, "team": 200_000}  # with so much memory that a block may share
 
 
+def compiled(*options, **given):
+    """Compile the kernels with the models of the network alone, since sanitizers take long."""
+    programs = make_plan(draft(every_feature()), np.dtype("float64")).programs
+    assert len({program.name for program in programs}) >= 5
+    return compile_kernels("float64", *options, header=ModelSet(programs).header(), **given)
+
+
 @pytest.fixture(scope="module")
 def addresses():
     """The library of the kernels that finds wrong addresses and arithmetic."""
-    return compile_kernels("float64", *ADDRESSES)
+    return compiled(*ADDRESSES)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -70,7 +88,7 @@ def test_addresses_and_arithmetic(addresses, way):
 @pytest.fixture(scope="module")
 def races():
     """The library of the kernels that finds races."""
-    return compile_kernels("float64", *RACES)
+    return compiled(*RACES)
 
 
 @pytest.mark.parametrize(("way", "entries"), [("grid", 3), ("grid", 2**16), ("team", 3)])
@@ -116,7 +134,7 @@ def test_missing_barrier_is_found_out(tmp_path, where):
     assert text.count(barrier) == 1
     (tmp_path / SOURCE.name).write_text(SOURCE.read_text())
     (tmp_path / name).write_text(text.replace(barrier, none))
-    path = compile_kernels("float64", *RACES, "-O0", folder=tmp_path)
+    path = compiled(*RACES, "-O0", folder=tmp_path)
     given = {"bounds": [0, 7, 60], "entries": 2**16, "shared": WAYS[way], "drawing": (1, 32)}
     done = watched("tsan", path, shape=(2, 64), **given)
     assert done.returncode != 0

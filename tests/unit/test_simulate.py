@@ -48,7 +48,9 @@ def test_file_holds_all_spikes(run, direct):
 
 def test_file_holds_all_samples(run, direct):
     for (name, dtype), expected in zip(
-        {"one": "f4", "two": "f8", "jumps": "f8"}.items(), direct.samples, strict=True
+        {"one": "f4", "two": "f8", "jumps": "f8", "leaks": "f8"}.items(),
+        direct.samples,
+        strict=True,
     ):
         data = run.V_m(name)
         assert same_bits(data.values, expected.astype(dtype))

@@ -80,8 +80,12 @@ def test_states_of_all_backends_are_equal():
         states.append(run.state())
 
     for state in states[1:]:
-        for name in ("gids", "V", "currents", "refractory"):
-            assert same_bits(getattr(state, name), getattr(states[0], name)), name
+        assert same_bits(state.gids, states[0].gids)
+        pairs = zip(state.columns, states[0].columns, NETWORK.populations, strict=True)
+        for found, wanted, population in pairs:
+            assert list(found) == list(wanted)
+            for name, values in found.items():
+                assert same_bits(values, wanted[name]), (population.name, name)
 
 
 @pytest.mark.parametrize("missing", ["spike", "state"])
@@ -97,7 +101,8 @@ def test_what_is_missing_is_found_out(expected, missing):
         assert last.size
         recent = Spikes(recent.origin, recent.words[recent.steps != 149])
     else:
-        state.V[-1] += 1e-9
+        # A neuron that never fires, whose potential would forget what it was
+        state.columns[5]["V_m"][-1] += 1e-9
     other = make_run(NETWORK)
     other.restore(state, 150, recent)
     other.advance(Epoch(150, STEPS), NO_SPIKES)
@@ -106,16 +111,22 @@ def test_what_is_missing_is_found_out(expected, missing):
 
 
 def state_of(*gids):
-    n = len(gids)
+    """Return a state of some neurons of two populations, of which the second begins with 4."""
     numbers = np.array(gids, dtype=np.int64)
-    return State(numbers, numbers * 1.5, numbers * np.ones((2, n)), np.zeros(n, dtype=np.int16))
+    first, second = numbers[numbers < 4], numbers[numbers >= 4]
+    columns = {"V_m": first * 1.5, "refractory": first.astype(np.int16)}, {"w": second * 2.0}
+    return State(numbers, np.array([0, 4, 20]), columns)
 
 
 def test_join_and_choose():
     joined = join([state_of(1, 4), state_of(0, 2, 9)])
     assert joined.gids.tolist() == [0, 1, 2, 4, 9]
-    assert joined.V.tolist() == [0.0, 1.5, 3.0, 6.0, 13.5]
-    assert joined.of(np.array([1, 9])).currents.tolist() == [[1.0, 9.0]] * 2
+    first, second = joined.columns
+    assert first["V_m"].tolist() == [0.0, 1.5, 3.0]
+    assert first["refractory"].dtype == np.int16
+    assert second["w"].tolist() == [8.0, 18.0]
+    chosen = joined.of(np.array([1, 9]))
+    assert [next(iter(c.values())).tolist() for c in chosen.columns] == [[1.5], [18.0]]
 
 
 @pytest.mark.parametrize("gid", [-1, 3, 10])

@@ -13,6 +13,7 @@ from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.drawing import Drawer
 from simcore.kernels.cuda.launches import Launches
 from simcore.kernels.cuda.machine import Parts, one_part
+from simcore.kernels.cuda.models import ModelSet
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.plan import make_plan
@@ -32,7 +33,7 @@ def gpu(monkeypatch):
 
 def draw(shard, parts=None, report=lambda share: None):
     """Draw the synapses of a shard on a device; return its tables, and who drew them."""
-    device = Device("float64")
+    device = Device("float64", ModelSet(()))
     gids = device.upload(shard.neurons.gids)
     drawer = Drawer(device, shard, parts or one_part(shard.neurons.size), gids, report)
     tables = drawer.count(make_sections(shard))
@@ -285,7 +286,8 @@ def test_rows_as_short_as_those_of_ten_million_neurons(monkeypatch, gpu, drawn):
 def residence(gpu, shard):
     """Put a shard on a device; return what was allocated at most, and is now [B]."""
     gpu.free = gpu.least = 2**40
-    own, plan = Device("float64"), make_plan(shard, np.dtype("float64"))
+    plan = make_plan(shard, np.dtype("float64"))
+    own = Device("float64", ModelSet(plan.programs))
     found = Residence(own, shard, plan, ())
     launches = Launches(own, own.grid(), found.n_words)
     assert launches.under_way == 0

@@ -8,10 +8,11 @@ from simcore.kernels.cuda import team
 from simcore.kernels.cuda.backend import CudaBackend
 from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.machine import Parts, make_pieces
+from simcore.kernels.cuda.models import ModelSet
 from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.cuda.team import team_parts
-from simcore.kernels.plan import make_plan
+from simcore.kernels.plan import SOURCE, make_plan
 from tests.emulation.gpu import Gpu
 from tests.networks import draft, every_feature
 
@@ -31,7 +32,8 @@ def network(n=96, indegree=40, delay=2.0):
 
 
 def residence(shard):
-    return Residence(Device("float64"), shard, make_plan(shard, np.dtype("float64")), ())
+    plan = make_plan(shard, np.dtype("float64"))
+    return Residence(Device("float64", ModelSet(plan.programs)), shard, plan, ())
 
 
 def test_team_of_a_rank_alone(gpu):
@@ -90,22 +92,38 @@ def test_pieces_are_those_of_the_plan(size):
     """Each neuron keeps its constants and groups, and each change reaches all of its pieces."""
     shard = draft(every_feature())
     plan, parts = make_plan(shard, np.dtype("float64")), Parts(shard.neurons.size, size)
-    pieces = make_pieces(plan, parts)
+    models = ModelSet(plan.programs[::-1])
+    pieces = make_pieces(plan, parts, models)
     part = np.arange(shard.neurons.size) // size
     own = pieces.first_segments[part] + pieces.segment_of
     origin = np.searchsorted(plan.segments["begin"], np.arange(part.size), side="right") - 1
-    for name in ("kind", "decay_V", "constant", "quantum"):
-        assert (pieces.segments[name][own] == plan.segments[name][origin]).all()
+    kinds = np.append(plan.programs, None)
+    known = np.append(models.programs, None)
+    assert (known[pieces.segments["kind"][own]] == kinds[plan.segments["kind"][origin]]).all()
+    assert (pieces.segments["duration"][own] == plan.segments["duration"][origin]).all()
     for lid in range(part.size):
         piece = pieces.segments[own[lid]]
         first = pieces.first_groups[part[lid]] + piece["first_group"]
         over = (plan.groups["begin"] <= lid) & (lid < plan.groups["end"])
         streams = pieces.groups[first : first + piece["n_groups"], 0]
         assert streams.tolist() == plan.groups["stream"][over].tolist()
-    steps, which, values = pieces.changes
+    steps, _, _ = pieces.changes
     assert (np.diff(steps) >= 0).all()
+    assert steps.size > 0
     for lid in range(part.size):
-        mine, wanted = which == own[lid], plan.changes[1] == origin[lid]
-        assert steps[mine].tolist() == plan.changes[0][wanted].tolist()
-        assert values[mine].tolist() == plan.changes[2][wanted].tolist()
-    assert pieces.most_segments == max(np.diff(pieces.first_segments))
+        segment, piece = plan.segments[origin[lid]], pieces.segments[own[lid]]
+        first = pieces.first_numbers[part[lid]] + piece["first_number"]
+        n = 0 if segment["kind"] == SOURCE else len(kinds[segment["kind"]].numbers)
+        wanted = slice(segment["first_number"], segment["first_number"] + n)
+        assert (pieces.numbers[first : first + n] == plan.numbers[wanted]).all()
+        mine, theirs = changes(pieces.changes, first, n), changes(plan.changes, wanted.start, n)
+        assert mine == theirs
+    for what in ("segments", "groups", "columns", "numbers"):
+        assert pieces.most(what) == max(np.diff(getattr(pieces, f"first_{what}")))
+
+
+def changes(given, first, n):
+    """Return step, number and new value of the changes of some numbers, in their order."""
+    steps, which, values = given
+    mine = (first <= which) & (which < first + n)
+    return list(zip(steps[mine], which[mine] - first, values[mine], strict=True))

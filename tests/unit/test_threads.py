@@ -61,7 +61,7 @@ def test_partitioners(expected, name):
 
 
 def test_thread_without_neurons(expected):
-    shards = build_shards(NETWORK, RangePartition([0, 107], [1], 3), range(3), 0.1)
+    shards = build_shards(NETWORK, RangePartition([0, NETWORK.n_neurons], [1], 3), range(3), 0.1)
     run = make_run(NETWORK, shards=shards)
     assert same_bits(run.advance(Epoch(0, STEPS), NO_SPIKES).gids, expected.gids)
 
