@@ -22,9 +22,9 @@ import numpy as np
 from common import HERE, Row, groups, machine, median, spread, table, write_json
 
 import simcore as sc
-from simcore.clock import Clock
 from simcore.io import RunWriter
 from simcore.models import microcircuit
+from simcore.numerics.clock import Clock
 
 STEPS = 10_000
 CLOCK = Clock(0.1)

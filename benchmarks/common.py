@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simcore.launch import n_cores
+from simcore.services.launcher import n_cores
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]

@@ -36,17 +36,19 @@ import numpy as np
 from common import call_python, table, write_json
 
 import simcore as sc
-import simcore.shard as shard_module
-from simcore.clock import Epoch
-from simcore.comm import SerialComm, world
-from simcore.fixed_point import Form
+import simcore.shards.shard as shard_module
+from simcore.construction.build import build_shard
+from simcore.discretization.fixed_point import WeightForm
+from simcore.discretization.tables import poisson_table
 from simcore.kernels import make_backend
 from simcore.kernels.cpu import poisson as poisson_kernels
 from simcore.models import microcircuit
-from simcore.partition import SpikeExchange, build_shard, partition
-from simcore.philox import draw_many
-from simcore.spikes import NO_SPIKES, Spikes
-from simcore.tables import poisson_table
+from simcore.numerics.clock import Epoch
+from simcore.numerics.philox import draw_many
+from simcore.numerics.spikes import NO_SPIKES, Spikes
+from simcore.partition import partition
+from simcore.services.comm import SerialComm, world
+from simcore.simulation.spike_exchange import SpikeExchange
 
 REPEATS = 5
 STEPS = 1000
@@ -129,7 +131,7 @@ def deliver(options):
     net = microcircuit.build(N_scaling=options.scale, K_scaling=options.scale, drive="dc")
     found, shard = phase_times(net)
     (synapses,) = shard.tables
-    assert synapses.form is Form.DRAWN
+    assert synapses.form is WeightForm.DRAWN
     degrees = outdegrees(synapses, net.n_neurons)
     events = [degrees[gids].sum() for gids in found["spikes"]]
     seconds = min(t / n for t, n in zip(found["deliver"], events, strict=True))

@@ -20,7 +20,7 @@ from common import HERE, Row, groups, layout, table, write_json
 from simcore.cli.modelfile import find_model
 from simcore.planning import CostModel, Planner, Rates, Setup
 from simcore.planning.workload import Workload
-from simcore.work import COUNTS
+from simcore.simulation.work_counts import COUNTS
 
 # Files, parameters of the microcircuit, and model time of the timers [ms]
 FILES = {

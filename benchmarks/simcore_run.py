@@ -14,11 +14,11 @@ from pathlib import Path
 from time import perf_counter
 
 import simcore as sc
-from simcore.comm import world
-from simcore.digest import digest_json
 from simcore.io.reader import Run
 from simcore.kernels.cuda import team
-from simcore.progress import Progress
+from simcore.services.comm import world
+from simcore.services.digest import digest_json
+from simcore.services.progress import Progress
 
 
 class Stopwatch(Progress):

@@ -8,7 +8,7 @@ example brunel_delta. Run it as it is, or on four ranks:
 """
 
 import simcore as sc
-from simcore.comm import world
+from simcore.services.comm import world
 
 # Neurons
 NE, NI = 10_000, 2_500

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from simcore.errors import ConfigError, require
+from simcore.services.errors import ConfigError, require
 
 # Fields of the file and of its subject, as NWB names them; lists may hold several texts
 _FIELDS = (

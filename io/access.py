@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Grid
-from simcore.errors import DamagedError, OutputError, cause
 from simcore.io import schema
 from simcore.io.parts import list_parts
+from simcore.numerics.clock import Grid
+from simcore.services.errors import DamagedError, OutputError, cause
 
 if TYPE_CHECKING:
     import h5py

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.comm import Comm
-from simcore.errors import DamagedError, OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import open_file
+from simcore.io.atomic_file import TEMPORARY, atomic_file, is_sealed, make_folder
 from simcore.io.parts import checkpoints_folder, list_folder
-from simcore.io.whole import TEMPORARY, is_sealed, make_folder, whole_file
-from simcore.spikes import GID_BITS, Spikes
-from simcore.state import State
+from simcore.numerics.spikes import GID_BITS, Spikes
+from simcore.services.comm import Comm
+from simcore.services.errors import DamagedError, OutputError, cause, remedy
+from simcore.shards.neuron_state import NeuronState
 
 if TYPE_CHECKING:
     import h5py
@@ -53,14 +53,14 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Moment:
+class CheckpointData:
     """What a run was like before a step.
 
     Parameters
     ----------
     step : int
         The next step.
-    state : State
+    state : NeuronState
         Of the neurons of this rank.
     recent : Spikes
         Those of the last `max_delay` steps: when written those of this rank, when read all.
@@ -70,7 +70,7 @@ class Moment:
     """
 
     step: int
-    state: State
+    state: NeuronState
     recent: Spikes
     spike_counts: NDArray[np.int64]
 
@@ -91,7 +91,7 @@ def list_checkpoints(output: str) -> list[tuple[int, str]]:
 def write_checkpoint(
     output: str,
     description: Description,
-    moment: Moment,
+    moment: CheckpointData,
     n_neurons: int,
     comm: Comm,
     beat: Callable[[], None],
@@ -107,7 +107,7 @@ def write_checkpoint(
         The output file of the run.
     description : Description
         The run.
-    moment : Moment
+    moment : CheckpointData
         What it is like, on this rank.
     n_neurons : int
         Neurons on all ranks.
@@ -143,7 +143,7 @@ def write_checkpoint(
         raise OutputError(failure)
 
 
-def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> Moment:
+def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> CheckpointData:
     """Return what a checkpoint holds; collective.
 
     Parameters
@@ -179,9 +179,9 @@ def read_checkpoint(path: str, gids: NDArray[np.int64], comm: Comm) -> Moment:
     columns = tuple(
         {name: np.concatenate(values) for name, values in parts.items()} for parts in found
     )
-    return Moment(
+    return CheckpointData(
         step,
-        State(gids, borders, columns),
+        NeuronState(gids, borders, columns),
         recent,
         counts if comm.rank == 0 else np.zeros_like(counts),
     )
@@ -213,7 +213,7 @@ def read_description(path: str) -> Description:
 
 
 def _gather_windows(
-    state: State, comm: Comm, beat: Callable[[], None]
+    state: NeuronState, comm: Comm, beat: Callable[[], None]
 ) -> Iterator[tuple[int, int, NDArray[np.void]]]:
     """Yield on rank 0 the columns of neighbouring neurons; collective.
 
@@ -242,7 +242,7 @@ def _gather_windows(
 def _write(
     output: str,
     description: Description,
-    moment: Moment,
+    moment: CheckpointData,
     recent: Spikes,
     counts: NDArray[np.int64],
     n_neurons: int,
@@ -253,7 +253,7 @@ def _write(
     texts = [schema.to_json(value) for value in (description.network, description.config)]
     width = max((sum(v.itemsize for v in c.values()) for c in state.columns), default=0)
     size = n_neurons * width + 16 * recent.size + sum(map(len, texts))
-    with whole_file(checkpoint_path(output, moment.step), size) as file:
+    with atomic_file(checkpoint_path(output, moment.step), size) as file:
         group = file.create_group(_GROUP)
         group.attrs["format_version"] = np.int64(FORMAT_VERSION)
         group.attrs["uuid"] = description.uuid

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ModelError
 from simcore.io.recording import Recording, names_of
 from simcore.io.selection import Selection
 from simcore.io.sonata import RESOLUTION
-from simcore.progress import Work
+from simcore.services.errors import ModelError
+from simcore.services.progress import TaskProgress
 
 # Spikes that are read together, and that are put in the order of neurons together
 _BLOCK, _GROUP = 2**20, 2**22
@@ -135,7 +135,7 @@ def count(selection: Selection) -> int:
 
 
 def blocks(
-    selection: Selection, work: Work
+    selection: Selection, work: TaskProgress
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint64]]]:
     """Yield times and node ids of a selection, some at a time, and report how many."""
     for rows, times, ids in _read(selection):

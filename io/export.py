@@ -10,9 +10,9 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, OutputError, require, unwritable
 from simcore.io import schema
 from simcore.io.about import About
+from simcore.io.atomic_file import aside, atomic_file
 from simcore.io.excerpt import Excerpt, blocks, count
 from simcore.io.nest import first_nest_ids
 from simcore.io.nest_text import write_header
@@ -20,8 +20,8 @@ from simcore.io.nwb import write_nwb
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.text import csv_line
-from simcore.io.whole import aside, whole_file
-from simcore.progress import Work
+from simcore.services.errors import ConfigError, OutputError, require, unwritable
+from simcore.services.progress import TaskProgress
 
 # Lines that are formatted together
 _LINES = 2**16
@@ -91,7 +91,7 @@ def export_run(
     same = os.path.exists(path) and os.path.samefile(path, run.path)
     require(not same, "output", path, "another file than the run", error=ConfigError)
     try:
-        with Work("export", excerpt.n_spikes, "spikes", enabled=progress) as work:
+        with TaskProgress("export", excerpt.n_spikes, "spikes", enabled=progress) as work:
             write(excerpt, path, work, *told)
     except OutputError:
         raise
@@ -117,12 +117,12 @@ def file_format(path: str, to: str | None = None) -> str:
     return ENDINGS[ending]
 
 
-def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
+def write_sonata(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
     """Write an uncompressed SONATA file of spikes and potentials."""
     reports = [excerpt.potentials(name) for name in excerpt.reported]
     n_bytes = 16 * work.total + sum(4 * r.values.size + 24 * r.node_ids.size for r in reports)
     n_groups = len(excerpt.spikes) + len(reports)
-    with whole_file(path, n_bytes + 2**13 * n_groups) as file:
+    with atomic_file(path, n_bytes + 2**13 * n_groups) as file:
         spikes = schema.write_sonata(file)
         schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
         for selection in excerpt.spikes:
@@ -144,7 +144,7 @@ def write_sonata(excerpt: Excerpt, path: str, work: Work) -> None:
                 group["data"][rows] = values
 
 
-def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
+def write_csv(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
     """Write spikes as text, with the column names of bmtk: a population after the other."""
     with aside(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.write("timestamps,population,node_ids\n")
@@ -154,7 +154,7 @@ def write_csv(excerpt: Excerpt, path: str, work: Work) -> None:
                 _write_lines(file, f"%r,{name},%d\n", times, ids)
 
 
-def write_nest(excerpt: Excerpt, path: str, work: Work) -> None:
+def write_nest(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
     """Write spikes as NEST's recording backend "ascii" does, with global ids from 1."""
     first = first_nest_ids(excerpt.run)
     with aside(path) as temporary, open(temporary, "w", encoding="utf-8") as file:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.digest import digest_arrays, digest_json
-from simcore.errors import DamagedError, OutputError
 from simcore.io import schema
 from simcore.io.access import FAULTS, open_file
+from simcore.io.atomic_file import has_seal, is_sealed
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.parts import all_parts
-from simcore.io.whole import has_seal, is_sealed
+from simcore.services.digest import digest_arrays, digest_json
+from simcore.services.errors import DamagedError, OutputError
 
 if TYPE_CHECKING:
     import h5py

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock
-from simcore.errors import ConfigError, DamagedError, OutputError, require, unwritable
+from simcore.description.population import NAMES, is_name
 from simcore.io import schema
+from simcore.io.atomic_file import atomic_file
 from simcore.io.nest_text import NestRecording, require_different
 from simcore.io.parts import check_output
 from simcore.io.recording import Recording
 from simcore.io.sorting import SortedSpikes, Spikes
-from simcore.io.whole import whole_file
-from simcore.population import NAMES, is_name
-from simcore.progress import Work
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, DamagedError, OutputError, require, unwritable
+from simcore.services.progress import TaskProgress
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def import_nest(
     intake = _Intake(nodes, (begin, limit))
     try:
         with (
-            Work("read", sum(r.size for r in recordings), "bytes", enabled=progress) as work,
+            TaskProgress(
+                "read", sum(r.size for r in recordings), "bytes", enabled=progress
+            ) as work,
             SortedSpikes(intake.take(recordings, clock, work), os.path.dirname(path)) as spikes,
         ):
             last = intake.last if end is None else end
@@ -197,7 +199,7 @@ class _Intake:
         self.last = -np.inf
 
     def take(
-        self, recordings: Sequence[NestRecording], clock: Clock | None, work: Work
+        self, recordings: Sequence[NestRecording], clock: Clock | None, work: TaskProgress
     ) -> Iterator[Spikes]:
         """Yield times [ms] and global ids."""
         begin, end = self.window
@@ -222,7 +224,7 @@ def _write(
     guessed: Sequence[str],
 ) -> int:
     """Write sorted spikes, each to its population; return how many are there again."""
-    with whole_file(path, 16 * spikes.size + 2**13 * counts.size) as file:
+    with atomic_file(path, 16 * spikes.size + 2**13 * counts.size) as file:
         schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):

@@ -13,10 +13,10 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock
-from simcore.errors import ConfigError, DamagedError
 from simcore.io.sorting import Spikes
-from simcore.progress import Work
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, DamagedError
+from simcore.services.progress import TaskProgress
 
 # Lines that are read together, and what is compared first of two files [B]
 _LINES, _HEAD = 2**18, 2**12
@@ -99,7 +99,7 @@ class NestRecording:
                 f"dt: {self.path!r} has times in steps. Tell the resolution of NEST [ms]."
             )
 
-    def read(self, clock: Clock | None, work: Work) -> Iterator[Spikes]:
+    def read(self, clock: Clock | None, work: TaskProgress) -> Iterator[Spikes]:
         """Yield times [ms] and senders, some at a time."""
         with open(self.path, "rb") as raw, TextIOWrapper(raw, "ascii", "replace") as file:
             for _ in range(self.header):

@@ -11,11 +11,11 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.extras import load
 from simcore.io.about import About
+from simcore.io.atomic_file import atomic_file
 from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, times_by_neuron
-from simcore.io.whole import whole_file
-from simcore.progress import Work
+from simcore.services.extras import load
+from simcore.services.progress import TaskProgress
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -30,7 +30,7 @@ _NAME = str.maketrans(":/\\", "___")
 _ROW_BYTES, _FILE_BYTES = 128, 2**21
 
 
-def write_nwb(excerpt: Excerpt, path: str, work: Work, about: About) -> None:
+def write_nwb(excerpt: Excerpt, path: str, work: TaskProgress, about: About) -> None:
     """Write the spikes of each neuron as a row of the table of units, and potentials.
 
     Times are in seconds, as NWB has them. Spikes and potentials are read while they are written.
@@ -45,7 +45,7 @@ def write_nwb(excerpt: Excerpt, path: str, work: Work, about: About) -> None:
         _add_potentials(file, potentials)
     n_neurons = sum(s.n_neurons for s in excerpt.spikes) + sum(r.node_ids.size for r in reports)
     n_bytes = 8 * work.total + sum(r.values.nbytes for r in reports) + _ROW_BYTES * n_neurons
-    with whole_file(path, n_bytes + _FILE_BYTES) as output:
+    with atomic_file(path, n_bytes + _FILE_BYTES) as output:
         pynwb.NWBHDF5IO(file=output, mode="w").write(file)
 
 
@@ -91,7 +91,7 @@ def _populations(excerpt: Excerpt) -> Any:
     )
 
 
-def _units(excerpt: Excerpt, work: Work) -> Any:
+def _units(excerpt: Excerpt, work: TaskProgress) -> Any:
     """Return the table of units, whose spikes are read when it is written."""
     from hdmf.common import VectorData, VectorIndex
     from pynwb.misc import Units
@@ -131,7 +131,9 @@ def _units(excerpt: Excerpt, work: Work) -> Any:
     )
 
 
-def _spike_times(excerpt: Excerpt, work: Work) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def _spike_times(
+    excerpt: Excerpt, work: TaskProgress
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Yield places in the column of spike times, and the times [s]."""
     begin = 0
     for selection in excerpt.spikes:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.errors import OutputError, cause, remedy
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
+from simcore.io.atomic_file import atomic_file
 from simcore.io.integrity import check_file, write_digests
 from simcore.io.parts import Lock, first_damaged, parts_folder, remove_parts
-from simcore.io.whole import whole_file
+from simcore.services.errors import OutputError, cause, remedy
 
 if TYPE_CHECKING:
     import h5py
@@ -82,7 +82,7 @@ def pack_locked(path: str) -> None:
     sources = list_sources(path)
     if len(sources) > 1:
         tables = datasets(sources)
-        with whole_file(path, _size(tables)) as file, open_file(path) as old:
+        with atomic_file(path, _size(tables)) as file, open_file(path) as old:
             _write(file, old, sources, tables)
     remove_parts(path)
 

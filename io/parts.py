@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from simcore.errors import OutputError
-from simcore.io.whole import TEMPORARY, is_sealed
+from simcore.io.atomic_file import TEMPORARY, is_sealed
+from simcore.services.errors import OutputError
 
 _NAME = re.compile(r"steps-(\d+)-(\d+)\.h5")
 _LOCK = "lock"

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from simcore.clock import Clock
-from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.checkpoint import list_checkpoints
+from simcore.io.mean_rates import Rates
 from simcore.io.packing import read_sessions
 from simcore.io.parts import is_being_written
-from simcore.io.rates import Rates
 from simcore.io.recording import Recording, rate
 from simcore.io.sonata import SonataFile
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, OutputError, require
 
 if TYPE_CHECKING:
     import h5py

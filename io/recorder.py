@@ -9,14 +9,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock, Epoch
-from simcore.comm import Comm
-from simcore.errors import OutputError
+from simcore.description.network import Network, Record
 from simcore.io.schema import SPIKE_TYPE, first_sample, recorded_span, sample_interval
-from simcore.local import LocalNeurons
-from simcore.network import Network, Record
-from simcore.spikes import GID_BITS, Spikes
-from simcore.waiting import FLUSH_BYTES, WORD_BYTES, sampled_bytes
+from simcore.numerics.clock import Clock, Epoch
+from simcore.numerics.spikes import GID_BITS, Spikes
+from simcore.services.comm import Comm
+from simcore.services.errors import OutputError
+from simcore.shards.local_neurons import LocalNeurons
+from simcore.shards.recording_buffers import FLUSH_BYTES, WORD_BYTES, sampled_bytes
 
 # A spike on its way to rank 0: step since the last flush in the high 16 bits, gid in the low 47
 _SHIFT = GID_BITS - 1
@@ -86,9 +86,10 @@ class Recorder:
     """Collects what the ranks emit and hands it, in one order, to the writer on rank 0.
 
     Spikes wait on each rank until the next flush: when some steps have passed, or when what all
-    ranks keep reaches `simcore.waiting.FLUSH_BYTES`. A flush merges the spikes of one window of
-    steps, so the order by step and then id holds over the whole run, whatever the number of ranks.
-    Making one, `flush`, `close` and the `record` that triggers a flush are collective.
+    ranks keep reaches `simcore.shards.recording_buffers.FLUSH_BYTES`. A flush merges the spikes of
+    one window of steps, so the order by step and then id holds over the whole run, whatever the
+    number of ranks. Making one, `flush`, `close` and the `record` that triggers a flush are
+    collective.
 
     Parameters
     ----------

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.clock import Grid
-from simcore.errors import ConfigError, ModelError, require
 from simcore.io import schema
 from simcore.io.access import Joined, open_file
-from simcore.io.rates import Rate, Rates
+from simcore.io.mean_rates import Rate, Rates
 from simcore.io.selection import Neurons, Selection, SpikeData, choose
+from simcore.numerics.clock import Grid
+from simcore.services.errors import ConfigError, ModelError, require
 
 if TYPE_CHECKING:
     import dask.array

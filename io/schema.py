@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock
-from simcore.errors import ConfigError, require
-from simcore.network import Network, Record
+from simcore.description.network import Network, Record
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     import h5py

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.clock import Grid
-from simcore.errors import DamagedError, ModelError, require
 from simcore.io.access import Joined
+from simcore.numerics.clock import Grid
+from simcore.services.errors import DamagedError, ModelError, require
 
 if TYPE_CHECKING:
     import dask.array

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.clock import GRAIN
-from simcore.errors import ConfigError, OutputError, require
 from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
 from simcore.io.recording import Recording
 from simcore.io.selection import Neurons
 from simcore.io.sonata_spikes import ENDLESS, ForeignSpikes, mark, sorted_by_time
+from simcore.numerics.clock import GRAIN
+from simcore.services.errors import ConfigError, OutputError, require
 
 if TYPE_CHECKING:
     import h5py

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import OutputError, cause
 from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
+from simcore.io.atomic_file import create_file
 from simcore.io.selection import Neurons
 from simcore.io.sorting import SortedSpikes
 from simcore.io.temporary import TemporaryFolder
-from simcore.io.whole import create_file
+from simcore.services.errors import OutputError, cause
 
 if TYPE_CHECKING:
     import h5py

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import weakref
 
-from simcore.errors import unwritable
+from simcore.services.errors import unwritable
 
 
 class TemporaryFolder:

@@ -13,10 +13,10 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock
-from simcore.errors import OutputError, StoppedError, cause, remedy
+from simcore.description.network import Network
 from simcore.io import schema
 from simcore.io.access import open_file
+from simcore.io.atomic_file import atomic_file, make_folder
 from simcore.io.integrity import write_digests
 from simcore.io.packing import pack_locked
 from simcore.io.parts import (
@@ -29,8 +29,8 @@ from simcore.io.parts import (
     remove_parts,
     remove_run,
 )
-from simcore.io.whole import make_folder, whole_file
-from simcore.network import Network
+from simcore.numerics.clock import Clock
+from simcore.services.errors import OutputError, StoppedError, cause, remedy
 
 # What waits in memory is written when it is so large [B] or so old [s]: the larger of a number and
 # a share of what was written, or passed, so far; so that long runs do not leave many small files
@@ -46,7 +46,7 @@ Block = tuple[NDArray[np.float64], NDArray[np.int64]]
 _OVERHEAD = 2**12
 
 
-class GoingOn(Protocol):
+class ResumeInfo(Protocol):
     """What the writer needs to know of a run that it continues."""
 
     @property
@@ -89,7 +89,7 @@ class RunWriter:
         `n_ranks` and `hosts`; anything else is kept with them.
     overwrite : bool
         Whether an existing file is replaced.
-    going_on : GoingOn, optional
+    going_on : ResumeInfo, optional
         Continue an existing file instead.
 
     Attributes
@@ -112,7 +112,7 @@ class RunWriter:
         clock: Clock,
         config: dict[str, Any],
         overwrite: bool = False,
-        going_on: GoingOn | None = None,
+        going_on: ResumeInfo | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self._real = os.path.realpath(path)
@@ -269,7 +269,7 @@ class RunWriter:
             raise
         self._open = True
 
-    def _reopen(self, network: Network, going_on: GoingOn) -> None:
+    def _reopen(self, network: Network, going_on: ResumeInfo) -> None:
         """Go on at the end of what is recorded."""
         self.uuid, self.end = going_on.uuid, going_on.recorded
         self._reached = self.end
@@ -290,7 +290,7 @@ class RunWriter:
                 raise
         self._open = True
 
-    def _require_unchanged(self, going_on: GoingOn, kept: list[Part]) -> None:
+    def _require_unchanged(self, going_on: ResumeInfo, kept: list[Part]) -> None:
         """Raise `OutputError` if another process wrote the run between our look and our lock."""
         same = going_on.recorded == (kept[-1].end if kept else going_on.begin)
         if going_on.has_header:
@@ -305,7 +305,7 @@ class RunWriter:
     def _write_header(self, network: Network) -> None:
         """Write the output file without data."""
         size = _OVERHEAD * (2 * len(self._names) + 5 * len(self._samples))
-        with whole_file(self._real, size) as file:
+        with atomic_file(self._real, size) as file:
             schema.write_header(file, network, self._clock, self._config, self.uuid)
             write_digests(file)
 
@@ -329,7 +329,7 @@ class RunWriter:
         n_populations = int(np.count_nonzero(counts))
         size = _OVERHEAD * (2 * n_populations + 5 * len(reports) + 32) + self._bytes
         size += sum(24 * samples.node_ids.size for samples, _ in reports)
-        with whole_file(part_path(self._real, self.end, end), size) as file:
+        with atomic_file(part_path(self._real, self.end, end), size) as file:
             group = schema.write_root(file, self.uuid)
             schema.write_steps(group, self.end, end)
             schema.write_state(group, status, self._config, error)

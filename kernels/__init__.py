@@ -1,16 +1,15 @@
 """The arithmetic of a step, behind one contract."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from simcore.draft import Draft
-from simcore.errors import ConfigError, require
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.cuda.lack import free_gpu_bytes, lack_of_gpu, name_of_gpu
-from simcore.shard import Shard
-
-Report = Callable[[float], None]
+from simcore.kernels.cuda.availability import free_gpu_bytes, missing_for_gpu, name_of_gpu
+from simcore.services.errors import ConfigError, require
+from simcore.services.progress import ShareCallback
+from simcore.shards.shard import Shard
+from simcore.shards.shard_spec import ShardSpec
 
 BACKENDS = ("cpu", "cuda", "reference")
 
@@ -41,9 +40,11 @@ def check_backend(name: str, precision: str, threads: int = 1) -> None:
     alone = threads == 1 or name not in ("cuda", "reference")
     require(alone, "threads", threads, f"1 with the backend {name!r}", error=ConfigError)
     if name == "cuda":
-        lack = lack_of_gpu()
+        missing = missing_for_gpu()
         remedy = "Choose cpu, or mend that."
-        require(not lack, "backend", name, f"one that works here, but {lack}", remedy, ConfigError)
+        require(
+            not missing, "backend", name, f"one that works here, but {missing}", remedy, ConfigError
+        )
 
 
 def choose_backend(name: str, threads: int = 1) -> tuple[str, str]:
@@ -58,16 +59,16 @@ def choose_backend(name: str, threads: int = 1) -> tuple[str, str]:
     """
     if name != "auto":
         return name, ""
-    lack = f"there are {threads} threads" if threads > 1 else lack_of_gpu()
-    return ("cpu", lack) if lack else ("cuda", "")
+    missing = f"there are {threads} threads" if threads > 1 else missing_for_gpu()
+    return ("cpu", missing) if missing else ("cuda", "")
 
 
 def make_backend(
     name: str,
-    shard: Draft,
+    shard: ShardSpec,
     probes: tuple[Probe, ...] = (),
     precision: str = "float64",
-    report: Report = lambda share: None,
+    report: ShareCallback = lambda share: None,
 ) -> Backend:
     """Return the backend of that name for a shard.
 
@@ -75,8 +76,8 @@ def make_backend(
     ----------
     name : {"auto", "cpu", "cuda", "reference"}
         The backend; "auto" takes the GPU where there is one.
-    shard : Draft
-        What the rank owns: for "cuda" a draft, for all others a `Shard`, built from one.
+    shard : ShardSpec
+        What the rank owns: for "cuda" a `ShardSpec`, for all others a `Shard`, built from one.
     probes : tuple of Probe
         What to sample.
     precision : {"float64", "float32"}
@@ -107,10 +108,10 @@ def make_backend(
 
 def make_threaded_backend(
     name: str,
-    shards: Sequence[Draft],
+    shards: Sequence[ShardSpec],
     probes: Sequence[tuple[Probe, ...]],
     precision: str = "float64",
-    report: Report = lambda share: None,
+    report: ShareCallback = lambda share: None,
 ) -> Backend:
     """Return the backend of that name for the shards of a rank, each with a thread of its own.
 
@@ -118,7 +119,7 @@ def make_threaded_backend(
     ----------
     name : {"auto", "cpu"}
         The backend; "cuda" and "reference" as well where there is one shard.
-    shards : sequence of Draft
+    shards : sequence of ShardSpec
         What the rank owns, see `make_backend`.
     probes : sequence of tuple of Probe
         What to sample of each shard.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Epoch
-from simcore.draft import Draft, Inventory
-from simcore.spikes import Spikes
-from simcore.state import State
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import Spikes
+from simcore.shards.neuron_state import NeuronState
+from simcore.shards.shard_spec import Inventory, ShardSpec
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Backend(ABC):
 
     Parameters
     ----------
-    shard : Draft
+    shard : ShardSpec
         What the rank owns: a `Shard`, with its synapses, where the backend does not draw them.
     probes : tuple of Probe
         What to sample.
@@ -68,7 +68,7 @@ class Backend(ABC):
     """Whether the next epoch may be started before `finish`, where nothing comes from elsewhere."""
 
     def __init__(
-        self, shard: Draft, probes: tuple[Probe, ...] = (), precision: str = "float64"
+        self, shard: ShardSpec, probes: tuple[Probe, ...] = (), precision: str = "float64"
     ) -> None:
         self.shard = shard
         self.probes = probes
@@ -130,16 +130,16 @@ class Backend(ABC):
         return found
 
     @abstractmethod
-    def state(self) -> State:
+    def state(self) -> NeuronState:
         """Return the state of all neurons, ascending by global id; valid until the next epoch."""
 
     @abstractmethod
-    def restore(self, state: State, step: int, recent: Spikes) -> None:
+    def restore(self, state: NeuronState, step: int, recent: Spikes) -> None:
         """Go on from a state that any backend returned; called before the first `advance`.
 
         Parameters
         ----------
-        state : State
+        state : NeuronState
             Of at least the neurons of the shard.
         step : int
             The next step.

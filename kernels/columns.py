@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.draft import Draft
 from simcore.kernels.backend import Probe
-from simcore.kernels.plan import SOURCE, Plan
+from simcore.kernels.neuron_tables import SOURCE, NeuronTables
 from simcore.language.model import REFRACTORY
-from simcore.state import Columns, State
+from simcore.shards.neuron_state import Columns, NeuronState
+from simcore.shards.shard_spec import ShardSpec
 
 
 class Places:
@@ -25,17 +25,17 @@ class Places:
     ----------
     segments : structured ndarray
         Segments with begin, end, kind and first_state; ordered by lid.
-    plan : Plan
+    neuron_tables : NeuronTables
         Their programs, and the first values of all columns.
     """
 
-    def __init__(self, segments: NDArray[np.void], plan: Plan) -> None:
-        self.segments, self._programs = segments, plan.programs
-        widths = np.array([*(len(p.states) for p in plan.programs), 0], dtype=np.int64)
+    def __init__(self, segments: NDArray[np.void], neuron_tables: NeuronTables) -> None:
+        self.segments, self._programs = segments, neuron_tables.programs
+        widths = np.array([*(len(p.states) for p in neuron_tables.programs), 0], dtype=np.int64)
         sizes = widths[segments["kind"]] * (segments["end"] - segments["begin"])
         self.size = int(sizes.sum())
-        self._gids, self._borders = plan.start.gids, plan.start.borders
-        self._types = [{n: v.dtype for n, v in c.items()} for c in plan.start.columns]
+        self._gids, self._borders = neuron_tables.start.gids, neuron_tables.start.borders
+        self._types = [{n: v.dtype for n, v in c.items()} for c in neuron_tables.start.columns]
 
     def columns(self, k: int) -> list[slice]:
         """Return where the columns of a segment lie."""
@@ -44,21 +44,21 @@ class Places:
         n = 0 if s["kind"] == SOURCE else len(self._programs[s["kind"]].states)
         return [slice(first + c * size, first + (c + 1) * size) for c in range(n)]
 
-    def flat(self, state: State, real: np.dtype) -> NDArray[np.floating]:
+    def flat(self, state: NeuronState, real: np.dtype) -> NDArray[np.floating]:
         """Return the reals of a state, of the neurons of all segments, in one array."""
         found = np.zeros(self.size, dtype=real)
         for name, population, own, place in self._pieces(state):
             found[place] = population[name][own]
         return found
 
-    def state(self, flat: NDArray[np.floating], refractory: NDArray[np.int16]) -> State:
+    def state(self, flat: NDArray[np.floating], refractory: NDArray[np.int16]) -> NeuronState:
         """Return the state that `flat` and the refractory steps of all neurons stand for."""
         edges = np.diff(np.searchsorted(self._gids, self._borders))
         columns = tuple(
             {name: np.zeros(size, dtype=kind) for name, kind in types.items()}
             for types, size in zip(self._types, edges, strict=True)
         )
-        state = State(self._gids, self._borders, columns)
+        state = NeuronState(self._gids, self._borders, columns)
         for name, population, own, place in self._pieces(state):
             population[name][own] = flat[place]
         for population, span in state.spans():
@@ -79,7 +79,7 @@ class Places:
             found[own] = column.start + lids[own] - s["begin"]
         return found
 
-    def _pieces(self, state: State) -> Iterator[tuple[str, Columns, slice, slice]]:
+    def _pieces(self, state: NeuronState) -> Iterator[tuple[str, Columns, slice, slice]]:
         """Yield the name of each column of each segment, its population, and both its places."""
         spans = list(state.spans())
         ends = np.array([span.stop for _, span in spans])
@@ -93,7 +93,7 @@ class Places:
                 yield name, columns, own, place
 
 
-def resting_values(shard: Draft, probe: Probe, real: np.dtype) -> NDArray[np.floating]:
+def resting_values(shard: ShardSpec, probe: Probe, real: np.dtype) -> NDArray[np.floating]:
     """Return what the column of a probe is kept relative to; 0 where it is not."""
     lids = probe.lids
     found = np.zeros(lids.size, dtype=real)
@@ -106,7 +106,7 @@ def resting_values(shard: Draft, probe: Probe, real: np.dtype) -> NDArray[np.flo
     return found
 
 
-def refractory_of(state: State) -> NDArray[np.int16]:
+def refractory_of(state: NeuronState) -> NDArray[np.int16]:
     """Return the refractory steps of all neurons; 0 for those that have none."""
     found = np.zeros(state.gids.size, dtype=np.int16)
     for columns, span in state.spans():

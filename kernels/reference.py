@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore import random
-from simcore.clock import Epoch
-from simcore.draft import Inventory
-from simcore.fixed_point import Form
+from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.columns import Places, refractory_of, resting_values
-from simcore.kernels.plan import SOURCE, WORDS_PER_DRAW, make_plan
+from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW, make_neuron_tables
 from simcore.language.interpreter import advance
-from simcore.shard import Shard, SynapseTable
-from simcore.spikes import GID_BITS, Spikes
-from simcore.state import State
+from simcore.numerics import random
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, Spikes
+from simcore.shards.neuron_state import NeuronState
+from simcore.shards.shard import Shard, SynapseTable
+from simcore.shards.shard_spec import Inventory
 
 
 class ReferenceBackend(Backend):
@@ -32,7 +32,7 @@ class ReferenceBackend(Backend):
     ) -> None:
         super().__init__(shard, probes, precision)
         self._shard = shard
-        self.plan = make_plan(shard, self.dtype)
+        self.plan = make_neuron_tables(shard, self.dtype)
         self.places = Places(self.plan.segments, self.plan)
         self.flat = self.places.flat(self.plan.start, self.dtype)
         self.refractory = refractory_of(self.plan.start)
@@ -72,11 +72,11 @@ class ReferenceBackend(Backend):
         self.sampled = [[] for _ in self.probes]
         return taken
 
-    def state(self) -> State:
+    def state(self) -> NeuronState:
         """Return the state of all neurons."""
         return self.places.state(self.flat, self.refractory)
 
-    def restore(self, state: State, step: int, recent: Spikes) -> None:
+    def restore(self, state: NeuronState, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
         self.flat[:] = self.places.flat(own, self.dtype)
@@ -161,10 +161,10 @@ def _synapses(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return targets within the block, and weights in quanta, of a run."""
     words = table.words[begin:end]
-    if table.form is Form.DRAWN:
+    if table.form is WeightForm.DRAWN:
         weights = (words >> 16).astype(np.uint16).astype(np.int16).astype(np.int64) << table.shift
         return (words & 0xFFFF).astype(np.int64), weights
-    if table.form is Form.EXACT:
+    if table.form is WeightForm.EXACT:
         return words.astype(np.int64), table.exact[begin:end].astype(np.int64)
     constant = np.full(words.size, table.weights[channel], dtype=np.int64)
     return words.astype(np.int64), constant

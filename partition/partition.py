@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.digest import digest_arrays
-from simcore.errors import ModelError, require
-from simcore.local import Lids
+from simcore.services.digest import digest_arrays
+from simcore.services.errors import ModelError, require
+from simcore.shards.local_neurons import Lids
 
 
 class Partition(ABC):

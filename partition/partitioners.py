@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from simcore.degrees import mean_indegree
-from simcore.errors import ConfigError, require
-from simcore.network import Network
+from simcore.description.degrees import mean_indegree
+from simcore.description.network import Network
 from simcore.partition.partition import CyclicPartition, Partition, RangePartition
+from simcore.services.errors import ConfigError, require
 
 # Cost of a neuron beside that of one incoming synapse, at the rates of cortex
 NEURON_COST = 1000.0

@@ -17,7 +17,7 @@ if _TYPE_CHECKING:
     from simcore.io import Run as _Run
     from simcore.io import SonataFile as _SonataFile
 
-from simcore.connectivity import (
+from simcore.description.connectivity import (
     AllToAll,
     Edges,
     FixedIndegree,
@@ -26,14 +26,21 @@ from simcore.connectivity import (
     OneToOne,
     PairwiseBernoulli,
 )
-from simcore.distributions import Constant, Distribution, Lognormal, Normal, Scaled, Uniform
-from simcore.errors import SimcoreError, StateError, StoppedError
-from simcore.job import resume, simulate
+from simcore.description.distributions import (
+    Constant,
+    Distribution,
+    Lognormal,
+    Normal,
+    Scaled,
+    Uniform,
+)
+from simcore.description.network import Network
+from simcore.description.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.description.stimulus import Current, Poisson
 from simcore.language.model import NeuronModel
-from simcore.network import Network
-from simcore.neurons import LIF, PoissonSource, SpikeTrains
-from simcore.simulation import Simulation
-from simcore.stimulus import Current, Poisson
+from simcore.services.errors import SimcoreError, StateError, StoppedError
+from simcore.simulation.job import resume, simulate
+from simcore.simulation.simulation import Simulation
 
 __all__ = [
     "LIF",

@@ -7,9 +7,9 @@ import math
 from dataclasses import MISSING, fields
 from typing import get_args
 
-from simcore import neurons, stimulus
-from simcore.connectivity import Rule
-from simcore.distributions import Distribution, Scaled
+from simcore.description import neurons, stimulus
+from simcore.description.connectivity import Rule
+from simcore.description.distributions import Distribution, Scaled
 from simcore.language.model import NeuronModel
 
 ROLES = ("weight", "delay", "V_m")

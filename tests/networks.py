@@ -8,14 +8,16 @@ from itertools import pairwise
 import numpy as np
 
 import simcore as sc
-from simcore.clock import Clock, Epoch
-from simcore.comm import SerialComm
-from simcore.fixed_point import Form
+from simcore.construction.build import build_shard, build_shards
+from simcore.construction.specification import specify_shards
+from simcore.discretization.fixed_point import WeightForm
 from simcore.io.recorder import probes
 from simcore.kernels import Probe, make_threaded_backend
 from simcore.library import load
-from simcore.partition import build_shard, build_shards, draft_shards, partition
-from simcore.spikes import NO_SPIKES
+from simcore.numerics.clock import Clock, Epoch
+from simcore.numerics.spikes import NO_SPIKES
+from simcore.partition import partition
+from simcore.services.comm import SerialComm
 
 SYNAPSE = np.dtype([(n, np.int64) for n in ("source", "target", "delay", "receptor", "weight")])
 
@@ -38,9 +40,9 @@ def _rows(shard, table):
     rows["target"] = shard.neurons.gids[shard.blocks[block] + (words & 0xFFFF)]
     rows["delay"] = table.delays[channel]
     rows["receptor"] = table.receptors[channel]
-    if table.form is Form.DRAWN:
+    if table.form is WeightForm.DRAWN:
         rows["weight"] = (words >> 16).astype(np.int16).astype(np.int64) << table.shift
-    elif table.form is Form.EXACT:
+    elif table.form is WeightForm.EXACT:
         rows["weight"] = table.exact
     else:
         rows["weight"] = table.weights[channel]
@@ -69,15 +71,15 @@ def build(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
     return build_shard(network, partition(network, n_ranks, partitioner), rank, dt)
 
 
-def draft(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
+def specify(network, rank=0, n_ranks=1, partitioner="balanced", dt=0.1):
     """Return the shard of a rank before its synapses are drawn."""
     division = partition(network, n_ranks, partitioner)
-    return draft_shards(network, division, range(rank, rank + 1), dt)[0]
+    return specify_shards(network, division, range(rank, rank + 1), dt)[0]
 
 
 def shard_for(backend, *given, **options):
     """Return what a backend takes: the shard of a rank, which a GPU builds itself."""
-    return (draft if backend == "cuda" else build)(*given, **options)
+    return (specify if backend == "cuda" else build)(*given, **options)
 
 
 def of_projection(rows, projection):
@@ -106,7 +108,7 @@ class Result:
 def make_run(network, backend="cpu", precision="float64", shards=None, dt=0.1, threads=1):
     """Return a backend that has the whole network, with the probes of its records."""
     if shards is None:
-        make = draft_shards if backend == "cuda" else build_shards
+        make = specify_shards if backend == "cuda" else build_shards
         shards = make(network, partition(network, threads), range(threads), dt)
     sampled = [
         tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(dt))) for shard in shards

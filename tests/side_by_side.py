@@ -8,15 +8,17 @@ from itertools import cycle
 
 import numpy as np
 
-from simcore.clock import Clock, Epoch
-from simcore.comm import Comm
+from simcore.construction.build import build_shards
+from simcore.construction.specification import specify_shards
 from simcore.io.recorder import probes
 from simcore.kernels.cpu import team
 from simcore.kernels.cpu.threads import ThreadedCpuBackend
-from simcore.local import LocalNeurons
-from simcore.partition import RangePartition, build_shards, draft_shards
-from simcore.spikes import NO_SPIKES, Spikes
-from simcore.state import join
+from simcore.numerics.clock import Clock, Epoch
+from simcore.numerics.spikes import NO_SPIKES, Spikes
+from simcore.partition import RangePartition
+from simcore.services.comm import Comm
+from simcore.shards.local_neurons import LocalNeurons
+from simcore.shards.neuron_state import join_states
 from tests.networks import Result, make_run
 
 
@@ -36,7 +38,7 @@ class Ranks:
 
     def __init__(self, network, division, backend="cpu", precision="float64", threads=1, dt=0.1):
         firsts = range(0, division.n_ranks, threads)
-        make = draft_shards if backend == "cuda" else build_shards
+        make = specify_shards if backend == "cuda" else build_shards
         shards = [make(network, division, range(k, k + threads), dt) for k in firsts]
         self.runs = [make_run(network, backend, precision, own, dt) for own in shards]
         held = [own for run in self.runs for own in run.inventory()]
@@ -88,7 +90,7 @@ class Ranks:
 
     def state(self):
         """Return the state of all neurons."""
-        return join([run.state() for run in self.runs])
+        return join_states([run.state() for run in self.runs])
 
     def restore(self, state, step, recent):
         """Go on from a state, see `Backend.restore`."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import simcore as sc
 from simcore import library
-from simcore.errors import CapacityError
-from simcore.fixed_point import fixed_point
+from simcore.discretization.fixed_point import fixed_point
+from simcore.services.errors import CapacityError
 
 WANTED = os.environ.get("SIMCORE_EXAMPLES")
 

@@ -1,7 +1,7 @@
 """Compile the kernels of the CPU: `python -m tests.warm_up`."""
 
 import simcore as sc
-from simcore.comm import SerialComm
+from simcore.services.comm import SerialComm
 from tests.networks import every_feature
 
 for precision in ("float64", "float32"):

@@ -25,10 +25,10 @@ from common import Row, table, write_json
 
 import simcore as sc
 from simcore import kernels
-from simcore.clock import Epoch
-from simcore.comm import SerialComm
 from simcore.models import microcircuit
-from simcore.spikes import Spikes
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import Spikes
+from simcore.services.comm import SerialComm
 from tests.emulation.gpu import Gpu
 
 # Multiprocessors of an H200, and the memory of one that a block may have [B]
@@ -56,7 +56,7 @@ def measure(way: str, scale: float, duration: float) -> Row:
     gpu.units = UNITS
     with pytest.MonkeyPatch.context() as patch:
         gpu.install(patch)
-        patch.setattr(kernels, "lack_of_gpu", lambda: "")
+        patch.setattr(kernels, "missing_for_gpu", lambda: "")
         network = microcircuit.build(drive="poisson", N_scaling=scale, K_scaling=scale)
         backend = "cpu" if way == "cpu" else "cuda"
         begin = perf_counter()

@@ -58,10 +58,12 @@ from common import (
     write_json,
 )
 
-from simcore.fixed_point import fixed_point
-from simcore.kernels.cuda.lack import lack_of_gpu
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.gpu_memory import estimate_device
+from simcore.kernels.cuda.availability import missing_for_gpu
 from simcore.models import brunel
-from simcore.partition import Expectation, estimate_device, partition
+from simcore.partition import partition
 
 ROOT = Path(__file__).parents[2]
 ONE_RANK = Layout(1, 1)
@@ -70,7 +72,7 @@ DT = 0.1
 # Inputs of each neuron of Brunel's network: as many as in cortex where there are neurons enough
 INDEGREES = ((5e9, 10_000), (0.0, 1000))
 
-# A synapse with a constant weight on the device, see simcore/places.py [B]
+# A synapse with a constant weight on the device, see simcore/shards/gpu_synapse_layout.py [B]
 PLACE_BYTES = 3
 
 HEADER = (
@@ -379,7 +381,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {sorted(unknown)[0]!r}, but {', '.join(PARTS)}")
     options.parts = options.parts or list(PARTS)
-    if options.backend == "cuda" and (lack := lack_of_gpu()):
+    if options.backend == "cuda" and (lack := missing_for_gpu()):
         parser.error(f"{lack}. Try the script with --rehearse.")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -9,34 +9,34 @@ from numba import types
 from numba.experimental import structref
 from numpy.typing import NDArray
 
-from simcore.fixed_point import Form
-from simcore.jit import njit
-from simcore.kernels.cpu import calendar as diary
+from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.cpu import poisson
-from simcore.kernels.cpu import team as crew
+from simcore.kernels.cpu.calendar import enter, reenter, with_room
 from simcore.kernels.cpu.deliver import (
-    Table,
+    SynapseArrays,
     Visits,
     deliver_constant,
     deliver_drawn,
     deliver_exact,
 )
 from simcore.kernels.cpu.intrinsics import call_update, cycles
-from simcore.kernels.plan import SOURCE, WORDS_PER_DRAW
-from simcore.spikes import GID_BITS
+from simcore.kernels.cpu.team import COUNT, FULL, LEFT, meet, n_meetings, wait_for_mail
+from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW
+from simcore.numerics.jit import njit
+from simcore.numerics.spikes import GID_BITS
 
 CHANGE, TRAIN, DELIVER_CYCLES, UPDATE_CYCLES, WAIT_CYCLES = range(5)
 N_CURSORS = 5
 
-_CONSTANT, _DRAWN, _EXACT = int(Form.CONSTANT), int(Form.DRAWN), int(Form.EXACT)
+_CONSTANT, _DRAWN, _EXACT = int(WeightForm.CONSTANT), int(WeightForm.DRAWN), int(WeightForm.EXACT)
 
 
-class Tables(NamedTuple):
+class SynapsesByForm(NamedTuple):
     """The synapses, by form."""
 
-    constant: Table
-    drawn: Table
-    exact: Table
+    constant: SynapseArrays
+    drawn: SynapseArrays
+    exact: SynapseArrays
 
 
 class Constants(NamedTuple):
@@ -66,11 +66,11 @@ class Constants(NamedTuple):
     probe_intervals: NDArray[np.int64]
 
 
-class State(NamedTuple):
+class StepState(NamedTuple):
     """What changes from step to step."""
 
     columns: NDArray[np.floating]
-    waiting: NDArray[np.int16]
+    refractory: NDArray[np.int16]
     arrived: NDArray[np.int32]
     spiked: NDArray[np.uint8]
     spiked_eights: NDArray[np.uint64]
@@ -83,40 +83,40 @@ class State(NamedTuple):
 
 
 @structref.register
-class MachineType(types.StructRef):
-    """Numba's type of a `Machine`."""
+class CompiledShardType(types.StructRef):
+    """Numba's type of a `CompiledShard`."""
 
     def preprocess_fields(self, fields: Any) -> Any:
         """Forget the values of literals."""
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
-class Machine(structref.StructRefProxy):
+class CompiledShard(structref.StructRefProxy):
     """All that compiled code needs to advance a shard, as one object.
 
     Handing over the arrays one by one would take as long as a step of a small shard.
     """
 
-    def __new__(cls, *fields: Any) -> Machine:
-        """Return a machine of the values of `MACHINE_FIELDS`."""
-        return make_machine(*fields)
+    def __new__(cls, *fields: Any) -> CompiledShard:
+        """Return a shard of the values of `COMPILED_SHARD_FIELDS`."""
+        return make_compiled_shard(*fields)
 
 
-MACHINE_FIELDS = ["tables", "constants", "state", "calendar", "samples", "rows", "team"]
-structref.define_proxy(Machine, MachineType, MACHINE_FIELDS)
+COMPILED_SHARD_FIELDS = ["tables", "constants", "state", "calendar", "samples", "rows", "team"]
+structref.define_proxy(CompiledShard, CompiledShardType, COMPILED_SHARD_FIELDS)
 
 
 @njit
-def make_machine(tables, constants, state, calendar, samples, rows, team):
-    """Return a machine.
+def make_compiled_shard(tables, constants, state, calendar, samples, rows, team):
+    """Return a shard for compiled code.
 
     Parameters
     ----------
-    tables : Tables
+    tables : SynapsesByForm
         The synapses.
     constants : Constants
         What does not change.
-    state : State
+    state : StepState
         What changes.
     calendar : Calendar
         The synapses still to be delivered; replaced by a larger one when it is full.
@@ -127,31 +127,31 @@ def make_machine(tables, constants, state, calendar, samples, rows, team):
     team : Team
         Other threads that advance other shards of this rank.
     """
-    return Machine(tables, constants, state, calendar, samples, rows, team)
+    return CompiledShard(tables, constants, state, calendar, samples, rows, team)
 
 
 @njit
-def set_samples(machine, samples, rows):
-    """Replace where a machine puts its samples."""
-    machine.samples = samples
-    machine.rows = rows
+def set_samples(shard, samples, rows):
+    """Replace where a shard puts its samples."""
+    shard.samples = samples
+    shard.rows = rows
 
 
 @njit
-def set_team(machine, team):
-    """Replace the team that a machine is part of."""
-    machine.team = team
+def set_team(shard, team):
+    """Replace the team that a shard is part of."""
+    shard.team = team
 
 
 @njit
-def advance(machine, number, begin, end, origin, remote):
+def advance(shard, number, begin, end, origin, remote):
     """Advance a shard from step `begin` to `end`, or until there is no room for more spikes.
 
     The spikes are in the words of the team for this thread and an epoch of this number.
 
     Parameters
     ----------
-    machine : Machine
+    shard : CompiledShard
         The shard.
     number : int
         Number of the epoch.
@@ -169,8 +169,8 @@ def advance(machine, number, begin, end, origin, remote):
     count : int
         Number of spikes.
     """
-    tables, c, state, team = machine.tables, machine.constants, machine.state, machine.team
-    calendar = diary.with_room(machine.calendar, remote.size * c.rows_per_spike)
+    tables, c, state, team = shard.tables, shard.constants, shard.state, shard.team
+    calendar = with_room(shard.calendar, remote.size * c.rows_per_spike)
     _enter(tables, calendar, origin, remote, 0, remote.size)
     for member in range(team.size):
         team.seen[member] = 0
@@ -194,13 +194,13 @@ def advance(machine, number, begin, end, origin, remote):
             state.cursors[DELIVER_CYCLES] += delivered - start
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
         start = cycles()
-        calendar = diary.with_room(calendar, n_found * c.rows_per_spike)
+        calendar = with_room(calendar, n_found * c.rows_per_spike)
         for i in range(n_found):
             words[count + i] = (step - begin) << GID_BITS | c.gids[state.found[i]]
         _enter(tables, calendar, begin, words, count, count + n_found)
         state.cursors[DELIVER_CYCLES] += cycles() - start
         count += n_found
-        _sample(step, c, state, machine.samples, machine.rows)
+        _sample(step, c, state, shard.samples, shard.rows)
 
         full = team.size == 1 and words.size - count < c.most_spikes
         if team.size > 1 and (step + 1 == end or (step + 1 - begin) % team.interval == 0):
@@ -208,57 +208,57 @@ def advance(machine, number, begin, end, origin, remote):
         if full:
             stopped = step + 1
             break
-    machine.calendar = calendar
+    shard.calendar = calendar
     return stopped, count
 
 
 @njit
-def restore(machine, step, origin, recent):
+def restore(shard, step, origin, recent):
     """Enter what recent spikes still have to deliver from a step on.
 
     Parameters
     ----------
-    machine : Machine
+    shard : CompiledShard
         The shard, not advanced so far.
     step : int
         The next step.
     origin, recent : int, ndarray of int64
         Spikes of all neurons in the last `max_delay` steps.
     """
-    tables = machine.tables
-    calendar = diary.with_room(machine.calendar, recent.size * machine.constants.rows_per_spike)
+    tables = shard.tables
+    calendar = with_room(shard.calendar, recent.size * shard.constants.rows_per_spike)
     if tables.constant.delays.size > 0:
-        diary.reenter(calendar, _CONSTANT, tables.constant, origin, recent, step)
+        reenter(calendar, _CONSTANT, tables.constant, origin, recent, step)
     if tables.drawn.delays.size > 0:
-        diary.reenter(calendar, _DRAWN, tables.drawn, origin, recent, step)
+        reenter(calendar, _DRAWN, tables.drawn, origin, recent, step)
     if tables.exact.delays.size > 0:
-        diary.reenter(calendar, _EXACT, tables.exact, origin, recent, step)
-    machine.calendar = calendar
+        reenter(calendar, _EXACT, tables.exact, origin, recent, step)
+    shard.calendar = calendar
 
 
 @njit
-def serve(machine, last):
+def serve(shard, last):
     """Advance a shard whenever the first thread of the team asks; return when none asks.
 
     Parameters
     ----------
-    machine : Machine
+    shard : CompiledShard
         The shard.
     last : int
         Number of the last epoch.
     """
-    team = machine.team
+    team = shard.team
     while True:
-        number = crew.wait_for_mail(team, last)
-        if number == crew.LEFT:
+        number = wait_for_mail(team, last)
+        if number == LEFT:
             return
         last = number
 
         # The first thread may have replaced it, but only before it wrote
-        team = machine.team
+        team = shard.team
         orders = team.orders
         remote = team.remote[: orders[3]]
-        advance(machine, number, orders[0], orders[1], orders[2], remote)
+        advance(shard, number, orders[0], orders[1], orders[2], remote)
 
 
 @njit
@@ -268,11 +268,11 @@ def _meet(number, begin, count, tables, c, state, calendar, team):
     They do when one of them has no more room, or has failed.
     """
     start = cycles()
-    half = crew.n_meetings(team) & 1
+    half = n_meetings(team) & 1
     post = team.posts[half, team.member]
-    post[crew.COUNT] = count
-    post[crew.FULL] = team.words.shape[2] - count < team.interval * c.most_spikes
-    if not crew.meet(team):
+    post[COUNT] = count
+    post[FULL] = team.words.shape[2] - count < team.interval * c.most_spikes
+    if not meet(team):
         return True, calendar
     state.cursors[WAIT_CYCLES] += cycles() - start
 
@@ -280,11 +280,11 @@ def _meet(number, begin, count, tables, c, state, calendar, team):
     full = False
     new = 0
     for member in range(team.size):
-        full |= team.posts[half, member, crew.FULL] != 0
-        new += team.posts[half, member, crew.COUNT] - team.seen[member]
-    calendar = diary.with_room(calendar, new * c.rows_per_spike)
+        full |= team.posts[half, member, FULL] != 0
+        new += team.posts[half, member, COUNT] - team.seen[member]
+    calendar = with_room(calendar, new * c.rows_per_spike)
     for member in range(team.size):
-        posted = team.posts[half, member, crew.COUNT]
+        posted = team.posts[half, member, COUNT]
         if member != team.member:
             theirs = team.words[number & 1, member]
             _enter(tables, calendar, begin, theirs, team.seen[member], posted)
@@ -297,11 +297,11 @@ def _meet(number, begin, count, tables, c, state, calendar, team):
 def _enter(tables, calendar, origin, words, first, last):
     """Enter all rows of some spikes into the calendar."""
     if tables.constant.delays.size > 0:
-        diary.enter(calendar, _CONSTANT, tables.constant, origin, words, first, last)
+        enter(calendar, _CONSTANT, tables.constant, origin, words, first, last)
     if tables.drawn.delays.size > 0:
-        diary.enter(calendar, _DRAWN, tables.drawn, origin, words, first, last)
+        enter(calendar, _DRAWN, tables.drawn, origin, words, first, last)
     if tables.exact.delays.size > 0:
-        diary.enter(calendar, _EXACT, tables.exact, origin, words, first, last)
+        enter(calendar, _EXACT, tables.exact, origin, words, first, last)
 
 
 @njit
@@ -364,7 +364,7 @@ def _update(block, c, state):
             continue
         call_update(
             c.updates[s.kind], s.end - s.begin, c.numbers, s.first_number, c.values, s.first_value,
-            state.columns, s.first_state, state.waiting, s.begin, s.duration, state.arrived,
+            state.columns, s.first_state, state.refractory, s.begin, s.duration, state.arrived,
             s.begin - origin, state.arrived.shape[1], state.spiked,
         )  # fmt: skip
 

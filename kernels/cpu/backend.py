@@ -7,20 +7,25 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Epoch
-from simcore.draft import Inventory
-from simcore.fixed_point import Form
+from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.columns import Places, refractory_of, resting_values
-from simcore.kernels.cpu import advance as loop
+from simcore.kernels.cpu import advance
 from simcore.kernels.cpu.calendar import CHUNK, make_calendar
-from simcore.kernels.cpu.deliver import Table, Visits
+from simcore.kernels.cpu.deliver import SynapseArrays, Visits
 from simcore.kernels.cpu.models import load_update
-from simcore.kernels.cpu.team import Team, make_teams
-from simcore.kernels.plan import WORDS_PER_DRAW, Plan, make_plan, most_spikes
-from simcore.shard import Shard
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
-from simcore.state import State
+from simcore.kernels.cpu.team import ThreadTeam, make_teams
+from simcore.kernels.neuron_tables import (
+    WORDS_PER_DRAW,
+    NeuronTables,
+    make_neuron_tables,
+    most_spikes,
+)
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.shards.neuron_state import NeuronState
+from simcore.shards.shard import Shard
+from simcore.shards.shard_spec import Inventory
 
 NOBODY = np.zeros(0, dtype=np.int64)
 
@@ -37,21 +42,21 @@ class CpuBackend(Backend):
     ) -> None:
         super().__init__(shard, probes, precision)
         self._shard = shard
-        plan = make_plan(shard, self.dtype)
-        self._places = Places(plan.segments, plan)
+        neuron_tables = make_neuron_tables(shard, self.dtype)
+        self._places = Places(neuron_tables.segments, neuron_tables)
         self._tables = _tables(shard)
-        self._updates = [load_update(p, precision) for p in plan.programs]
+        self._updates = [load_update(p, precision) for p in neuron_tables.programs]
         updates = np.array([u.address for u in self._updates], dtype=np.int64)
-        self._constants = _constants(shard, plan, probes, self._places, updates)
+        self._constants = _constants(shard, neuron_tables, probes, self._places, updates)
         self.most_spikes = self._constants.most_spikes
-        self._state = _state(shard, plan, self._places, self.most_spikes, self.dtype)
-        calendar = make_calendar(64, len(Form), shard.blocks.size - 1, shard.max_delay)
+        self._state = _state(shard, neuron_tables, self._places, self.most_spikes, self.dtype)
+        calendar = make_calendar(64, len(WeightForm), shard.blocks.size - 1, shard.max_delay)
         self.team = make_teams(1, 1, 2 * self.most_spikes + 64)[0]
         self._number = 0
         self._seconds = 0.0
         self._sizes = np.array([p.lids.size for p in probes], dtype=np.int64)
         self._make_samples(np.full(len(probes), _SAMPLE_ROWS, dtype=np.int64))
-        self._machine = loop.make_machine(
+        self._compiled = advance.make_compiled_shard(
             self._tables, self._constants, self._state, calendar, self._samples,
             (self._rows_at, self._free), self.team,
         )  # fmt: skip
@@ -75,16 +80,16 @@ class CpuBackend(Backend):
 
     def run(self, number: int, begin: int, end: int, remote: Spikes) -> tuple[int, int]:
         """Advance in compiled code; return where it stopped and how many spikes there are."""
-        return loop.advance(self._machine, number, begin, end, remote.origin, remote.words)
+        return advance.advance(self._compiled, number, begin, end, remote.origin, remote.words)
 
     def serve(self, last: int) -> None:
         """Advance whenever the first thread of the team asks, until it does no longer."""
-        loop.serve(self._machine, last)
+        advance.serve(self._compiled, last)
 
-    def join(self, team: Team) -> None:
+    def join(self, team: ThreadTeam) -> None:
         """Become part of a team."""
         self.team = team
-        loop.set_team(self._machine, team)
+        advance.set_team(self._compiled, team)
 
     def inventory(self) -> list[Inventory]:
         """Return the synapses in numbers."""
@@ -104,20 +109,20 @@ class CpuBackend(Backend):
         # A sum is enough to find out that nothing is wrong
         return {} if np.isfinite(self._state.columns.sum()) else super().not_finite()
 
-    def state(self) -> State:
+    def state(self) -> NeuronState:
         """Return the state of all neurons."""
-        return self._places.state(self._state.columns, self._state.waiting)
+        return self._places.state(self._state.columns, self._state.refractory)
 
-    def restore(self, state: State, step: int, recent: Spikes) -> None:
+    def restore(self, state: NeuronState, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
         self._state.columns[:] = self._places.flat(own, self.dtype)
-        self._state.waiting[:] = refractory_of(own)
-        loop.restore(self._machine, step, recent.origin, recent.words)
+        self._state.refractory[:] = refractory_of(own)
+        advance.restore(self._compiled, step, recent.origin, recent.words)
 
     def cycles(self) -> NDArray[np.int64]:
         """Return the cycles spent so far in delivery, update and waiting for other threads."""
-        phases = [loop.DELIVER_CYCLES, loop.UPDATE_CYCLES, loop.WAIT_CYCLES]
+        phases = [advance.DELIVER_CYCLES, advance.UPDATE_CYCLES, advance.WAIT_CYCLES]
         return self._state.cursors[phases]
 
     def phase_seconds(self) -> dict[str, float]:
@@ -146,7 +151,7 @@ class CpuBackend(Backend):
             self._samples[self._first[k] : self._first[k] + values.size] = values
         self._rows_at += used * self._sizes
         self._free -= used
-        loop.set_samples(self._machine, self._samples, (self._rows_at, self._free))
+        advance.set_samples(self._compiled, self._samples, (self._rows_at, self._free))
 
     def _make_samples(self, rows: NDArray[np.int64]) -> None:
         """Make empty buffers of that many rows for each probe."""
@@ -163,80 +168,89 @@ def share_seconds(seconds: float, cycles: NDArray[np.int64]) -> dict[str, float]
     return {"deliver": float(deliver), "update": float(update), "waiting": float(waiting)}
 
 
-def _tables(shard: Shard) -> loop.Tables:
+def _tables(shard: Shard) -> advance.SynapsesByForm:
     """Return the synapses by form; a table without channels where there are none of a form."""
     present = {t.form: t for t in shard.tables}
     none, rows = np.zeros(0, dtype=np.int32), np.zeros((1, 2), dtype=np.uint32)
     sources, runs = np.zeros((0, 0, 2), dtype=np.uint64), np.zeros(0, dtype=np.uint32)
     short, long = np.zeros(0, dtype=np.uint16), np.zeros(0, dtype=np.uint32)
     empty = {
-        form: Table(none, none, none, sources, rows, runs, words, none, 0)
-        for form, words in ((Form.CONSTANT, short), (Form.DRAWN, long), (Form.EXACT, short))
+        form: SynapseArrays(none, none, none, sources, rows, runs, words, none, 0)
+        for form, words in (
+            (WeightForm.CONSTANT, short),
+            (WeightForm.DRAWN, long),
+            (WeightForm.EXACT, short),
+        )
     }
     full = {
-        form: Table(
+        form: SynapseArrays(
             t.delays, t.receptors, t.weights, t.sources, t.rows, t.runs, t.words, t.exact, t.shift
         )
         for form, t in present.items()
     }
-    return loop.Tables(*(full.get(form, empty[form]) for form in Form))
+    return advance.SynapsesByForm(*(full.get(form, empty[form]) for form in WeightForm))
 
 
 def _constants(
     shard: Shard,
-    plan: Plan,
+    neuron_tables: NeuronTables,
     probes: tuple[Probe, ...],
     places: Places,
     updates: NDArray[np.int64],
-) -> loop.Constants:
+) -> advance.Constants:
     per_block = np.arange(shard.blocks.size)
     most = most_spikes(shard)
-    steps, changed, values = plan.changes
+    steps, changed, values = neuron_tables.changes
     empty = np.zeros(0, dtype=np.int64)
     sizes = [p.lids.size for p in probes]
-    return loop.Constants(
+    return advance.Constants(
         seed=np.uint64(shard.network.seed),
         gids=shard.neurons.gids,
         blocks=shard.blocks,
         most_spikes=most,
         rows_per_spike=len(shard.tables) * (shard.blocks.size - 1),
-        segments=plan.segments,
-        segment_bounds=np.searchsorted(plan.segments["block"], per_block),
+        segments=neuron_tables.segments,
+        segment_bounds=np.searchsorted(neuron_tables.segments["block"], per_block),
         updates=updates,
-        numbers=plan.numbers,
-        values=np.zeros(0, dtype=plan.numbers.dtype),
+        numbers=neuron_tables.numbers,
+        values=np.zeros(0, dtype=neuron_tables.numbers.dtype),
         change_steps=steps,
         change_places=changed,
         change_values=values,
-        groups=plan.groups,
-        group_bounds=np.searchsorted(plan.groups["block"], per_block),
-        thresholds=plan.thresholds,
-        train_steps=plan.trains[0],
-        train_lids=plan.trains[1],
+        groups=neuron_tables.groups,
+        group_bounds=np.searchsorted(neuron_tables.groups["block"], per_block),
+        thresholds=neuron_tables.thresholds,
+        train_steps=neuron_tables.trains[0],
+        train_lids=neuron_tables.trains[1],
         probe_places=np.concatenate([empty, *[places.of_column(p.lids, p.column) for p in probes]]),
         probe_resting=np.concatenate(
-            [plan.numbers[:0], *[resting_values(shard, p, plan.numbers.dtype) for p in probes]]
+            [
+                neuron_tables.numbers[:0],
+                *[resting_values(shard, p, neuron_tables.numbers.dtype) for p in probes],
+            ]
         ),
         probe_bounds=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         probe_intervals=np.array([p.interval for p in probes], dtype=np.int64),
     )
 
 
-def _state(shard: Shard, plan: Plan, places: Places, most: int, real: np.dtype) -> loop.State:
+def _state(
+    shard: Shard, neuron_tables: NeuronTables, places: Places, most: int, real: np.dtype
+) -> advance.StepState:
     n = shard.neurons.size
     largest = int(np.diff(shard.blocks).max())
     spiked = np.zeros((n + 7) // 8 * 8, dtype=np.uint8)
-    sizes = plan.groups["end"] - plan.groups["begin"]
-    return loop.State(
-        columns=places.flat(plan.start, real),
-        waiting=refractory_of(plan.start),
-        arrived=np.zeros((plan.n_receptors, largest), dtype=np.int32),
+    sizes = neuron_tables.groups["end"] - neuron_tables.groups["begin"]
+    return advance.StepState(
+        columns=places.flat(neuron_tables.start, real),
+        refractory=refractory_of(neuron_tables.start),
+        arrived=np.zeros((neuron_tables.n_receptors, largest), dtype=np.int32),
         spiked=spiked,
         spiked_eights=spiked.view(np.uint64),
         counts=np.zeros((WORDS_PER_DRAW, int(sizes.sum())), dtype=np.uint16),
         count_offsets=np.cumsum(sizes) - sizes,
-        count_index=np.full(plan.groups.size, -1, dtype=np.int64),
+        count_index=np.full(neuron_tables.groups.size, -1, dtype=np.int64),
         found=np.zeros(most, dtype=np.int64),
-        cursors=np.zeros(loop.N_CURSORS, dtype=np.int64),
+        cursors=np.zeros(advance.N_CURSORS, dtype=np.int64),
         visits=Visits(*(np.zeros(CHUNK, dtype=np.int64) for _ in range(3))),
     )

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.jit import njit
 from simcore.kernels.cpu.intrinsics import count_bits, prefetch
-from simcore.spikes import GID_BITS
+from simcore.numerics.jit import njit
+from simcore.numerics.spikes import GID_BITS
 
 CHUNK = 32
 """Cursors in a chunk."""
@@ -120,7 +120,7 @@ def enter(calendar, form, table, origin, words, first, last):
     origin : int
         Step of spikes with offset 0.
     words : ndarray of int64
-        Spikes, see `simcore.spikes`.
+        Spikes, see `simcore.numerics.spikes`.
     first, last : int
         The first of them, and the one after the last.
     """

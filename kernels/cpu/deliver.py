@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.fixed_point import Form
-from simcore.jit import njit
+from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.cpu.calendar import CHUNK, NONE, free_chunk, move_on
 from simcore.kernels.cpu.intrinsics import prefetch
+from simcore.numerics.jit import njit
 
 LINES = 4
 
@@ -24,7 +24,7 @@ _LOW = np.uint32(0xFFFF)
 _HIGH = np.uint32(0xFFFF0000)
 
 
-class Table(NamedTuple):
+class SynapseArrays(NamedTuple):
     """The arrays of a `SynapseTable`; without channels where there is no such table."""
 
     delays: NDArray[np.int32]
@@ -51,7 +51,7 @@ def _deliverer(form, add_batch, per_line):
 
     Parameters
     ----------
-    form : Form
+    form : WeightForm
         Which.
     add_batch : callable
         Adds the synapses of a batch of visits to the input.
@@ -112,6 +112,6 @@ def _add_exact(table, visits, n, arrived):
             row[table.words[synapse]] += table.exact[synapse]
 
 
-deliver_constant = _deliverer(Form.CONSTANT, _add_constant, 32)
-deliver_drawn = _deliverer(Form.DRAWN, _add_drawn, 16)
-deliver_exact = _deliverer(Form.EXACT, _add_exact, 32)
+deliver_constant = _deliverer(WeightForm.CONSTANT, _add_constant, 32)
+deliver_drawn = _deliverer(WeightForm.DRAWN, _add_drawn, 16)
+deliver_exact = _deliverer(WeightForm.EXACT, _add_exact, 32)

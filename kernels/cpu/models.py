@@ -12,9 +12,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from simcore.jit import Compiled, compiled_update
 from simcore.language.printer import numba_source
 from simcore.language.program import Program
+from simcore.numerics.jit import Compiled, compiled_update
 
 
 @functools.cache

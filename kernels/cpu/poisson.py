@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.jit import njit
-from simcore.philox import draw_inline
+from simcore.numerics.jit import njit
+from simcore.numerics.philox import draw_inline
 
 TILE = 1024
 FEW = 48

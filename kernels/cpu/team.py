@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.jit import njit
 from simcore.kernels.cpu.intrinsics import add, exchange, load, replace, store, yield_core
+from simcore.numerics.jit import njit
 
 # int64 in a cache line, so that no two threads write to the same
 LINE = 8
@@ -30,7 +30,7 @@ COUNT, FULL = 0, 1
 _ARRIVED, _MEETINGS, _BROKEN = 0, LINE, 2 * LINE
 
 
-class Team(NamedTuple):
+class ThreadTeam(NamedTuple):
     """What the threads of a rank share.
 
     Parameters
@@ -47,7 +47,7 @@ class Team(NamedTuple):
         For even and odd meetings: spikes of each thread since the epoch began, and whether it
         has no room for more.
     words : ndarray of int64, shape (2, size, room)
-        For even and odd epochs: the spikes, see `simcore.spikes`.
+        For even and odd epochs: the spikes, see `simcore.numerics.spikes`.
     mail : ndarray of int64, shape (size * LINE,)
         Number of the epoch to advance by, or `LEFT` by a thread that has gone.
     orders : ndarray of int64, shape (4,)
@@ -70,7 +70,7 @@ class Team(NamedTuple):
     seen: NDArray[np.int64]
 
 
-def make_teams(size: int, interval: int, room: int) -> list[Team]:
+def make_teams(size: int, interval: int, room: int) -> list[ThreadTeam]:
     """Return the views that `size` threads have of what they share.
 
     Parameters
@@ -90,7 +90,7 @@ def make_teams(size: int, interval: int, room: int) -> list[Team]:
     mail = np.full(size * LINE, LEFT, dtype=np.int64)
     orders, remote = zeros(4), zeros(1024)
     return [
-        Team(member, size, interval, *shared, mail, orders, remote, zeros(size))
+        ThreadTeam(member, size, interval, *shared, mail, orders, remote, zeros(size))
         for member in range(size)
     ]
 
@@ -125,12 +125,12 @@ def break_up(team):
     store(team.barrier, _BROKEN, 1)
 
 
-def is_broken(team: Team) -> bool:
+def is_broken(team: ThreadTeam) -> bool:
     """Return whether the team broke up."""
     return bool(team.barrier[_BROKEN])
 
 
-def last_counts(team: Team) -> NDArray[np.int64]:
+def last_counts(team: ThreadTeam) -> NDArray[np.int64]:
     """Return how many spikes each thread had at the last meeting."""
     half = (int(team.barrier[_MEETINGS]) - 1) & 1
     return team.posts[half, :, COUNT]
@@ -142,7 +142,7 @@ def call(team, number, begin, end, origin, remote, gone):
 
     Parameters
     ----------
-    team : Team
+    team : ThreadTeam
         What the threads share.
     number : int
         Number of the epoch.
@@ -167,7 +167,7 @@ def wait_for_mail(team, last):
 
     Parameters
     ----------
-    team : Team
+    team : ThreadTeam
         What the threads share.
     last : int
         Number of the last epoch.

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Epoch
-from simcore.draft import Inventory
 from simcore.kernels.backend import Backend, Probe
-from simcore.kernels.cpu import team as crew
 from simcore.kernels.cpu.backend import CpuBackend, share_seconds
-from simcore.shard import Shard
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
-from simcore.state import State, join
+from simcore.kernels.cpu.team import break_up, call, is_broken, last_counts, make_teams
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.shards.neuron_state import NeuronState, join_states
+from simcore.shards.shard import Shard
+from simcore.shards.shard_spec import Inventory
 
 # Largest number of steps in which all neurons may spike in each, between two meetings
 _CROWDED_STEPS = 16
@@ -51,7 +51,7 @@ class ThreadedCpuBackend(Backend):
         ]
         most = max(part.most_spikes for part in self._parts)
         interval = min(_CROWDED_STEPS, *(shard.min_other_delay for shard in shards))
-        teams = crew.make_teams(len(shards), interval, 2 * _CROWDED_STEPS * most + 64)
+        teams = make_teams(len(shards), interval, 2 * _CROWDED_STEPS * most + 64)
         for part, team in zip(self._parts, teams, strict=True):
             part.join(team)
         gids = [shard.neurons.gids for shard in shards]
@@ -100,11 +100,11 @@ class ThreadedCpuBackend(Backend):
         none = np.zeros(0, dtype=np.int64)
         return {n: np.sort(np.concatenate([part.get(n, none) for part in parts])) for n in names}
 
-    def state(self) -> State:
+    def state(self) -> NeuronState:
         """Return the state of all neurons, ascending by global id."""
-        return join([part.state() for part in self._parts])
+        return join_states([part.state() for part in self._parts])
 
-    def restore(self, state: State, step: int, recent: Spikes) -> None:
+    def restore(self, state: NeuronState, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         for part in self._parts:
             part.restore(state, step, recent)
@@ -131,12 +131,12 @@ class ThreadedCpuBackend(Backend):
             if remote.size > first.team.remote.size:
                 self._make_room(remote.size)
             self._number += 1
-            crew.call(first.team, self._number, begin, end, remote.origin, remote.words, self._gone)
+            call(first.team, self._number, begin, end, remote.origin, remote.words, self._gone)
             for member in np.flatnonzero(self._gone).tolist():
                 self._start(member)
             step, _ = first.run(self._number, begin, end, remote)
         except BaseException:
-            crew.break_up(first.team)
+            break_up(first.team)
             raise
         self._check()
         return step
@@ -158,19 +158,19 @@ class ThreadedCpuBackend(Backend):
             self._parts[member].serve(last)
         except BaseException as error:
             self._failures.append(error)
-            crew.break_up(self._parts[0].team)
+            break_up(self._parts[0].team)
 
     def _check(self) -> None:
         """Raise what a thread has failed with."""
         if self._failures:
             raise self._failures[0]
-        if crew.is_broken(self._parts[0].team):
+        if is_broken(self._parts[0].team):
             raise RuntimeError("this simulation was interrupted, and cannot go on. Start another.")
 
     def _spikes(self) -> NDArray[np.int64]:
         """Return what all threads emitted since they were called, sorted."""
         team = self._parts[0].team
-        counts = crew.last_counts(team)
+        counts = last_counts(team)
         parts = [team.words[self._number & 1, k, :n] for k, n in enumerate(counts)]
         return np.sort(np.concatenate(parts), kind="stable")
 

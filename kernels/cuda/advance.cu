@@ -2,17 +2,17 @@
 // each of which has neurons of its own
 
 #include "deliver.cuh"
-#include "draw.cuh"
+#include "synapse_draws.cuh"
 #include "index.cuh"
 #include "team.cuh"
 #include "update.cuh"
 
-// What the host and this must agree about, see kernels/cuda/machine.py
+// What the host and this must agree about, see kernels/cuda/structs.py
 #include "agreement.cuh"
 
 // Entering and delivering, in rounds that share their counters in turn
 struct Rounds {
-    const Machine &m;
+    const DeviceShard &m;
     const Part all;
     int turn;
 
@@ -70,7 +70,7 @@ struct Outbox {
 
 // Advance all neurons by a step, and let those that reach the threshold spike
 __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
-    const Machine &m = rounds.m;
+    const DeviceShard &m = rounds.m;
     for (int64 first = first_of_warp(); first < m.n_neurons; first += n_threads()) {
         const int64 lid = first + lane_number();
         int32 n = lid < m.n_neurons ? update<false>(m, rounds.all, step, lid) : 0;
@@ -85,7 +85,7 @@ __device__ inline void update_all(Rounds &rounds, Outbox &outbox, int64 step) {
 
 // Let sources emit the given spikes of a step
 __device__ inline void emit_trains(Rounds &rounds, Outbox &outbox, int64 step) {
-    const Machine &m = rounds.m;
+    const DeviceShard &m = rounds.m;
     const Cursor &cursor = *rounds.all.cursor;
     for (int64 first = cursor.train + first_of_warp(); first < cursor.trains;
          first += n_threads()) {
@@ -110,11 +110,11 @@ __device__ inline void enter_remote(
 // Advance from where the last launch ended to a step, or until there is no room for the spikes of
 // another one. Spikes are counted from the step `origin`, those from elsewhere from `remote_origin`
 extern "C" __global__ void __launch_bounds__(768, 1) advance_grid(
-    const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
+    const DeviceShard shard, Report *report, int64 origin, int64 end, int64 remote_origin,
     const int64 *remote, int64 n_remote) {
-    Rounds rounds{machine, part_of(machine, 0), 0};
+    Rounds rounds{shard, part_of(shard, 0), 0};
     Outbox outbox{report, origin};
-    const Machine &m = rounds.m;
+    const DeviceShard &m = rounds.m;
     const int64 begun = clock64();
     int64 step = m.control->step, updating = 0;
     if (thread_number() == 0) {
@@ -151,10 +151,10 @@ extern "C" __global__ void __launch_bounds__(768, 1) advance_grid(
 
 // The same, by a team; it stops where there is no room for the spikes up to another meeting
 extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
-    const Machine machine, Report *report, int64 origin, int64 end, int64 remote_origin,
+    const DeviceShard shard, Report *report, int64 origin, int64 end, int64 remote_origin,
     const int64 *remote, int64 n_remote) {
-    Member own(machine);
-    const Machine &m = own.m;
+    TeamBlock own(shard);
+    const DeviceShard &m = own.m;
     const int64 most = m.interval * m.most_spikes;
     int64 step = m.control->step, n_spikes = 0;
     int64 n_drawn = own.part.cursor->drawn;
@@ -184,9 +184,9 @@ extern "C" __global__ void __launch_bounds__(1024, 1) advance_team(
                 __syncthreads();
         }
         own.lap(UPDATING);
-        n_spikes += own.hear(origin, (int64 *)(report + 1) + n_spikes);
+        n_spikes += own.receive(origin, (int64 *)(report + 1) + n_spikes);
     }
     own.lap(DELIVERING);
     own.leave(n_drawn);
-    own.sign(*report, step, n_spikes);
+    own.write_report(*report, step, n_spikes);
 }

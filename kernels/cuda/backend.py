@@ -8,20 +8,20 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Epoch
-from simcore.draft import Draft, Inventory
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.columns import refractory_of
-from simcore.kernels.cuda import machine as layout
+from simcore.kernels.cuda import structs
 from simcore.kernels.cuda.device import Device, Kernel
-from simcore.kernels.cuda.launches import DEPTH, Launches
+from simcore.kernels.cuda.device_shard import DeviceShard
+from simcore.kernels.cuda.launch_queue import DEPTH, LaunchQueue
 from simcore.kernels.cuda.models import model_set
-from simcore.kernels.cuda.residence import Residence
 from simcore.kernels.cuda.team import THREADS
-from simcore.kernels.plan import make_plan
-from simcore.shard import Shard
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
-from simcore.state import State
+from simcore.kernels.neuron_tables import make_neuron_tables
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.shards.neuron_state import NeuronState
+from simcore.shards.shard import Shard
+from simcore.shards.shard_spec import Inventory, ShardSpec
 
 # Steps of a launch at most, so that spikes come back while others are computed
 LAUNCH_STEPS = 250
@@ -39,21 +39,21 @@ class CudaBackend(Backend):
 
     def __init__(
         self,
-        shard: Draft,
+        shard: ShardSpec,
         probes: tuple[Probe, ...] = (),
         precision: str = "float64",
         report: Callable[[float], None] = lambda share: None,
     ) -> None:
-        assert not isinstance(shard, Shard), "the device draws synapses itself: give it a Draft"
+        assert not isinstance(shard, Shard), "the device draws synapses itself: give it a ShardSpec"
         super().__init__(shard.built(), probes, precision)
-        plan = make_plan(shard, self.dtype)
-        self._device = Device(precision, model_set(plan.programs))
+        neuron_tables = make_neuron_tables(shard, self.dtype)
+        self._device = Device(precision, model_set(neuron_tables.programs))
 
         # Samples have room for one epoch
         self.runs_ahead = not probes
-        self._residence = Residence(self._device, shard, plan, probes, report)
-        self._buffers = self._residence.buffers
-        self._launches = Launches(self._device, self._kernel(), self._residence.n_words)
+        self._resident = DeviceShard(self._device, shard, neuron_tables, probes, report)
+        self._buffers = self._resident.buffers
+        self._launches = LaunchQueue(self._device, self._kernel(), self._resident.n_words)
         self._make_remote(_FEWEST_REMOTE)
         self._sampled: list[list[NDArray[np.floating]]] = [[] for _ in probes]
         self._epochs: deque[Epoch] = deque()
@@ -108,7 +108,7 @@ class CudaBackend(Backend):
 
     def inventory(self) -> list[Inventory]:
         """Return the synapses in numbers."""
-        return [self._residence.inventory]
+        return [self._resident.inventory]
 
     def samples(self) -> list[NDArray[np.floating]]:
         """Return and forget what was sampled."""
@@ -118,18 +118,18 @@ class CudaBackend(Backend):
             for probe, rows in zip(self.probes, sampled, strict=True)
         ]
 
-    def state(self) -> State:
+    def state(self) -> NeuronState:
         """Return the state of all neurons."""
-        places, n = self._residence.places, self.shard.neurons.size
+        places, n = self._resident.places, self.shard.neurons.size
         flat = self._buffers["columns"].read(places.size)
-        return places.state(flat, self._buffers["waiting"].read(n))
+        return places.state(flat, self._buffers["refractory"].read(n))
 
-    def restore(self, state: State, step: int, recent: Spikes) -> None:
+    def restore(self, state: NeuronState, step: int, recent: Spikes) -> None:
         """Go on from a state."""
         own = state.of(self.shard.neurons.gids)
-        self._buffers["columns"].write(self._residence.places.flat(own, self.dtype))
-        self._buffers["waiting"].write(refractory_of(own))
-        at = layout.CONTROL_FIELDS.index("step")
+        self._buffers["columns"].write(self._resident.places.flat(own, self.dtype))
+        self._buffers["refractory"].write(refractory_of(own))
+        at = structs.CONTROL_FIELDS.index("step")
         self._buffers["control"].write(np.array([step], dtype=np.int64), at)
         self.advance(Epoch(step, step), recent)
 
@@ -143,10 +143,10 @@ class CudaBackend(Backend):
 
     def _kernel(self) -> Kernel:
         """Return what advances the shard."""
-        team = self._residence.team
+        team = self._resident.team
         if team is None:
             return self._device.grid()
-        return self._device.team(self._residence.n_parts, THREADS, team.shared_bytes)
+        return self._device.team(self._resident.n_parts, THREADS, team.shared_bytes)
 
     def _queue(self, remote: tuple[int, int, int] = (0, 0, 0)) -> None:
         """Queue a launch, which goes on where the one before ends."""
@@ -154,7 +154,7 @@ class CudaBackend(Backend):
         border = next((end for end in ends if end > self._planned), ends[-1])
         self._planned = min(self._planned + LAUNCH_STEPS, border)
         origin = self._epochs[0].begin
-        self._launches.start(self._residence.struct, origin, self._planned, remote)
+        self._launches.start(self._resident.struct, origin, self._planned, remote)
 
     def _send(self, remote: Spikes) -> tuple[int, int, int]:
         """Send spikes from elsewhere to the device; return origin, address and number."""
@@ -168,8 +168,8 @@ class CudaBackend(Backend):
         """Make room for so many spikes from elsewhere, which may have to wait for another round."""
         self._remote = self._device.zeros(n_spikes, np.int64)
         self._pinned = self._device.pinned(n_spikes, np.int64)
-        if self._residence.team is None:
-            self._residence.make_left(n_spikes)
+        if self._resident.team is None:
+            self._resident.make_left(n_spikes)
 
     def _make_samples(self, epoch: Epoch) -> None:
         """Make room for the samples of an epoch."""
@@ -180,7 +180,7 @@ class CudaBackend(Backend):
         self._places = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._buffers["probe_places"].write(self._places[:-1])
         if self._places[-1] > self._buffers["samples"].size:
-            self._residence.replace("samples", 2 * int(self._places[-1]), self.dtype)
+            self._resident.replace("samples", 2 * int(self._places[-1]), self.dtype)
 
     def _take_samples(self, epoch: Epoch) -> None:
         """Keep the samples of an epoch."""

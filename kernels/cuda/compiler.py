@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from simcore import cache
-from simcore.errors import ConfigError
-from simcore.kernels.cuda import machine as layout
+from simcore.kernels.cuda import structs
 from simcore.kernels.cuda.models import HEADER, ModelSet
+from simcore.services import cache
+from simcore.services.errors import ConfigError
 
 SOURCE = Path(__file__).parent / "advance.cu"
 
@@ -23,7 +23,7 @@ def options(precision: str) -> tuple[str, ...]:
 
 def headers(models: ModelSet) -> dict[str, str]:
     """Return the texts of the headers that are made, by name."""
-    return {HEADER: models.header(), layout.HEADER: layout.agreement()}
+    return {HEADER: models.header(), structs.HEADER: structs.agreement()}
 
 
 def compile_kernels(precision: str, capability: int, models: ModelSet) -> bytes:

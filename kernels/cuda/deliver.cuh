@@ -24,7 +24,7 @@ __device__ inline void clear_round(Round &round) {
 
 // Enter the rows of a spike of each lane that has one; the lanes of a warp do it together
 __device__ inline void enter(
-    const Machine &m, Round &round, Spike *left, bool spikes, int64 gid, int64 emitted) {
+    const DeviceShard &m, Round &round, Spike *left, bool spikes, int64 gid, int64 emitted) {
     uint64 own = 0;
 #pragma unroll 1
     for (int32 k = 0; spikes && k < (int32)m.n_tables; ++k) {
@@ -80,7 +80,7 @@ __device__ inline int64 find_entry(const Entry *entries, int64 n_entries, int64 
 // Deliver as many synapses as there are lanes, of several entries from one on that has the first of
 // them; return the entry that has the last
 __device__ inline int64 deliver_short(
-    const Machine &m, const Part &all, int64 first, int64 n_entries, int64 begin, int64 end,
+    const DeviceShard &m, const Part &all, int64 first, int64 n_entries, int64 begin, int64 end,
     int64 earliest) {
     const int lane = lane_number();
     const int64 synapse = begin + lane;
@@ -93,7 +93,7 @@ __device__ inline int64 deliver_short(
     }
     if (synapse < end) {
         const Entry &e = m.entries[first + own];
-        const Table &table = m.tables[e.table];
+        const DeviceTable &table = m.tables[e.table];
         const Synapse found = load_synapse(table, e.first + synapse - e.before);
         add(m, all, table, found, e.emitted, earliest);
     }
@@ -102,7 +102,7 @@ __device__ inline int64 deliver_short(
 
 // Deliver what has been entered, as far as it is due in a step or later
 __device__ inline void deliver(
-    const Machine &m, const Part &all, const Round &round, int64 earliest) {
+    const DeviceShard &m, const Part &all, const Round &round, int64 earliest) {
     const uint64 reserved = round.reserved;
     const int64 n_synapses = (int64)min(round.synapses, reserved & SYNAPSE_MASK);
     const int64 n_entries = (int64)min(round.entries, reserved >> SYNAPSE_BITS);
@@ -119,7 +119,7 @@ __device__ inline void deliver(
             const int64 stop = k + 1 < n_entries ? min(m.entries[k + 1].before, end) : end;
             if (stop - at >= WARP) {
                 const int64 first = entry.first - entry.before;
-                const Table &table = m.tables[entry.table];
+                const DeviceTable &table = m.tables[entry.table];
                 deliver_row<3>(m, all, table, first + at, first + stop, entry.emitted, earliest);
                 at = stop;
             } else {

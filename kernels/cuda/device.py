@@ -1,7 +1,7 @@
 """Memory, streams and launches on a GPU; all that the CUDA backend knows of CuPy.
 
 What is queued in a stream happens in its order. Everything that the kernels read or change is
-queued in one stream, what they report comes back in another, see `Launches`.
+queued in one stream, what they report comes back in another, see `LaunchQueue`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import CapacityError, ConfigError
+from simcore.kernels.cuda.availability import free_gpu_bytes
 from simcore.kernels.cuda.compiler import kernels
-from simcore.kernels.cuda.lack import free_gpu_bytes
 from simcore.kernels.cuda.models import ModelSet
-from simcore.launch import local_rank
+from simcore.services.errors import CapacityError, ConfigError
+from simcore.services.launcher import local_rank
 
-# As many as advance.cu is compiled for where all blocks share the neurons, and draw.cuh
+# As many as advance.cu is compiled for where all blocks share the neurons, and synapse_draws.cuh
 GRID_THREADS, DRAW_THREADS = 768, 256
 
 WARP = 32

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "machine.cuh"
+#include "structs.cuh"
 
 #ifndef EMULATED
 

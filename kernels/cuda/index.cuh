@@ -1,7 +1,7 @@
 // How numbers of synapses become the index that finds them
 //
 // Numbers are taken in groups of 64. The host adds up what the groups have; see
-// kernels/cuda/drawing.py
+// kernels/cuda/synapse_builder.py
 
 #pragma once
 

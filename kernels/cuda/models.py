@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simcore import portable
 from simcore.language.printer import cuda_source
 from simcore.language.program import Program
+from simcore.numerics import portable
 
 HEADER = "models.cuh"
 
@@ -62,7 +62,7 @@ def model_set(programs: tuple[Program, ...]) -> ModelSet:
 
 
 def exp_source() -> str:
-    """Return `simcore.portable.exp` and `exp32` as CUDA C++, with the same constants."""
+    """Return `simcore.numerics.portable.exp` and `exp32` as CUDA C++, with the same constants."""
     e = portable
     wide = ", ".join(map(repr, e.EXP))
     narrow = ", ".join(f"{value!r}f" for value in map(float, e.EXP32))

@@ -18,20 +18,20 @@ struct Part {
     int64 first_number, n_numbers, n_columns;
     real *columns, *numbers;           // states of its segments, and what is known of them
     const real *values;
-    int16 *waiting;
+    int16 *refractory;
     int32 *ring;
     Cursor *cursor;
 };
 
 // Return the input of a neuron in a step, which is that of other steps later
 __device__ inline int32 *input_of(
-    const Machine &m, const Part &part, int64 step, int64 receptor, int64 neuron) {
+    const DeviceShard &m, const Part &part, int64 step, int64 receptor, int64 neuron) {
     const int64 slot = step & (m.n_slots - 1);
     return part.ring + (slot * m.n_receptors + receptor) * part.n_neurons + neuron;
 }
 
 // Return a part with its arrays in the memory of the device
-__device__ inline Part part_of(const Machine &m, int64 number) {
+__device__ inline Part part_of(const DeviceShard &m, int64 number) {
     const int64 first = number * m.part_size, segment = m.first_segments[number];
     Part part;
     part.number = (int32)number;
@@ -50,14 +50,14 @@ __device__ inline Part part_of(const Machine &m, int64 number) {
     part.columns = m.columns + m.first_columns[number];
     part.numbers = m.numbers + part.first_number;
     part.values = m.values;
-    part.waiting = m.waiting + first;
+    part.refractory = m.refractory + first;
     part.ring = m.ring + m.n_slots * m.n_receptors * first;
     part.cursor = m.cursors + number;
     return part;
 }
 
 // Make ready what happens in a step at given times; one warp of the part does it
-__device__ inline void prepare(const Machine &m, const Part &part, int64 step) {
+__device__ inline void prepare(const DeviceShard &m, const Part &part, int64 step) {
     Cursor &c = *part.cursor;
     if (step < c.due)
         return;
@@ -82,7 +82,7 @@ __device__ inline void prepare(const Machine &m, const Part &part, int64 step) {
 
 // Read the columns of the probes that are due at the end of a step; some threads together
 __device__ inline void sample(
-    const Machine &m, const Part &part, int64 origin, int64 step, int64 thread, int64 n) {
+    const DeviceShard &m, const Part &part, int64 origin, int64 step, int64 thread, int64 n) {
     for (int64 p = 0; p < m.n_probes; ++p) {
         const int64 interval = m.probe_intervals[p];
         if ((step + 1) % interval)

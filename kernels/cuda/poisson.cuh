@@ -1,8 +1,8 @@
-// Random words, and Poisson numbers; the layout of the counter is that of simcore.random
+// Random words, and Poisson numbers; the layout of the counter is that of simcore.numerics.random
 
 #pragma once
 
-#include "machine.cuh"
+#include "structs.cuh"
 
 // What a draw gives: four words of Philox 4x32-10 (Salmon et al. 2011)
 struct Words {

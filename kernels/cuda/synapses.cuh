@@ -9,7 +9,7 @@ struct Row {
 };
 
 // Return the synapses that a source has in a table, at the neurons of a part
-__device__ inline Row find_row(const Table &table, int64 source, int64 part, int64 n_parts) {
+__device__ inline Row find_row(const DeviceTable &table, int64 source, int64 part, int64 n_parts) {
     if (table.sources == nullptr) {
         const uint32 *row = table.rows + source * n_parts + part;
         return Row{row[0], (int64)row[1] - row[0]};
@@ -29,7 +29,7 @@ struct Synapse {
     int32 high_weight;
 };
 
-__device__ inline Synapse load_synapse(const Table &table, int64 k) {
+__device__ inline Synapse load_synapse(const DeviceTable &table, int64 k) {
     Synapse found{table.low[k], 0, 0, 0};
     found.high = table.wide ? ((const uint16 *)table.high)[k] : ((const uint8 *)table.high)[k];
     if (table.form != CONSTANT)
@@ -42,7 +42,8 @@ __device__ inline Synapse load_synapse(const Table &table, int64 k) {
 
 // Add what a synapse of a spike adds to the input of its target, unless it was due before a step
 __device__ inline void add(
-    const Machine &m, const Part &part, const Table &table, const Synapse &synapse, int64 emitted,
+    const DeviceShard &m, const Part &part, const DeviceTable &table, const Synapse &synapse,
+    int64 emitted,
     int64 earliest) {
     const uint32 place = synapse.low | synapse.high << 16;
     const Channel channel = table.channels[place >> table.target_bits];
@@ -60,7 +61,8 @@ __device__ inline void add(
 // them at once before it adds the first
 template <int AT_ONCE>
 __device__ inline void deliver_row(
-    const Machine &m, const Part &part, const Table &table, int64 begin, int64 end, int64 emitted,
+    const DeviceShard &m, const Part &part, const DeviceTable &table, int64 begin, int64 end,
+    int64 emitted,
     int64 earliest) {
     for (int64 k = begin + lane_number(); k < end; k += AT_ONCE * WARP) {
         Synapse synapses[AT_ONCE];

@@ -17,9 +17,9 @@ const int32 LISTED = 1024;
 
 // What the threads of a block share beside their part; the numbers are those of the meetings with
 // even and with odd numbers
-struct Desk {
+struct BlockScratch {
     int32 n_own[2];        // spikes of the block
-    int32 n_heard[2];      // spikes of all blocks
+    int32 n_received[2];   // spikes of all blocks
     int32 n_before[2];     // spikes of the blocks with lower numbers
     int64 list[LISTED];
     int64 cycles[2];       // of one thread in update and in delivery
@@ -52,21 +52,21 @@ struct Store {
 
 enum Phase { UPDATING, DELIVERING };
 
-struct Member {
-    const Machine &m;
+struct TeamBlock {
+    const DeviceShard &m;
     Part part;
-    Table *tables;
-    Desk *desk;
+    DeviceTable *tables;
+    BlockScratch *scratch;
     uint32 meeting;        // number of the next one
 
-    __device__ explicit Member(const Machine &machine)
-        : m(machine), part(part_of(m, blockIdx.x)), meeting((uint32)m.control->meetings + 1) {
+    __device__ explicit TeamBlock(const DeviceShard &shard)
+        : m(shard), part(part_of(m, blockIdx.x)), meeting((uint32)m.control->meetings + 1) {
         const Part far = part;
         const int64 n = far.n_neurons, room = m.part_size, inputs = m.n_slots * m.n_receptors;
         const int64 first_group = m.first_groups[far.number];
         const int64 n_groups = m.first_groups[far.number + 1] - first_group;
         Store store{shared_memory()};
-        desk = store.take<Desk>(1);
+        scratch = store.take<BlockScratch>(1);
         part.cursor = store.keep(far.cursor, 1, 1);
         part.segments = store.keep(far.segments, far.n_segments, m.most_segments);
         part.groups = store.keep(far.groups, n_groups, m.most_groups);
@@ -76,7 +76,7 @@ struct Member {
         part.ring = store.keep(far.ring, inputs * n, inputs * room);
         part.segment_of = store.keep(far.segment_of, n, room);
         part.thresholds = store.keep(m.thresholds, m.n_thresholds, m.n_thresholds);
-        part.waiting = store.keep(far.waiting, n, room);
+        part.refractory = store.keep(far.refractory, n, room);
         tables = store.keep(m.tables, m.n_tables, m.n_tables);
         __syncthreads();
         for (int64 k = 0; k < m.n_tables; ++k) {
@@ -87,26 +87,27 @@ struct Member {
         }
         const int k = threadIdx.x;
         if (k < 2)
-            desk->n_own[k] = desk->n_heard[k] = desk->n_before[k] = desk->cycles[k] = 0;
+            scratch->n_own[k] = scratch->n_received[k] = scratch->n_before[k] =
+                scratch->cycles[k] = 0;
         if (k == 0)
-            desk->since = clock64();
+            scratch->since = clock64();
         if (in_last_warp())
             prepare(m, part, m.control->step);
         __syncthreads();
     }
 
-    // Tell whether this thread speaks for the block: one in the last warp, which has few neurons
-    __device__ bool speaks() const { return threadIdx.x == blockDim.x - 1; }
+    // Tell whether this thread acts for the block: one in the last warp, which has few neurons
+    __device__ bool is_leader() const { return threadIdx.x == blockDim.x - 1; }
 
     __device__ bool in_last_warp() const { return threadIdx.x >= blockDim.x - WARP; }
 
     // A phase is over
     __device__ void lap(int phase) {
-        if (!speaks())
+        if (!is_leader())
             return;
         const int64 now = clock64();
-        desk->cycles[phase] += now - desk->since;
-        desk->since = now;
+        scratch->cycles[phase] += now - scratch->since;
+        scratch->since = now;
     }
 
     // Keep what the next launch goes on from; the threads have met
@@ -120,13 +121,13 @@ struct Member {
         copy(far.numbers, part.numbers, part.n_numbers);
         copy(far.columns, part.columns, part.n_columns);
         copy(far.ring, part.ring, m.n_slots * m.n_receptors * n);
-        copy(far.waiting, part.waiting, n);
+        copy(far.refractory, part.refractory, n);
     }
 
     // Tell host and next launch where this one ended; the first block does it. Blocks that have not
     // met have nothing new to tell, and may still read
-    __device__ void sign(Report &report, int64 step, int64 n_spikes) const {
-        if (part.number > 0 || !speaks())
+    __device__ void write_report(Report &report, int64 step, int64 n_spikes) const {
+        if (part.number > 0 || !is_leader())
             return;
         if (meeting - 1 != m.control->meetings) {
             m.control->step = step;
@@ -134,8 +135,8 @@ struct Member {
         }
         report.step = step;
         report.n_spikes = n_spikes;
-        report.update_cycles = desk->cycles[UPDATING];
-        report.deliver_cycles = desk->cycles[DELIVERING];
+        report.update_cycles = scratch->cycles[UPDATING];
+        report.deliver_cycles = scratch->cycles[DELIVERING];
     }
 
     __device__ uint32 turn() const { return meeting & 1; }
@@ -147,7 +148,7 @@ struct Member {
 
     // Keep a spike, or several of one neuron, for the next meeting
     __device__ void emit(int64 word, int32 n) {
-        int64 *place = mailbox(part.number) + atomicAdd(&desk->n_own[turn()], n);
+        int64 *place = mailbox(part.number) + atomicAdd(&scratch->n_own[turn()], n);
 #pragma unroll 1
         for (int32 k = 0; k < n; ++k)
             place[k] = word;
@@ -178,12 +179,12 @@ struct Member {
 
     // Tell all blocks how many spikes this one has; its threads have emitted them, and met
     __device__ void post() {
-        if (!speaks())
+        if (!is_leader())
             return;
         uint64 *place = m.posts + turn() * (uint32)m.n_parts + part.number;
-        store_release(place, (uint64)meeting << 32 | (uint32)desk->n_own[turn()]);
+        store_release(place, (uint64)meeting << 32 | (uint32)scratch->n_own[turn()]);
         const uint32 next = 1 - turn();
-        desk->n_own[next] = desk->n_heard[next] = desk->n_before[next] = 0;
+        scratch->n_own[next] = scratch->n_received[next] = scratch->n_before[next] = 0;
     }
 
     // Wait for the post of a block; return how many spikes it has
@@ -202,39 +203,39 @@ struct Member {
         const int32 end = min(place + n, first + LISTED);
 #pragma unroll 4
         for (int32 k = place < first ? first : place; k < end; ++k)
-            desk->list[k - first] = words[k - place];
+            scratch->list[k - first] = words[k - place];
     }
 
-    // Hear of the spikes of all blocks, which count from `origin`, and deliver them; keep those of
+    // Receive the spikes of all blocks, which count from `origin`, and deliver them; keep those of
     // this block in the report, where there are some already. Return how many there are
-    __device__ int64 hear(int64 origin, int64 *report) {
+    __device__ int64 receive(int64 origin, int64 *report) {
         const int block = blockDim.x - 1 - threadIdx.x;
         int32 n = 0, place = 0;
         if (block < m.n_parts && (n = wait_for(block)) > 0) {
-            place = atomicAdd(&desk->n_heard[turn()], n);
+            place = atomicAdd(&scratch->n_received[turn()], n);
             if (block < part.number)
-                atomicAdd(&desk->n_before[turn()], n);
+                atomicAdd(&scratch->n_before[turn()], n);
         }
-        int32 n_heard, first = 0;
+        int32 n_received, first = 0;
         do {
             list(block, place, n, first);
             __syncthreads();
-            n_heard = desk->n_heard[turn()];
+            n_received = scratch->n_received[turn()];
             if (first == 0)
-                keep(report + desk->n_before[turn()]);
-            deliver(desk->list, min(LISTED, n_heard - first), origin, 0);
+                keep(report + scratch->n_before[turn()]);
+            deliver(scratch->list, min(LISTED, n_received - first), origin, 0);
             first += LISTED;
             __syncthreads();
-        } while (first < n_heard);
+        } while (first < n_received);
         ++meeting;
-        return n_heard;
+        return n_received;
     }
 
     // Copy the spikes of this block; the last warp does it
     __device__ void keep(int64 *places) const {
         const int64 *words = mailbox(part.number);
         if (in_last_warp())
-            for (int64 k = lane_number(); k < desk->n_own[turn()]; k += WARP)
+            for (int64 k = lane_number(); k < scratch->n_own[turn()]; k += WARP)
                 places[k] = words[k];
     }
 
@@ -243,7 +244,7 @@ struct Member {
     __device__ void deliver(const int64 *words, int32 n, int64 origin, int64 earliest) {
         int32 k = threadIdx.x / WARP;
         for (int64 t = 0; t < m.n_tables; ++t, k -= n) {
-            const Table &table = tables[t];
+            const DeviceTable &table = tables[t];
 #pragma unroll 1
             for (; k < n; k += blockDim.x / WARP) {
                 const int64 word = words[k], emitted = origin + (word >> GID_BITS);

@@ -1,7 +1,7 @@
 """Whether the blocks of a launch are a team, each with a part of the neurons for itself.
 
 A team meets less often and reaches the input of its neurons faster than a grid that shares all of
-them, see team.cuh. It takes that a part fits into the memory of a block; that launches have many
+them, see team.cuh. It requires that a part fits into the memory of a block; that launches have many
 steps, because the input is copied there and back in each; and that rows are long enough to be
 divided among the blocks.
 """
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simcore.draft import Draft
-from simcore.kernels.cuda import machine as layout
-from simcore.kernels.cuda.machine import Parts, Pieces, n_slots
+from simcore.kernels.cuda import structs
+from simcore.kernels.cuda.structs import Parts, Pieces, n_slots
 from simcore.kernels.cuda.synapses import CHANNEL, Section
-from simcore.kernels.plan import Plan, most_spikes_of
+from simcore.kernels.neuron_tables import NeuronTables, most_spikes_of
+from simcore.shards.shard_spec import ShardSpec
 
 # Threads of a block, as many as advance.cu is compiled for, each of which waits for the post of one
 # block at most
@@ -39,7 +39,7 @@ LONGEST_INTERVAL = 16
 
 
 @dataclass(frozen=True)
-class Team:
+class BlockTeam:
     """Blocks that have a part of the neurons each.
 
     Parameters
@@ -57,12 +57,12 @@ class Team:
     shared_bytes: int
 
 
-def team_parts(shard: Draft, sections: list[Section], n_units: int) -> Parts | None:
+def team_parts(shard: ShardSpec, sections: list[Section], n_units: int) -> Parts | None:
     """Return the parts of a team; none where synapses or epochs do not suit one.
 
     Parameters
     ----------
-    shard : Draft
+    shard : ShardSpec
         What the rank owns.
     sections : list of Section
         Its synapses.
@@ -83,34 +83,42 @@ def team_parts(shard: Draft, sections: list[Section], n_units: int) -> Parts | N
 
 
 def make_team(
-    shard: Draft, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
-) -> Team:
+    shard: ShardSpec,
+    neuron_tables: NeuronTables,
+    parts: Parts,
+    pieces: Pieces,
+    sections: list[Section],
+) -> BlockTeam:
     """Return the team of some parts, whether there is room for it or not."""
-    delays = [int(section.draft.delays.min()) for section in sections]
+    delays = [int(section.spec.delays.min()) for section in sections]
     interval = min([*delays, LONGEST_INTERVAL])
     room = interval * int(most_spikes_of(shard, parts.bounds).max())
-    return Team(interval, room, _shared_bytes(shard, plan, parts, pieces, sections))
+    return BlockTeam(interval, room, _shared_bytes(shard, neuron_tables, parts, pieces, sections))
 
 
 def _shared_bytes(
-    shard: Draft, plan: Plan, parts: Parts, pieces: Pieces, sections: list[Section]
+    shard: ShardSpec,
+    neuron_tables: NeuronTables,
+    parts: Parts,
+    pieces: Pieces,
+    sections: list[Section],
 ) -> int:
-    """Return what the constructor of `Member` in team.cuh gives away [B]."""
-    n, receptors = parts.size, plan.n_receptors
-    table = 8 * len(layout.TABLE_FIELDS)
+    """Return what the constructor of `TeamBlock` in team.cuh gives away [B]."""
+    n, receptors = parts.size, neuron_tables.n_receptors
+    table = 8 * len(structs.TABLE_FIELDS)
     sizes = [
-        layout.DESK_BYTES + 8 * layout.LISTED,
-        8 * len(layout.CURSOR_FIELDS),
-        layout.SEGMENT.itemsize * pieces.most("segments"),
-        8 * len(layout.GROUP_FIELDS) * pieces.most("groups"),
+        structs.BLOCK_SCRATCH_BYTES + 8 * structs.LISTED,
+        8 * len(structs.CURSOR_FIELDS),
+        structs.SEGMENT.itemsize * pieces.most("segments"),
+        8 * len(structs.GROUP_FIELDS) * pieces.most("groups"),
         8 * n,
-        plan.numbers.itemsize * pieces.most("columns"),
-        plan.numbers.itemsize * pieces.most("numbers"),
+        neuron_tables.numbers.itemsize * pieces.most("columns"),
+        neuron_tables.numbers.itemsize * pieces.most("numbers"),
         4 * n * receptors * n_slots(shard),
         4 * n,
-        4 * plan.thresholds.size,
+        4 * neuron_tables.thresholds.size,
         2 * n,
         table * len(sections),
-        *(CHANNEL.itemsize * section.draft.n_channels for section in sections),
+        *(CHANNEL.itemsize * section.spec.n_channels for section in sections),
     ]
     return int(sum(-(-np.array(sizes) // 16) * 16))

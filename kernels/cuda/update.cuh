@@ -10,7 +10,7 @@
 
 // Take the input of a step from the ring, which is empty then
 __device__ inline int32 take_input(
-    const Machine &m, const Part &part, int64 step, int64 receptor, int64 neuron) {
+    const DeviceShard &m, const Part &part, int64 step, int64 receptor, int64 neuron) {
     int32 *place = input_of(m, part, step, receptor, neuron);
     const int32 arrived = *place;
     *place = 0;
@@ -18,7 +18,8 @@ __device__ inline int32 take_input(
 }
 
 // Add the Poisson input of a neuron in a step to come to the ring; emit nothing
-__device__ inline void draw_input(const Machine &m, const Part &part, int64 step, int64 neuron) {
+__device__ inline void draw_input(
+    const DeviceShard &m, const Part &part, int64 step, int64 neuron) {
     const Segment &s = part.segments[part.segment_of[neuron]];
     if (s.kind == SOURCE)
         return;
@@ -33,7 +34,7 @@ __device__ inline void draw_input(const Machine &m, const Part &part, int64 step
 // Advance a neuron of a part by a step; return how often it spikes. Its Poisson input is drawn here
 // unless it lies in the ring
 template <bool IS_DRAWN>
-__device__ inline int32 update(const Machine &m, const Part &part, int64 step, int64 neuron) {
+__device__ inline int32 update(const DeviceShard &m, const Part &part, int64 step, int64 neuron) {
     const Segment &s = part.segments[part.segment_of[neuron]];
     const Group *groups = part.groups + s.first_group;
     if (s.kind == SOURCE) {
@@ -55,6 +56,6 @@ __device__ inline int32 update(const Machine &m, const Part &part, int64 step, i
     const int64 place = neuron - s.begin;
     return advance_model(
         s.kind, part.numbers + s.first_number, part.values + s.first_value + place,
-        part.columns + s.first_state + place, s.size, part.waiting[neuron], (int16)s.duration,
+        part.columns + s.first_state + place, s.size, part.refractory[neuron], (int16)s.duration,
         arrived);
 }

@@ -3,13 +3,13 @@
 Statistics of spikes take a selection, ``run.select(population, start, stop, neurons)``.
 """
 
-from simcore.analysis.comparison import Distances, compare, ks_distance
 from simcore.analysis.correlation import (
     CountCorrelations,
     CrossCorrelogram,
     count_correlations,
     cross_correlogram,
 )
+from simcore.analysis.distances import Distances, compare, ks_distance
 from simcore.analysis.interop import to_neo
 from simcore.analysis.intervals import IsiStatistics, isi_statistics
 from simcore.analysis.potentials import PotentialStatistics, potential_statistics

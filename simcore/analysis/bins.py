@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Grid
-from simcore.errors import ConfigError, require
+from simcore.numerics.clock import Grid
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.arguments import takes_selections
 from simcore.analysis.bins import Bins
-from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction
 from simcore.analysis.reduction import reduce_all, reduce_spikes
-from simcore.clock import Grid
-from simcore.errors import ConfigError, require
-from simcore.extras import load
+from simcore.numerics.clock import Grid
+from simcore.services.errors import ConfigError, require
+from simcore.services.extras import load
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from simcore.analysis.spawning import require_guard
-from simcore.errors import ConfigError, OutputError
-from simcore.extras import load
-from simcore.launch import n_cores
-from simcore.memory import available_bytes
-from simcore.progress import Work
+from simcore.services.errors import ConfigError, OutputError
+from simcore.services.extras import load
+from simcore.services.launcher import n_cores
+from simcore.services.memory import available_bytes
+from simcore.services.progress import TaskProgress
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -206,10 +206,10 @@ def _count_tasks() -> Any:
     """Return a context that reports the tasks that a scheduler without a client finishes."""
     from dask.callbacks import Callback
 
-    work: list[Work] = []
+    work: list[TaskProgress] = []
 
     def start(graph: Any) -> None:
-        work.append(Work("read", len(graph), "tasks"))
+        work.append(TaskProgress("read", len(graph), "tasks"))
 
     def posttask(*_: Any) -> None:
         work[-1].advance(1)
@@ -242,7 +242,7 @@ def _look(client: Client, done: threading.Event) -> None:
             # Whoever waits for the results will tell that the cluster is gone
             return
         if work is None or left > work.total - work.done:
-            work = Work("read", left, "tasks")
+            work = TaskProgress("read", left, "tasks")
         work.advance(work.total - work.done - left)
         if left == 0:
             work.__exit__()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.extras import load
 from simcore.io.excerpt import Excerpt, count_per_neuron, times_by_neuron
+from simcore.services.extras import load
 
 if TYPE_CHECKING:
     import neo

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.analysis.guard import takes_selections
+from simcore.analysis.arguments import takes_selections
 from simcore.analysis.reduction import reduce_spikes
-from simcore.errors import ConfigError, require
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.engine import compute
-from simcore.errors import ConfigError, require
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.arguments import takes_selections
 from simcore.analysis.bins import Bins
-from simcore.analysis.guard import takes_selections
 from simcore.analysis.reduction import reduce_spikes
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import FrameType, ModuleType
 
-from simcore.errors import ConfigError
+from simcore.services.errors import ConfigError
 
 _GUARD = 'if __name__ == "__main__":'
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from simcore.analysis.arguments import takes_selections
 from simcore.analysis.bins import Bins
-from simcore.analysis.guard import takes_selections
 from simcore.analysis.rates import BinReduction, mean_rates
 from simcore.analysis.reduction import reduce_spikes
-from simcore.clock import Grid
-from simcore.errors import ConfigError, require
+from simcore.numerics.clock import Grid
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simcore.jit import njit
+from simcore.numerics.jit import njit
 
 
 @njit

@@ -136,13 +136,13 @@ def summarize(
     """
     names = names_of(populations, recording.recorded)
     selections = [recording.select(name, start, stop) for name in names]
-    wanted = [Plan.of(s, widths or Widths(), max_neurons) for s in selections]
+    wanted = [SummaryTask.of(s, widths or Widths(), max_neurons) for s in selections]
     found = reduce_all([(plan.selection, plan.reductions) for plan in wanted])
     return {n: plan.finish(*values) for n, plan, values in zip(names, wanted, found, strict=True)}
 
 
 @dataclass(frozen=True)
-class Plan:
+class SummaryTask:
     """What is computed of one population."""
 
     selection: Selection
@@ -150,7 +150,7 @@ class Plan:
     max_neurons: int
 
     @classmethod
-    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> Plan:
+    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> SummaryTask:
         """Return the plan of a selection, with bins that fit it."""
         fitting = {name: _fitting(selection, width) for name, width in vars(widths).items()}
         return cls(selection, Widths(**fitting), max_neurons)

@@ -20,11 +20,11 @@ from simcore.cli.run import add_run
 from simcore.cli.scale import add_scale
 from simcore.cli.streams import drop, standard_streams
 from simcore.cli.verify import add_verify
-from simcore.comm import Comm, SerialComm, world
-from simcore.errors import ConfigError, SimcoreError, StoppedError, cause, remedy
-from simcore.failure import full, report, summary
-from simcore.launch import launched
-from simcore.signals import orderly_end
+from simcore.services.comm import Comm, SerialComm, world
+from simcore.services.errors import ConfigError, SimcoreError, StoppedError, cause, remedy
+from simcore.services.failure import full, report, summary
+from simcore.services.launcher import launched_process
+from simcore.services.signals import orderly_end
 
 # Exit codes: an error of the run, a mistake in the command or the run file, Ctrl-C
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = make_parser().parse_args(argv)
-    if not arguments.parallel and launched().rank != 0:
+    if not arguments.parallel and launched_process().rank != 0:
         return 0
     comm: Comm = SerialComm()
     try:
@@ -116,7 +116,7 @@ def _fail(comm: Comm, error: Exception) -> int:
     """Print an error once, and return the exit code."""
     if comm.size > 1:
         report(comm, error, _describe)
-    elif launched().rank == 0:
+    elif launched_process().rank == 0:
         with suppress(OSError):
             print(_describe(error), file=sys.stderr)
     return MISUSED if isinstance(error, ConfigError) else FAILED

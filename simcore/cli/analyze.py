@@ -7,7 +7,7 @@ import argparse
 from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parameters import parse_time, parse_window
 from simcore.cli.parser import STYLE, Commands
-from simcore.comm import Comm
+from simcore.services.comm import Comm
 
 _TEXT = """\
 Make a report of a run: one page with pictures that needs no network, report.html, and the numbers

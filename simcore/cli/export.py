@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parameters import parse_window
 from simcore.cli.parser import STYLE, Commands
-from simcore.comm import Comm
-from simcore.errors import ConfigError, ModelError
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from simcore.io.excerpt import Excerpt

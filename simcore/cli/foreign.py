@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from simcore.errors import ConfigError, ModelError
+from simcore.services.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run

@@ -10,8 +10,8 @@ from typing import Any
 
 from simcore.cli.parameters import parse_time, parse_window
 from simcore.cli.parser import STYLE, Commands
-from simcore.comm import Comm
-from simcore.errors import ConfigError
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError
 
 # How the names of recorders begin, beside those of populations
 _RECORDERS = ("spike_recorder", "spike_detector", "voltmeter", "multimeter")

@@ -10,9 +10,9 @@ from simcore.cli.foreign import add_told, open_told
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.run import pace, rate_table
 from simcore.cli.verify import check_text, check_values
-from simcore.comm import Comm
-from simcore.errors import ConfigError, OutputError, require
-from simcore.timers import phase_table
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, OutputError, require
+from simcore.services.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -122,9 +122,9 @@ def run_values(result: Run) -> dict[str, Any]:
 
 def run_text(result: Run) -> str:
     """Return what `info` tells, as text."""
-    from simcore.io.facts import facts_of
+    from simcore.io.run_summary import run_summary
 
-    lines = {"file": result.path, **facts_of(result)}
+    lines = {"file": result.path, **run_summary(result)}
     head = "\n".join(f"{name:<8} {text}" for name, text in lines.items())
     parts = [head, rate_table(result)]
     if result.timers:

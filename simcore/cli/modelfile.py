@@ -19,9 +19,9 @@ from typing import Any
 
 import simcore.models
 from simcore.cli.parameters import check_call, parameters_of, suggestion
-from simcore.errors import ConfigError, ModelError, SimcoreError
-from simcore.failure import exit_call
-from simcore.network import Network
+from simcore.description.network import Network
+from simcore.services.errors import ConfigError, ModelError, SimcoreError
+from simcore.services.failure import exit_call
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from simcore import library
 from simcore.cli.modelfile import Model, builtin_names, find_model
 from simcore.cli.parameters import Parameter, parameters_of
 from simcore.cli.parser import STYLE, Commands, print_json
-from simcore.comm import Comm
-from simcore.errors import ConfigError, require
 from simcore.language.model import NeuronModel
 from simcore.language.printer import cuda_source, numba_source
 from simcore.language.program import make_program
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, require
 
 
 def add_models(commands: Commands) -> None:

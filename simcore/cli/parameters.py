@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
-from simcore.errors import ConfigError
+from simcore.services.errors import ConfigError
 
 _WORDS = {
     float: "a number",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any, TypeAlias
 
-from simcore.launch import launched
+from simcore.services.launcher import launched_process
 
 
 class Parser(argparse.ArgumentParser):
     """Speaks on rank 0 only, so that N ranks print a message once."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if launched().rank == 0:
+        if launched_process().rank == 0:
             super()._print_message(message, file)
 
 
@@ -24,8 +24,8 @@ STYLE: dict[str, Any] = {
 }
 
 
-def add_care(parser: argparse.ArgumentParser, *defaults: str) -> None:
-    """Add the options of how a run takes care of itself, with the defaults that they show."""
+def add_run_limits(parser: argparse.ArgumentParser, *defaults: str) -> None:
+    """Add the options of checkpoints and of what ends a run, with the defaults that they show."""
     wall, every, rate, patience = defaults
     add = parser.add_argument
     add("--checkpoint-wall", metavar="TIME",

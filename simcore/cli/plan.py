@@ -17,11 +17,11 @@ from simcore.cli.plantext import (
     rehearsal_values,
 )
 from simcore.cli.run import RunCommand, read_job
-from simcore.comm import Comm
-from simcore.errors import ConfigError, OutputError, require
-from simcore.memory import available_bytes
-from simcore.network import Network
-from simcore.progress import Progress
+from simcore.description.network import Network
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, OutputError, require
+from simcore.services.memory import available_bytes
+from simcore.services.progress import Progress
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -113,8 +113,8 @@ def plan(arguments: argparse.Namespace, comm: Comm) -> int:
 
 def _setup(arguments: argparse.Namespace, job: RunCommand) -> Setup:
     """Return how the model would be run, checked."""
-    from simcore.clock import Clock
     from simcore.kernels import check_backend, choose_backend
+    from simcore.numerics.clock import Clock
     from simcore.partition import check_partitioner
     from simcore.planning import Setup
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.network import Network
-from simcore.progress import duration
+from simcore.description.network import Network
+from simcore.services.progress import duration
 
 if TYPE_CHECKING:
     from simcore.planning import CostModel, Plan, Rehearsal, Spread

@@ -7,14 +7,14 @@ import dataclasses
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
-from simcore.cli.parser import STYLE, Commands, add_care
+from simcore.cli.parser import STYLE, Commands, add_run_limits
 from simcore.cli.run import summary_of
 from simcore.cli.runfile import RunFile, RunOptions, in_ms
-from simcore.comm import Comm
-from simcore.errors import ConfigError
-from simcore.failure import fail_together
-from simcore.network import Network
-from simcore.progress import Progress
+from simcore.description.network import Network
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError
+from simcore.services.failure import fail_together
+from simcore.services.progress import Progress
 
 _TEXT = """\
 Go on with a run that was killed, stopped or failed, or make one longer that is complete. It goes on
@@ -48,7 +48,7 @@ def add_resume(commands: Commands) -> None:
     add("--partitioner", metavar="NAME", help="balanced, block or round_robin (as before)")
     add("--threads", type=int, metavar="N", help="threads of each rank (as before)")
     add("--no-progress", action="store_true", help="do not report progress")
-    add_care(parser, *["as before"] * 4)
+    add_run_limits(parser, *["as before"] * 4)
 
 
 def add_pack(commands: Commands) -> None:
@@ -68,10 +68,10 @@ def add_pack(commands: Commands) -> None:
 
 def resume(arguments: argparse.Namespace, comm: Comm) -> None:
     """Go on with a run on all ranks."""
-    from simcore.job import resume as go_on
-    from simcore.resumption import look
+    from simcore.simulation.job import resume as go_on
+    from simcore.simulation.resumption import find_resumption
 
-    found = look(arguments.file, comm)
+    found = find_resumption(arguments.file, comm)
     with fail_together(comm):
         config = found.description.config
         model, network = _model(config, arguments)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simcore.cli.parameters import parse_assignment
-from simcore.cli.parser import STYLE, Commands, add_care
+from simcore.cli.parser import STYLE, Commands, add_run_limits
 from simcore.cli.runfile import RunFile, RunOptions, in_ms, read_run
-from simcore.comm import Comm
-from simcore.errors import ConfigError, OutputError
-from simcore.failure import fail_together
-from simcore.network import Network
-from simcore.progress import Progress, duration
-from simcore.timers import phase_table
+from simcore.description.network import Network
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, OutputError
+from simcore.services.failure import fail_together
+from simcore.services.progress import Progress, duration
+from simcore.services.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -82,7 +82,7 @@ def add_run(commands: Commands) -> None:
     add("--overwrite", action="store_true", default=None, help="replace an existing file")
     add("--raster", metavar="PNG", help="draw the spikes to this file after the run")
     add("--no-progress", action="store_true", help="do not report progress")
-    add_care(parser, "15min", "none", "none", "10min")
+    add_run_limits(parser, "15min", "none", "none", "10min")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +187,7 @@ def pace(result: Run) -> str:
 
 
 def _simulate(job: RunCommand, network: Network, comm: Comm) -> Run:
-    from simcore.job import simulate
+    from simcore.simulation.job import simulate
 
     options = job.options
     return simulate(
@@ -225,7 +225,7 @@ def _check_raster(path: str | None) -> None:
 
 
 def _draw(result: Run, path: str) -> None:
-    from simcore.plot import raster
+    from simcore.analysis.raster import raster
 
     raster(result, path)
     print(f"raster: {path}")

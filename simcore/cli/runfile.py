@@ -11,9 +11,9 @@ from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
 from simcore.cli.parameters import check_names, convert, parse_time, suggestion
-from simcore.errors import ConfigError, cause
-from simcore.network import Network
-from simcore.population import Population
+from simcore.description.network import Network
+from simcore.description.population import Population
+from simcore.services.errors import ConfigError, cause
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from simcore.cli.parameters import parse_assignment
 from simcore.cli.parser import STYLE, Commands
 from simcore.cli.run import RunCommand, read_job
 from simcore.cli.trials import batch_commands, run_here, submit
-from simcore.comm import Comm
-from simcore.errors import ConfigError, require
-from simcore.network import Network
+from simcore.description.network import Network
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.planning import Scaling, Study

@@ -13,9 +13,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from simcore.errors import CommError, ConfigError, require
-from simcore.launch import n_cores
-from simcore.progress import duration
+from simcore.services.errors import CommError, ConfigError, require
+from simcore.services.launcher import n_cores
+from simcore.services.progress import duration
 
 if TYPE_CHECKING:
     from simcore.planning.study import Study, Trial

@@ -7,11 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from simcore.cli.parser import STYLE, Commands, print_json
-from simcore.comm import Comm
-from simcore.errors import ConfigError, OutputError
+from simcore.services.comm import Comm
+from simcore.services.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from simcore.io.compare import Comparison
+    from simcore.analysis.verification import Comparison
     from simcore.io.integrity import FileCheck
 
 
@@ -58,10 +58,10 @@ def _checked(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, bool]:
 
 
 def _compared(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, bool]:
-    from simcore.io.compare import compare
+    from simcore.analysis.verification import compare_bits
     from simcore.io.reader import open_recording
 
-    found = compare(open_recording(arguments.one), open_recording(arguments.other))
+    found = compare_bits(open_recording(arguments.one), open_recording(arguments.other))
     values = {"identical": found.identical, **dataclasses.asdict(found)}
     return values, comparison_text(found), found.identical
 

@@ -1,9 +1,9 @@
 """A formula as a graph of single operations.
 
 Each node is one operation that IEEE 754 fixes to the last bit (+ - * / sqrt, comparisons, choices)
-or one of the functions of `simcore.portable`, which are made of these. All backends carry out the
-operations of a graph in the same order, so they have the same results. Equal operations of equal
-operands are one node.
+or one of the functions of `simcore.numerics.portable`, which are made of these. All backends carry
+out the operations of a graph in the same order, so they have the same results. Equal operations of
+equal operands are one node.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def evaluate(x: Expression, values: Mapping[str, Any]) -> Any:
     values : mapping of str to float or ndarray
         Values of the symbols.
     """
-    from simcore import portable
+    from simcore.numerics import portable
 
     functions = {"exp": portable.exp, "log": portable.log}
     done: dict[Expression, Any] = {}

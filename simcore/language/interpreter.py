@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore import portable
 from simcore.language.program import Body, Program
+from simcore.numerics import portable
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "+": np.add,

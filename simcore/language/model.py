@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from simcore.errors import ModelError, require
 from simcore.language.expression import Expression, evaluate, symbol
 from simcore.language.parser import (
     Declaration,
@@ -32,6 +31,7 @@ from simcore.language.parser import (
     statements,
 )
 from simcore.language.units import NUMBER, UNITS, Unit
+from simcore.services.errors import ModelError, require
 
 # What the text of a backend uses itself
 _RESERVED = re.compile(r"[acnstvq]\d+|qt\d+|in\d+|old_.*")

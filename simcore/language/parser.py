@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from simcore.errors import ModelError
 from simcore.language.expression import ZERO, Expression, number, where
 from simcore.language.units import NUMBER, UNITS, Unit
+from simcore.services.errors import ModelError
 
 _DECLARATION = re.compile(r"(\w+(?:\[\w\])?)\s*=\s*(.+?)\s*\[([^\[\]]*)\]\s*(.*)")
 _DERIVATIVE = re.compile(r"d(\w+)/dt\s*=\s*(.+)")

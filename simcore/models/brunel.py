@@ -8,7 +8,7 @@ brunel_delta: the asynchronous irregular state, reset to 0 mV where the paper ha
 from __future__ import annotations
 
 import simcore as sc
-from simcore.errors import require
+from simcore.services.errors import require
 
 
 def build(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simcore as sc
-from simcore.errors import require
-from simcore.portable import exp, log, total
+from simcore.numerics.portable import exp, log, total
+from simcore.services.errors import require
 
 POPULATIONS = ("L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
 SIZES = np.array([20683, 5834, 21915, 5479, 4850, 1065, 14395, 2948])

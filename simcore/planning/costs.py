@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, require
-from simcore.planning.workload import LOOK, Workload
+from simcore.planning.workload import CHECK, Workload
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
@@ -202,7 +202,7 @@ def work(load: Workload) -> dict[str, NDArray[np.float64]]:
         "ranks": load.meetings * load.n_ranks,
         "thread_steps": load.steps if load.threads > 1 else 0.0,
         "recorded": load.recorded,
-        "flushes": min(load.epochs, 1.0 / LOOK) * max(1.0, doublings),
+        "flushes": min(load.epochs, 1.0 / CHECK) * max(1.0, doublings),
         "epochs": load.epochs,
     }
     shape = load.n_neurons.shape

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.clock import Clock
-from simcore.connectivity import Edges, OneToOne
-from simcore.degrees import n_synapses
-from simcore.partition import Expectation
-from simcore.partition.recipe import Recipe
+from simcore.construction.projection_tables import ProjectionTables
+from simcore.description.connectivity import Edges, OneToOne
+from simcore.description.degrees import n_synapses
+from simcore.estimates.expected_synapses import Expectation
+from simcore.numerics.clock import Clock
 from simcore.planning.ranks import Ranks
 from simcore.planning.rates import Rates, segment_rates
-from simcore.waiting import longest_epoch
+from simcore.shards.recording_buffers import longest_epoch
 
 
 def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
@@ -25,8 +25,8 @@ def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
     clock = Clock(ranks.setup.dt)
     longest = longest_epoch(expectation.network, clock, unbounded=False)
     crossing: dict[int, float] = {}
-    for recipe in expectation.recipes:
-        for delay, n in _crossing(recipe, ranks):
+    for tables in expectation.projections:
+        for delay, n in _crossing(tables, ranks):
             crossing[delay] = crossing.get(delay, 0.0) + n
     found = 0.0
     for delay in sorted(crossing):
@@ -36,17 +36,17 @@ def epoch_steps(expectation: Expectation, ranks: Ranks) -> int:
     return longest_epoch(expectation.network, clock, unbounded=not cuda)
 
 
-def _crossing(recipe: Recipe, ranks: Ranks) -> list[tuple[int, float]]:
+def _crossing(tables: ProjectionTables, ranks: Ranks) -> list[tuple[int, float]]:
     """Return the expected number of synapses between ranks for each delay of a projection."""
-    projection, threads = recipe.projection, ranks.setup.threads
+    projection, threads = tables.projection, ranks.setup.threads
     if isinstance(projection.rule, Edges):
         pairs = zip(projection.rule.pairs(), (projection.source, projection.target), strict=True)
         one, other = (
             ranks.division.owner(view.gid_range[0] + ids) // threads for ids, view in pairs
         )
         apart = one != other
-        if recipe.edge_delays is not None:
-            delays, counts = np.unique(recipe.edge_delays[apart], return_counts=True)
+        if tables.edge_delays is not None:
+            delays, counts = np.unique(tables.edge_delays[apart], return_counts=True)
             return list(zip(delays.tolist(), counts.tolist(), strict=True))
         n = float(apart.sum())
     elif isinstance(projection.rule, OneToOne):
@@ -58,7 +58,7 @@ def _crossing(recipe: Recipe, ranks: Ranks) -> list[tuple[int, float]]:
             ranks.inside(v.gid_range) / v.size for v in (projection.source, projection.target)
         )
         n = n_synapses(projection) * float(1.0 - sources @ targets)
-    table = recipe.delays
+    table = tables.delays
     return [(table.first + i, n * float(p)) for i, p in enumerate(table.probabilities()) if n > 0]
 
 

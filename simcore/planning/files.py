@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simcore.clock import Clock
+from simcore.description.network import Network
 from simcore.io.schema import SPIKE_TYPE, recorded_span, sample_interval
-from simcore.network import Network
+from simcore.numerics.clock import Clock
 from simcore.planning.rates import Rates
 
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simcore.clock import Clock
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.gpu_memory import estimate_device
+from simcore.estimates.host_memory import estimate
 from simcore.io.checkpoint import WINDOW
 from simcore.io.schema import SPIKE_TYPE
 from simcore.io.writer import MOST_BYTES, PART_BYTES, PART_SHARE
-from simcore.local import Lids
-from simcore.partition import Expectation, estimate, estimate_device
-from simcore.places import LAUNCH_BYTES, WAITING_BYTES
+from simcore.numerics.clock import Clock
 from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates, most_spikes, of_segments
-from simcore.waiting import FLUSH_BYTES, FLUSH_INTERVAL, WORD_BYTES, sampled_bytes
+from simcore.shards.gpu_synapse_layout import LAUNCH_BYTES, WAITING_BYTES
+from simcore.shards.local_neurons import Lids
+from simcore.shards.recording_buffers import FLUSH_BYTES, FLUSH_INTERVAL, WORD_BYTES, sampled_bytes
 
 # A cursor of a row under way; those so far are copied when their room grows [B]
 _CURSOR = 30.0

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, require
-from simcore.fixed_point import fixed_point
-from simcore.local import Lids
-from simcore.network import Network
-from simcore.partition import Expectation, partition, table_bytes
+from simcore.description.network import Network
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.host_memory import table_bytes
+from simcore.partition import partition
 from simcore.planning.costs import CostModel, Prediction
 from simcore.planning.crossing import epoch_steps, ranks_reached
 from simcore.planning.files import file_sizes
@@ -28,6 +28,8 @@ from simcore.planning.memory import (
 from simcore.planning.ranks import Ranks, Setup
 from simcore.planning.rates import Rates
 from simcore.planning.workload import Workload, expected_workload
+from simcore.services.errors import ConfigError, require
+from simcore.shards.local_neurons import Lids
 
 # Most ranks that are looked at for a number that fits
 _MOST_RANKS = 2**20

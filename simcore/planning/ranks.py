@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.degrees import mean_indegree
-from simcore.local import Lids
-from simcore.network import Network
+from simcore.description.degrees import mean_indegree
+from simcore.description.network import Network
 from simcore.partition import Partition, partition
+from simcore.shards.local_neurons import Lids
 
 # Kinds of ranks that stand for all, where there are more
 MOST_KINDS = 16

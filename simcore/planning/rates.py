@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.errors import ConfigError, require
-from simcore.network import Network
-from simcore.neurons import PoissonSource, SpikeTrains
-from simcore.partition import Expectation
-from simcore.population import Population
+from simcore.description.network import Network
+from simcore.description.neurons import PoissonSource, SpikeTrains
+from simcore.description.population import Population
+from simcore.estimates.expected_synapses import Expectation
+from simcore.services.errors import ConfigError, require
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from simcore.comm import RehearsalComm, SerialComm
-from simcore.local import LocalNeurons
-from simcore.memory import peak_bytes
-from simcore.network import Network
-from simcore.partition import SpikeExchange
+from simcore.description.network import Network
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.planning.ranks import Setup
 from simcore.planning.rates import Rates
-from simcore.progress import Progress
-from simcore.simulation import Simulation
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.services.comm import RehearsalComm, SerialComm
+from simcore.services.memory import peak_bytes
+from simcore.services.progress import Progress
+from simcore.shards.local_neurons import LocalNeurons
+from simcore.simulation.simulation import Simulation
+from simcore.simulation.spike_exchange import SpikeExchange
 
 # Model time to advance at most [ms], and wall-clock time after which that is enough [s]
 _LONGEST, _PATIENCE = 100.0, 3.0

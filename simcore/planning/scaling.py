@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.digest import digest_json
-from simcore.errors import ConfigError, OutputError
 from simcore.planning.costs import CostModel, Prediction, phases_of
 from simcore.planning.plan import Plan
 from simcore.planning.study import Study, Trial
 from simcore.planning.workload import Workload
+from simcore.services.digest import digest_json
+from simcore.services.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run

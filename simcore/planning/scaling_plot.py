@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.errors import ConfigError, unwritable
+from simcore.analysis.raster import COLOURS
 from simcore.planning.scaling import PHASES, Point, Scaling
-from simcore.plot import COLOURS
+from simcore.services.errors import ConfigError, unwritable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simcore.errors import unwritable
 from simcore.planning.scaling import PHASES, Point, Scaling, Timing
+from simcore.services.errors import unwritable
 
 _HEAD = (
     "ranks", "cores", "neurons", "synapses", "build", "factor", "spread", "speed-up", "effic.",

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from simcore.degrees import n_synapses
-from simcore.errors import ConfigError, require, unwritable
-from simcore.network import Network
+from simcore.description.degrees import n_synapses
+from simcore.description.network import Network
+from simcore.services.errors import ConfigError, require, unwritable
 
 _FILE = "study.json"
 

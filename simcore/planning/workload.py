@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.clock import Clock
-from simcore.errors import ConfigError, require
-from simcore.local import Lids
-from simcore.partition import Expectation, TableCounts, device_tables
+from simcore.estimates.expected_synapses import Expectation, TableCounts
+from simcore.estimates.gpu_memory import device_tables
+from simcore.numerics.clock import Clock
 from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Ranks
 from simcore.planning.rates import Rates, on_share, segment_rates
-from simcore.work import COUNTS, poisson_processes
+from simcore.services.errors import ConfigError, require
+from simcore.shards.local_neurons import Lids
+from simcore.simulation.work_counts import COUNTS, poisson_processes
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
 
 
 # Model time between two looks at a run, which end an epoch, also where a device stops for it [s]
-LOOK, DEVICE_LOOK = 0.02, 1.0
+CHECK, DEVICE_CHECK = 0.02, 1.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Workload:
     events : ndarray of float64, shape (n,)
         Synapses that deliver a spike.
     runs : ndarray of float64, shape (n,)
-        Runs of these synapses, see `simcore.shard.SynapseTable`.
+        Runs of these synapses, see `simcore.shards.shard.SynapseTable`.
     lookups : ndarray of float64, shape (n,)
         Rows looked for: spikes of the whole network times blocks of targets.
     sent, received : ndarray of float64, shape (n,)
@@ -148,7 +149,7 @@ def expected_workload(
     files = file_sizes(network, rates, setup.dt)
 
     # A run is looked at after whole epochs, each look ends one
-    look = DEVICE_LOOK if setup.backend == "cuda" else LOOK
+    look = DEVICE_CHECK if setup.backend == "cuda" else CHECK
     piece = max(1 if setup.n_ranks == 1 else epoch, int(Clock(setup.dt).nearest(1e3 * look)))
     epochs = steps / piece * -(-piece // epoch)
     return Workload(

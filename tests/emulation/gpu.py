@@ -152,15 +152,15 @@ class Function:
             assert shared_mem == 0
         struct, *numbers = args
         assert struct.size == 1
-        assert struct.nbytes == self.library.machine_bytes()
+        assert struct.nbytes == self.library.shard_bytes()
         assert [type(n) for n in numbers] == [np.int64] * 6
-        machine, values = struct.copy(), [ctypes.c_int64(int(n)) for n in numbers]
+        shard, values = struct.copy(), [ctypes.c_int64(int(n)) for n in numbers]
         shape = [ctypes.c_int64(n) for n in (team, n_blocks, n_threads, shared_mem)]
 
         def run():
             gpu.launches[self.name] += 1
             with EMULATION:
-                self.library.launch(*shape, ctypes.c_void_p(machine.ctypes.data), *values)
+                self.library.launch(*shape, ctypes.c_void_p(shard.ctypes.data), *values)
 
         stream.queue.append(run)
 

@@ -4,7 +4,7 @@
 
 #include "advance.cu"
 
-extern "C" int64 machine_bytes() { return sizeof(Machine); }
+extern "C" int64 shard_bytes() { return sizeof(DeviceShard); }
 extern "C" int64 drawing_bytes() { return sizeof(Drawing); }
 extern "C" int64 listing_bytes() { return sizeof(Listing); }
 extern "C" int64 filing_bytes() { return sizeof(Filing); }
@@ -35,11 +35,11 @@ extern "C" void run_begin_rows(
 }
 
 extern "C" void launch(
-    int64 team, int64 n_blocks, int64 n_threads, int64 shared_bytes, const Machine *machine,
+    int64 team, int64 n_blocks, int64 n_threads, int64 shared_bytes, const DeviceShard *shard,
     Report *report, int64 origin, int64 end, int64 remote_origin, const int64 *remote,
     int64 n_remote) {
     emulation::launch((unsigned)n_blocks, (unsigned)n_threads, (size_t)shared_bytes, [&] {
         (team ? advance_team : advance_grid)(
-            *machine, report, origin, end, remote_origin, remote, n_remote);
+            *shard, report, origin, end, remote_origin, remote, n_remote);
     });
 }

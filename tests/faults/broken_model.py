@@ -8,8 +8,8 @@ import numpy as np
 from model import build as describe
 
 import simcore as sc
-from simcore.launch import launched
-from simcore.simulation import Simulation
+from simcore.services.launcher import launched_process
+from simcore.simulation.simulation import Simulation
 
 # Model time at which it goes wrong [ms]
 TIME = 200.0
@@ -17,7 +17,7 @@ TIME = 200.0
 
 def build(fault: str, trigger: str, rank: int = 1, seed: int = 12) -> sc.Network:
     """Describe the network, and prepare a fault on one rank while a file `trigger` exists."""
-    if launched().rank == rank and os.path.exists(trigger):
+    if launched_process().rank == rank and os.path.exists(trigger):
         _prepare({"raise": _fail, "memory": _use_all_memory, "hang": _hang}[fault])
     return describe(seed)
 

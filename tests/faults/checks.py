@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from simcore.analysis.verification import compare_bits
 from simcore.io import open_run
-from simcore.io.compare import compare
 from simcore.io.reader import Run
 from tests.networks import same_bits
 
@@ -46,7 +46,7 @@ def _compare_samples(run: Run, whole: Run, name: str) -> list[str]:
 def differences(path: Path, whole: Run) -> list[str]:
     """Return what distinguishes a finished run from the undisturbed one, and what was left over."""
     run = open_run(path)
-    found = [str(difference) for difference in compare(whole, run).differences]
+    found = [str(difference) for difference in compare_bits(whole, run).differences]
     if run.status != "complete":
         found.append(f"its status is {run.status}")
     for name in ("digests", "spike_counts", "end", "duration"):

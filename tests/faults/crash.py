@@ -13,13 +13,13 @@ from typing import Any
 import h5py
 import pytest
 
-from simcore.io import whole
+from simcore.io import atomic_file
 
 # What changes files, as far as our writers use it; a process is killed just before one of them
 SYSTEM = (
     *((os, name) for name in ("open", "mkdir", "replace", "unlink", "rmdir", "truncate", "fsync")),
-    (whole, "_reserve"),
-    (whole, "_seal"),
+    (atomic_file, "_reserve"),
+    (atomic_file, "_seal"),
 )
 HDF5 = (
     (h5py.Group, "create_group"),

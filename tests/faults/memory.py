@@ -220,8 +220,8 @@ def run_one(draw: Draw, report: Path) -> None:
     """Run a network on the ranks there are; rank 0 writes what they took."""
     from numba.core import event
 
-    from simcore.comm import world
-    from simcore.memory import peak_bytes
+    from simcore.services.comm import world
+    from simcore.services.memory import peak_bytes
 
     comm = world()
     compiled = event.RecordingListener()

@@ -29,12 +29,12 @@ import h5py
 import numpy as np
 
 import simcore as sc
+from simcore.analysis.verification import compare_bits
 from simcore.cli import main as simcore
-from simcore.comm import SerialComm
-from simcore.errors import SimcoreError, StoppedError
 from simcore.io import open_run
-from simcore.io.compare import compare
-from simcore.progress import Progress
+from simcore.services.comm import SerialComm
+from simcore.services.errors import SimcoreError, StoppedError
+from simcore.services.progress import Progress
 
 # How long a mutation may take before it counts as a hang [s]
 PATIENCE = 60
@@ -189,7 +189,7 @@ def read_interrupted() -> Iterator[str]:
             run = sc.resume(RUN, network(), backend="reference", comm=SerialComm())
     except SimcoreError:
         return
-    found = compare(open_run("whole.run"), run)
+    found = compare_bits(open_run("whole.run"), run)
     yield from map(str, found.differences)
     yield from found.descriptions
 

@@ -18,12 +18,12 @@ from itertools import chain, count
 from pathlib import Path
 
 import simcore as sc
-from simcore.comm import SerialComm
 from simcore.io import open_run
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.packing import pack
 from simcore.io.parts import list_parts
 from simcore.io.reader import Run
+from simcore.services.comm import SerialComm
 from tests.faults.checks import broken_promises, differences
 from tests.faults.crash import HDF5, SYSTEM, killed_at
 from tests.networks import every_feature

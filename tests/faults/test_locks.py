@@ -25,7 +25,7 @@ import fcntl, os, sys
 import numpy as np
 import simcore as sc
 from simcore.cli import main
-from simcore.comm import SerialComm
+from simcore.services.comm import SerialComm
 from simcore.models import brunel
 
 network = brunel.build(order=20)

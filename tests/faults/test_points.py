@@ -30,6 +30,6 @@ def test_killed_at_an_operation(name, whole, tmp_path):
 
 def test_crash_loses_what_was_not_synced(whole, tmp_path, monkeypatch):
     """A writer that does not sync would be found out."""
-    monkeypatch.setattr("simcore.io.whole._sync", lambda path: None)
+    monkeypatch.setattr("simcore.io.atomic_file._sync", lambda path: None)
     found = dict(kill(SCENES["run"], whole, tmp_path / "scene", [40]))
     assert any(found.values())

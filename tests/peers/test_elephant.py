@@ -9,8 +9,8 @@ import pytest
 
 import simcore as sc
 from simcore import analysis
-from simcore.clock import Clock
 from simcore.io import RunWriter, open_run
+from simcore.numerics.clock import Clock
 
 pytestmark = [
     pytest.mark.peer("elephant", "neo"),

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from simcore import library
-from simcore.clock import Clock
 from simcore.kernels.cpu.models import load_update
 from simcore.language.expression import evaluate
 from simcore.language.program import make_program
 from simcore.language.step import duration_of
+from simcore.numerics.clock import Clock
 
 pytestmark = pytest.mark.peer("nest")
 

@@ -46,7 +46,7 @@ def _parallel_assert(comm, condition, message):
 @pytest.fixture(scope="session")
 def ranks(comm):
     """The ranks, as simcore sees them."""
-    from simcore.comm import MPIComm
+    from simcore.services.comm import MPIComm
 
     return MPIComm(comm)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import simcore as sc
-import simcore.partition
-from simcore.comm import MPIComm
-from simcore.errors import ConfigError, ModelError, OutputError, SimcoreError
-from simcore.failure import PeerError
+import simcore.construction.build
+from simcore.services.comm import MPIComm
+from simcore.services.errors import ConfigError, ModelError, OutputError, SimcoreError
+from simcore.services.failure import PeerError
 
 # One, two, and one between the first and the last
 RANKS = (1, 2, 3)
@@ -41,14 +41,14 @@ def raised(action):
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_one_rank_cannot_build(ranks, comm, parallel_assert, monkeypatch, error, place):
     broken = {"first": 0, "last": comm.size - 1}[place]
-    build = simcore.partition.build_shards
+    build = simcore.construction.build.build_shards
 
     def maybe(*arguments, **options):
         if comm.rank == broken:
             raise error("no shard today")
         return build(*arguments, **options)
 
-    monkeypatch.setattr(simcore.partition, "build_shards", maybe)
+    monkeypatch.setattr(simcore.construction.build, "build_shards", maybe)
     found = raised(lambda: sc.Simulation(network(), comm=ranks))
 
     expected = error if comm.rank == broken else PeerError

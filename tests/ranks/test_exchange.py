@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from simcore.comm import MPIComm
-from simcore.partition import SpikeExchange, exchange
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.services.comm import MPIComm
+from simcore.simulation import spike_exchange
+from simcore.simulation.spike_exchange import SpikeExchange
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_growing_bursts(comm, ranks, parallel_assert):
 
 
 def test_buffers_shrink_again(comm, ranks, parallel_assert, monkeypatch):
-    monkeypatch.setattr(exchange, "_WINDOW", 8)
+    monkeypatch.setattr(spike_exchange, "_WINDOW", 8)
     meeting = SpikeExchange(ranks)
     small = room(meeting)
     counts = np.full((40, comm.size), 4)
@@ -105,7 +106,7 @@ def test_buffers_shrink_again(comm, ranks, parallel_assert, monkeypatch):
 
 
 def test_random_traffic(comm, ranks, parallel_assert, monkeypatch):
-    monkeypatch.setattr(exchange, "_WINDOW", 4)
+    monkeypatch.setattr(spike_exchange, "_WINDOW", 4)
     counts = np.concatenate([rows(comm, 25, k, most) for k, most in enumerate((10, 3000, 2, 400))])
 
     wrong = trade(comm, SpikeExchange(ranks), counts)
@@ -127,7 +128,7 @@ def test_warming_up_is_not_counted(comm, ranks, parallel_assert):
 
 
 def test_lone_rank_hears_nothing(comm, parallel_assert):
-    from simcore.comm import SerialComm
+    from simcore.services.comm import SerialComm
 
     meeting = SpikeExchange(SerialComm())
     meeting.start(spikes_of(0, 0, 10))

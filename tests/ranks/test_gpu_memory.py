@@ -3,12 +3,14 @@
 import pytest
 
 import simcore as sc
-from simcore.errors import CapacityError
-from simcore.failure import PeerError
-from simcore.fixed_point import fixed_point
-from simcore.kernels.cuda import lack
-from simcore.partition import Expectation, estimate_device, partition
-from simcore.places import LAUNCH_BYTES
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.gpu_memory import estimate_device
+from simcore.kernels.cuda import availability
+from simcore.partition import partition
+from simcore.services.errors import CapacityError
+from simcore.services.failure import PeerError
+from simcore.shards.gpu_synapse_layout import LAUNCH_BYTES
 from tests.emulation.gpu import Gpu
 
 
@@ -17,8 +19,8 @@ def gpu(monkeypatch):
     """Return a stand-in for CuPy with two devices, which the ranks take in turn."""
     gpu = Gpu(n_devices=2)
     gpu.install(monkeypatch)
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
-    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
+    monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "")
+    monkeypatch.setattr("simcore.construction.build.build_shards", pytest.fail)
     return gpu
 
 
@@ -64,7 +66,7 @@ def test_a_gpu_that_fails_on_one_rank_fails_on_all(ranks, comm, parallel_assert,
         raise RuntimeError("no device today")
 
     if comm.rank == broken:
-        monkeypatch.setattr(lack, "_own_device", fail)
+        monkeypatch.setattr(availability, "_own_device", fail)
     found = raised(ranks)
     expected = RuntimeError if comm.rank == broken else PeerError
     parallel_assert(comm, type(found) is expected, repr(found))
@@ -74,7 +76,7 @@ def test_a_gpu_that_fails_on_one_rank_fails_on_all(ranks, comm, parallel_assert,
 def test_ranks_without_a_gpu_take_part(ranks, comm, parallel_assert, gpu, monkeypatch):
     """Where some ranks have a GPU and others none, all learn that those with one have no room."""
     if comm.rank:
-        monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "there is none")
+        monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "there is none")
     gpu.memory = 1_000_000
     found = raised(ranks, "auto")
     parallel_assert(comm, type(found) is CapacityError, repr(found))

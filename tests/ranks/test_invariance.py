@@ -6,10 +6,11 @@ import pytest
 import simcore as sc
 import simcore.io.recorder
 import simcore.partition
-import simcore.waiting
-from simcore.comm import SerialComm
+import simcore.shards.recording_buffers
+from simcore.construction.build import build_shards
 from simcore.models import microcircuit
-from simcore.partition import PARTITIONERS, RangePartition, build_shards
+from simcore.partition import PARTITIONERS, RangePartition
+from simcore.services.comm import SerialComm
 from tests.networks import every_feature, same_bits
 from tests.ranks.compare import alone, differing, half_silent, outcome, pair
 from tests.side_by_side import nearly_all
@@ -58,7 +59,7 @@ def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path, monkeypatch)
     """They are equal on any ranks, also where less may wait for a flush."""
     net = every_feature()
     with monkeypatch.context() as patch:
-        for module in (simcore.io.recorder, simcore.waiting):
+        for module in (simcore.io.recorder, simcore.shards.recording_buffers):
             patch.setattr(module, "FLUSH_BYTES", 3000)
         run = sc.simulate(net, 40.0, output=mpi_tmp_path / "ranks.h5", comm=ranks)
     wrong = []
@@ -201,7 +202,7 @@ class TestTheComparisonCanFail:
 
         def make():
             if comm.rank == comm.size - 1:
-                monkeypatch.setattr(simcore.partition, "build_shards", other_seed)
+                monkeypatch.setattr(simcore.construction.build, "build_shards", other_seed)
             return sc.Simulation(every_feature(), comm=ranks, backend="cpu")
 
         names = found_out(make)
@@ -223,7 +224,7 @@ class TestTheComparisonCanFail:
             def forgetful(epoch, remote):
                 spikes = advance(epoch, remote)
                 own = comm.rank == comm.size - 1 and epoch.begin <= 100 < epoch.end
-                return sc.spikes.Spikes(spikes.origin, spikes.words[1:]) if own else spikes
+                return sc.numerics.spikes.Spikes(spikes.origin, spikes.words[1:]) if own else spikes
 
             simulation.backend.advance = forgetful
 

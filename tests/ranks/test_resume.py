@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.comm import MPIComm, SerialComm
-from simcore.errors import ConfigError, OutputError, StoppedError
-from simcore.failure import PeerError
+from simcore.analysis.verification import compare_bits
 from simcore.io.checkpoint import list_checkpoints
-from simcore.io.compare import compare
-from simcore.keeper import Keeper
+from simcore.services.comm import MPIComm, SerialComm
+from simcore.services.errors import ConfigError, OutputError, StoppedError
+from simcore.services.failure import PeerError
+from simcore.simulation.supervisor import RunSupervisor
 from tests.networks import every_feature
 
 # One, two, and one between the first and the last
@@ -27,7 +27,7 @@ def ranks(comm):
 
 def stop_after(monkeypatch, n_looks, on_rank=0):
     """Ask the run on one rank to stop after some pieces."""
-    look, looks = Keeper.look, []
+    look, looks = RunSupervisor.after_piece, []
 
     def counted(self):
         looks.append(1)
@@ -35,14 +35,14 @@ def stop_after(monkeypatch, n_looks, on_rank=0):
             self._signals.stops.add(signal.SIGTERM)
         look(self)
 
-    monkeypatch.setattr(Keeper, "look", counted)
+    monkeypatch.setattr(RunSupervisor, "after_piece", counted)
 
 
 def verdict(comm, path, whole):
     """Return on every rank whether two files are identical, and how much was compared."""
     found = None
     if comm.rank == 0:
-        result = compare(sc.open_run(whole), sc.open_run(path))
+        result = compare_bits(sc.open_run(whole), sc.open_run(path))
         found = result.identical, result.spikes, result.differences
     return comm.bcast(found)
 
@@ -151,7 +151,7 @@ def test_state_that_is_not_finite_on_one_rank(
     ranks, comm, parallel_assert, mpi_tmp_path, monkeypatch
 ):
     path = mpi_tmp_path / "run.h5"
-    look, looks = Keeper.look, []
+    look, looks = RunSupervisor.after_piece, []
 
     def broken(self):
         looks.append(1)
@@ -162,7 +162,7 @@ def test_state_that_is_not_finite_on_one_rank(
             backend._state.columns[last] = float("nan")
         look(self)
 
-    monkeypatch.setattr(Keeper, "look", broken)
+    monkeypatch.setattr(RunSupervisor, "after_piece", broken)
     try:
         sc.simulate(every_feature(), DURATION, output=path, comm=ranks, checkpoint_every=20.0)
         text = ""

@@ -21,7 +21,7 @@ def emulated_gpu(module_patch):
     """Let the backend "cuda" run on the CPU."""
     gpu = Gpu()
     gpu.install(module_patch)
-    module_patch.setattr(kernels, "lack_of_gpu", lambda: "")
+    module_patch.setattr(kernels, "missing_for_gpu", lambda: "")
 
     # The small networks of the tests have short rows
     module_patch.setattr(team, "FEWEST_SYNAPSES", 1)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore import agreement
-from simcore.agreement import require_same
 from simcore.cli.resume import _options
-from simcore.comm import SerialComm
-from simcore.crowd import crowd
-from simcore.errors import ConfigError, ModelError
-from simcore.io.facts import facts_of
+from simcore.io.run_summary import run_summary
 from simcore.partition import PARTITIONERS, RangePartition, share_out
 from simcore.planning.workload import Workload
+from simcore.services import agreement
+from simcore.services.agreement import require_same
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ConfigError, ModelError
+from simcore.services.oversubscription import crowd
 from tests.networks import every_feature, same_bits
 from tests.ranks.compare import outcome
 from tests.side_by_side import dismiss, on_ranks
@@ -84,7 +84,7 @@ def test_file_tells_the_threads_of_each_rank(tmp_path):
     assert run.config["threads"] == [2, 1]
     assert run.session["arithmetic"] == "cpu and reference"
     assert run.spike_counts["E"] > 10
-    assert facts_of(run)["ranks"].startswith("2 of 1 to 2 threads on ")
+    assert run_summary(run)["ranks"].startswith("2 of 1 to 2 threads on ")
     assert _options(run.config, argparse.Namespace()).threads == 1
     with pytest.raises(ConfigError, match=r"threads is \[2, 1\], must be the same number"):
         Workload.of(run)

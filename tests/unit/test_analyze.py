@@ -22,10 +22,10 @@ from simcore.analysis.reporting import collect, sections
 from simcore.analysis.reporting.files import FILES, NEURON_FIELDS
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.cli import main
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import RunWriter, open_run
-from simcore.progress import Work
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError, OutputError
+from simcore.services.progress import TaskProgress
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "img", "br"}
@@ -140,11 +140,11 @@ def test_drawing_is_reported(run, tmp_path, monkeypatch):
     stream = io.StringIO()
 
     def work(*arguments, enabled):
-        made = Work(*arguments, stream=stream, enabled=enabled)
+        made = TaskProgress(*arguments, stream=stream, enabled=enabled)
         made._interval, made._due = 0.0, 0.0
         return made
 
-    monkeypatch.setattr(sections, "Work", work)
+    monkeypatch.setattr(sections, "TaskProgress", work)
     analysis.report(run, tmp_path / "silent")
     assert not stream.getvalue()
     analysis.report(run, tmp_path / "told", progress=True)

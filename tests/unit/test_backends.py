@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simcore as sc
-import simcore.shard
-from simcore.clock import Epoch
-from simcore.errors import ConfigError
-from simcore.fixed_point import Form
+import simcore.shards.shard
+from simcore.construction.build import build_shards
+from simcore.construction.specification import specify_shards
+from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels import BACKENDS, Probe, make_backend
 from simcore.kernels.cpu import backend as cpu
-from simcore.partition import RangePartition, build_shards, draft_shards
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.partition import RangePartition
+from simcore.services.errors import ConfigError
 from tests.networks import advance, build, differences, every_feature, same_bits, shard_for
 
 STEPS = 400
@@ -44,7 +46,7 @@ def test_the_network_is_a_demanding_one():
         1
     ]
 
-    assert {t.form for t in shard().tables} == set(Form)
+    assert {t.form for t in shard().tables} == set(WeightForm)
     assert min(counts[n] for n in ("one", "two", "jumps", "bursts", "trains")) >= 40
     assert counts["still"] == 0
     assert multiple.max() >= 2
@@ -94,7 +96,7 @@ def test_epochs_of_one_step_in_the_reference():
     ("backend", "largest"), [*((b, n) for b in FAST for n in (8, 13, 50)), ("reference", 30)]
 )
 def test_any_division_into_blocks(backend, largest, monkeypatch):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", 2 * largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", 2 * largest)
     blocks = shard_for(backend, NETWORK)
 
     assert blocks.blocks.size - 1 == -(-NETWORK.n_neurons // largest)
@@ -243,7 +245,7 @@ def alone(backend, net):
 
 def of_division(backend, net, division):
     """Return the first shard of a division, as a backend takes it."""
-    make = draft_shards if backend == "cuda" else build_shards
+    make = specify_shards if backend == "cuda" else build_shards
     return make(net, division, range(1), 0.1)[0]
 
 

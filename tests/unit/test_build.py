@@ -8,14 +8,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import simcore as sc
-import simcore.shard
-from simcore.degrees import n_synapses
-from simcore.errors import CapacityError, ModelError
-from simcore.fixed_point import Form
-from simcore.local import LocalNeurons
+import simcore.shards.shard
+from simcore.construction import binomial
+from simcore.construction.build import build_shard
+from simcore.description.degrees import n_synapses
+from simcore.discretization.fixed_point import WeightForm
 from simcore.models import microcircuit
-from simcore.partition import PARTITIONERS, RangePartition, binomial, build_shard, partition
-from simcore.shard import block_bounds
+from simcore.partition import PARTITIONERS, RangePartition, partition
+from simcore.services.errors import CapacityError, ModelError
+from simcore.shards.local_neurons import LocalNeurons
+from simcore.shards.shard import block_bounds
 from tests.networks import build, every_feature, of_projection, synapses
 
 NETWORK = every_feature()
@@ -80,7 +82,7 @@ def test_longest_delay_is_that_of_the_whole_network():
 
 @pytest.mark.parametrize("largest", [1, 8, 24, 64])
 def test_blocks_do_not_change_synapses(largest, monkeypatch):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", 2 * largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", 2 * largest)
 
     shard = build(NETWORK)
 
@@ -101,10 +103,14 @@ def test_blocks_are_equal_and_fit_an_index(n_local, n_receptors):
 
 @pytest.mark.parametrize("largest", [2**16, 16])
 def test_tables_are_sorted(largest, monkeypatch):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", largest)
     shard = build(NETWORK)
 
-    assert [t.form for t in shard.tables] == [Form.CONSTANT, Form.DRAWN, Form.EXACT]
+    assert [t.form for t in shard.tables] == [
+        WeightForm.CONSTANT,
+        WeightForm.DRAWN,
+        WeightForm.EXACT,
+    ]
     assert shard.n_synapses == sum(t.n_synapses for t in shard.tables) == whole().size
     for table in shard.tables:
         assert (np.diff(table.delays) >= 0).all()
@@ -216,7 +222,7 @@ def test_indegree_beyond_its_bound(monkeypatch):
     net = sc.Network()
     a = net.population("a", 10, sc.LIF())
     net.connect(a, a, sc.FixedTotalNumber(500), weight=1.0, delay=1.0)
-    monkeypatch.setattr("simcore.fixed_point.indegree_bound", lambda projection: 51)
+    monkeypatch.setattr("simcore.discretization.fixed_point.indegree_bound", lambda projection: 51)
 
     with pytest.raises(CapacityError, match=r"'a' to 'a': a target received \d+ synapses.*for 51"):
         build(net)

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import simcore as sc
-from simcore import cache, jit
-from simcore.comm import SerialComm
 from simcore.models import brunel
+from simcore.numerics import jit
+from simcore.services import cache
+from simcore.services.comm import SerialComm
 from tests.conftest import lack_of_mpi, mpiexec, rank_environment
 
 ROOT = Path(__file__).parents[2]

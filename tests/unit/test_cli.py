@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import simcore
-import simcore.job
+import simcore.simulation.job
 from simcore import cli
 from simcore.cli.parameters import parse_time
-from simcore.errors import CapacityError, ConfigError
 from simcore.io import open_run
+from simcore.services.errors import CapacityError, ConfigError
 
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
@@ -45,7 +45,7 @@ def calls(monkeypatch, tmp_path):
             timers={"build": np.array([3.0]), "run": np.array([0.25])},
         )
 
-    monkeypatch.setattr(simcore.job, "simulate", simulate)
+    monkeypatch.setattr(simcore.simulation.job, "simulate", simulate)
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -163,7 +163,7 @@ def test_reference_rates_stand_beside(calls, capsys):
 def test_raster_is_drawn_after_the_run(calls, monkeypatch, capsys):
     drawn = []
     plot = SimpleNamespace(raster=lambda run, path: drawn.append(path))
-    monkeypatch.setitem(sys.modules, "simcore.plot", plot)
+    monkeypatch.setitem(sys.modules, "simcore.analysis.raster", plot)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: True)
 
     assert run("brunel", "--set", "order=20", "--raster", "x.png") == 0
@@ -271,7 +271,7 @@ def test_errors_of_the_run(calls, monkeypatch, capsys, error, code, message):
     def simulate(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(simcore.job, "simulate", simulate)
+    monkeypatch.setattr(simcore.simulation.job, "simulate", simulate)
 
     assert run("brunel", "--set", "order=20") == code
     err = capsys.readouterr().err
@@ -283,7 +283,7 @@ def test_interrupt_has_its_code(calls, monkeypatch, capsys):
     def simulate(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(simcore.job, "simulate", simulate)
+    monkeypatch.setattr(simcore.simulation.job, "simulate", simulate)
 
     with pytest.raises(SystemExit) as stopped:
         run("brunel", "--set", "order=20")
@@ -486,9 +486,9 @@ def test_model_that_exits_on_one_rank_ends_the_command_on_all(tmp_path):
     model.write_text(
         "import sys\n"
         "import simcore as sc\n"
-        "from simcore.launch import launched\n"
+        "from simcore.services.launcher import launched_process\n"
         "def build():\n"
-        "    if launched().rank == 1: sys.exit('no data')\n"
+        "    if launched_process().rank == 1: sys.exit('no data')\n"
         "    return sc.Network()\n"
     )
     done = start("run", str(model), ranks=3)
@@ -502,10 +502,10 @@ def test_model_that_exits_on_one_rank_ends_the_command_on_all(tmp_path):
 def test_error_on_one_rank_ends_the_command_on_all():
     script = """
 import sys
-import simcore.job
+import simcore.simulation.job
 from simcore.cli import main
 from simcore.cli.parameters import parse_time
-from simcore.errors import CapacityError, ConfigError
+from simcore.services.errors import CapacityError, ConfigError
 from simcore.io import open_run
 
 def simulate(network, duration, *, comm, **options):
@@ -513,7 +513,7 @@ def simulate(network, duration, *, comm, **options):
         raise CapacityError("too large")
     comm.barrier()
 
-simcore.job.simulate = simulate
+simcore.simulation.job.simulate = simulate
 sys.exit(main(["run", "brunel", "--set", "order=20"]))
 """
     done = start(ranks=3, script=script)

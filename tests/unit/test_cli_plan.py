@@ -13,9 +13,9 @@ import pytest
 import simcore as sc
 from simcore.cli import main
 from simcore.cli.parameters import parse_size
-from simcore.errors import ConfigError
 from simcore.models import brunel
 from simcore.planning import Rates, Setup, rehearse
+from simcore.services.errors import ConfigError
 from tests.networks import build, every_feature
 
 SMALL = ["brunel", "--set", "order=20", "--backend", "cpu"]

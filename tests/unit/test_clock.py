@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock, Grid
-from simcore.distributions import Constant, Normal
-from simcore.errors import ModelError
-from simcore.fixed_point import fixed_point
-from simcore.partition.recipe import make_recipe
-from simcore.tables import delay_table
+from simcore.construction.projection_tables import make_projection_tables
+from simcore.description.distributions import Constant, Normal
+from simcore.discretization.fixed_point import fixed_point
+from simcore.discretization.tables import delay_table
+from simcore.numerics.clock import Clock, Grid
+from simcore.services.errors import ModelError
 
 STEPS = np.array([0.1, 0.025, 1 / 3, 0.3, 1e-4, 0.7, 6.4])
 HALVES = [0.15, 0.25, 0.35, 0.45, 3276.65]
@@ -43,7 +43,7 @@ def test_halves_go_up_in_delays():
     E = net.population("E", 5, sc.LIF())
     net.connect(E, E, sc.Edges(range(5), range(5), delays=HALVES), weight=1.0)
     (projection,) = net.projections
-    recipe = make_recipe(projection, fixed_point(net, 0.1), 0.1)
+    recipe = make_projection_tables(projection, fixed_point(net, 0.1), 0.1)
 
     assert recipe.edge_delays.tolist() == [2, 3, 4, 5, 32_767]
     assert [delay_table(Constant(t), 0.1, "delay").first for t in HALVES] == [2, 3, 4, 5, 32_767]

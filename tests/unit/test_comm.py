@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simcore import failure
-from simcore.comm import RehearsalComm, SerialComm, world
-from simcore.errors import CommError, ConfigError, ModelError, SimcoreError
-from simcore.launch import launched, require_launcher, require_world
-from simcore.timers import Timers, phase_table
+from simcore.services import failure
+from simcore.services.comm import RehearsalComm, SerialComm, world
+from simcore.services.errors import CommError, ConfigError, ModelError, SimcoreError
+from simcore.services.launcher import launched_process, require_launcher, require_world
+from simcore.services.timers import Timers, phase_table
 
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
@@ -42,7 +42,7 @@ def run_program(program, ranks=None, **environ):
 
 EVERY_CALL = """
 import numpy as np
-from simcore.comm import world
+from simcore.services.comm import world
 comm = world()
 n, me = comm.size, comm.rank
 assert comm.bcast(me) == 0
@@ -103,7 +103,7 @@ def test_one_process_needs_no_mpi(environ):
 def test_launcher_of_another_mpi_is_an_error(marks, text):
     """It is told before MPI itself aborts, since PMIx is nothing that this MPICH knows."""
     marks = marks | {"PMIX_NAMESPACE": "job"} if "PMIX_RANK" in marks else marks
-    done = run_program("from simcore.comm import world; world()", **marks)
+    done = run_program("from simcore.services.comm import world; world()", **marks)
 
     assert done.returncode == 1
     assert text in done.stderr
@@ -129,21 +129,23 @@ MPICH, OPEN_MPI = "MPICH Version:      5.0.2\nMPICH configure: {}", "Open MPI v5
 def test_launchers_that_a_library_does_not_understand(marks, library, text):
     environ = {f"{marks}RANK": "1", f"{marks}SIZE": "3"}
     if not text:
-        require_launcher(launched(environ), library, environ)
+        require_launcher(launched_process(environ), library, environ)
         return
     with pytest.raises(CommError, match=re.escape(text)):
-        require_launcher(launched(environ), library, environ)
+        require_launcher(launched_process(environ), library, environ)
 
 
 def test_advice_fits_the_library():
     with pytest.raises(
         CommError, match=r"MPI v5\.0\.11\. Start with the mpiexec of that library, .* --mpi=pmix"
     ):
-        require_world(launched({"PMI_RANK": "3", "PMI_SIZE": "4"}), 1, OPEN_MPI)
+        require_world(launched_process({"PMI_RANK": "3", "PMI_SIZE": "4"}), 1, OPEN_MPI)
 
 
 def test_missing_mpi4py_is_an_error():
-    program = "import sys; sys.modules['mpi4py'] = None; from simcore.comm import world; world()"
+    program = (
+        "import sys; sys.modules['mpi4py'] = None; from simcore.services.comm import world; world()"
+    )
     done = run_program(program, PMI_RANK="1", PMI_SIZE="4")
 
     assert done.returncode == 1
@@ -151,7 +153,7 @@ def test_missing_mpi4py_is_an_error():
     assert "pip install 'simcore[mpi]'" in done.stderr
 
 
-START = "from simcore.comm import world\ncomm = world()\n"
+START = "from simcore.services.comm import world\ncomm = world()\n"
 
 
 @needs_mpi
@@ -177,8 +179,8 @@ def test_error_on_all_ranks_is_printed_once():
 @needs_mpi
 def test_errors_of_some_ranks_fail_all():
     program = f"""{START}
-from simcore.failure import fail_together
-from simcore.errors import ModelError
+from simcore.services.failure import fail_together
+from simcore.services.errors import ModelError
 with fail_together(comm):
     if comm.rank > 0:
         raise ModelError("too large")
@@ -195,7 +197,7 @@ with fail_together(comm):
 def test_exit_in_a_block_of_all_ranks_is_an_error():
     program = f"""{START}
 import sys
-from simcore.failure import fail_together
+from simcore.services.failure import fail_together
 with fail_together(comm):
     if comm.rank == 1:
         sys.exit("no data")
@@ -333,16 +335,18 @@ def test_world_is_serial_here(monkeypatch):
     ],
 )
 def test_launchers_leave_marks(environ, expected):
-    launch = launched(environ)
+    launch = launched_process(environ)
 
     assert (launch.rank, launch.size) == expected
 
 
 def test_world_of_unknown_size_is_not_checked():
-    require_world(launched({"PMIX_RANK": "3"}), 1, "Open MPI")
+    require_world(launched_process({"PMIX_RANK": "3"}), 1, "Open MPI")
 
     with pytest.raises(CommError, match=r"PMI_SIZE.*MPI sees 1"):
-        require_world(launched({"PMI_RANK": "3", "PMI_SIZE": "4"}), 1, "Open MPI v5\0\nbuilt")
+        require_world(
+            launched_process({"PMI_RANK": "3", "PMI_SIZE": "4"}), 1, "Open MPI v5\0\nbuilt"
+        )
 
 
 def test_timers_add_up_and_are_gathered():

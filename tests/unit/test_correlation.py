@@ -9,9 +9,9 @@ import simcore as sc
 from simcore import analysis
 from simcore.analysis import reduction
 from simcore.analysis.summary import Widths
-from simcore.clock import Clock
-from simcore.errors import ConfigError
 from simcore.io import RunWriter, open_run
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError
 
 CLOCK = Clock(0.1)
 DURATION = 4000.0

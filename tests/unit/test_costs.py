@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.errors import ConfigError
 from simcore.models import brunel
 from simcore.planning import CostModel, Workload
 from simcore.planning.costs import TYPICAL, measured, phases_of, work
+from simcore.services.errors import ConfigError
 
 
 def workload(n_ranks=1, threads=1, **values):

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 import simcore as sc
-import simcore.waiting
-from simcore import keeper
-from simcore.clock import Clock, Epoch
-from simcore.comm import SerialComm
-from simcore.io.compare import compare
+import simcore.shards.recording_buffers
+from simcore.analysis.verification import compare_bits
 from simcore.io.recorder import Recorder, probes
 from simcore.kernels import Probe
 from simcore.kernels.cuda import backend as module
-from simcore.kernels.cuda import launches, residence
+from simcore.kernels.cuda import device_shard, launch_queue
 from simcore.kernels.cuda.backend import CudaBackend
+from simcore.numerics.clock import Clock, Epoch
+from simcore.numerics.spikes import NO_SPIKES, Spikes
 from simcore.partition import partition
-from simcore.spikes import NO_SPIKES, Spikes
+from simcore.services.comm import SerialComm
+from simcore.simulation import supervisor
 from tests.emulation.gpu import compile_kernels
-from tests.networks import Result, advance, differences, draft, every_feature, make_run, same_bits
+from tests.networks import Result, advance, differences, every_feature, make_run, same_bits, specify
 from tests.side_by_side import Ranks, on_ranks
 from tests.unit.test_state import recent_of
 
@@ -53,7 +53,7 @@ def on_grid(emulated_gpu, monkeypatch):
 
 
 def make(network=NETWORK, precision="float64"):
-    shard = draft(network)
+    shard = specify(network)
     sampled = tuple(Probe(*p) for p in probes(network, shard.neurons, Clock(0.1)))
     return CudaBackend(shard, sampled, precision)
 
@@ -85,7 +85,7 @@ def test_equal_to_the_reference(way, shape, precision, emulated_gpu, monkeypatch
 @pytest.mark.parametrize("entries", [1, 4, 20])
 @pytest.mark.usefixtures("on_grid")
 def test_spikes_that_find_no_room_take_another_round(expected, monkeypatch, entries):
-    monkeypatch.setattr(residence, "n_entries", lambda n, sections: max(sections, entries))
+    monkeypatch.setattr(device_shard, "n_entries", lambda n, sections: max(sections, entries))
     assert differences(result_of(make(), [0, STEPS]), expected) == []
 
 
@@ -103,7 +103,7 @@ def test_launch_ends_where_there_is_no_room_for_spikes(way, expected, emulated_g
 
 @pytest.mark.parametrize("fewest", [0, 1, 1000])
 def test_more_spikes_than_usual_are_fetched_afterwards(expected, monkeypatch, fewest):
-    monkeypatch.setattr(launches, "_FEWEST", fewest)
+    monkeypatch.setattr(launch_queue, "_FEWEST", fewest)
     assert differences(result_of(make(), [0, 3, 50, STEPS]), expected) == []
 
 
@@ -118,7 +118,7 @@ def test_phases_are_told_apart():
 def test_results_come_back_while_the_device_works():
     run = make()
     run.start(Epoch(0, STEPS), NO_SPIKES)
-    assert run._launches.under_way == launches.DEPTH
+    assert run._launches.under_way == launch_queue.DEPTH
     assert run.finish().size > 1000
     assert run._launches.under_way == 0
 
@@ -136,7 +136,7 @@ def test_changes_of_backend(expected, emulated_gpu, first, second, cut):
     before = make_run(NETWORK, first)
     spikes = before.advance(Epoch(0, cut), NO_SPIKES)
     after = make_run(NETWORK, second)
-    recent = recent_of(spikes.steps, spikes.gids, cut, draft(NETWORK).max_delay)
+    recent = recent_of(spikes.steps, spikes.gids, cut, specify(NETWORK).max_delay)
     after.restore(before.state(), cut, recent)
     rest = after.advance(Epoch(cut, STEPS), NO_SPIKES)
 
@@ -169,7 +169,7 @@ def test_whole_run_and_resumption(emulated_gpu, tmp_path):
         every_feature(), 30.0, output=path, backend="cuda", checkpoint_every=30.0, **options
     )
     run = sc.resume(path, every_feature(), until=60.0, backend="cuda", **options)
-    found = compare(whole, run)
+    found = compare_bits(whole, run)
     assert found.identical, found.differences
     assert found.spikes > 400
 
@@ -274,7 +274,7 @@ def test_spikes_travel_while_the_device_works(network, shortest, n_ranks):
 @pytest.mark.parametrize("steps", [7, 50])
 def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
     """The device has the next epoch to work on while spikes are recorded, and when it ends."""
-    monkeypatch.setattr(residence, "n_words", lambda most: most + room)
+    monkeypatch.setattr(device_shard, "n_words", lambda most: most + room)
     monkeypatch.setattr(module, "LAUNCH_STEPS", 20)
 
     def run(backend):
@@ -306,7 +306,7 @@ def test_a_lone_rank_runs_ahead(monkeypatch, way, room, steps):
 
 def test_a_run_is_looked_at_seldom_where_a_device_would_stop(monkeypatch, tmp_path):
     """Pieces of a run grow beyond an epoch, so that the device has the next one in sight."""
-    monkeypatch.setattr(simcore.waiting, "LONGEST_EPOCH", 100)
+    monkeypatch.setattr(simcore.shards.recording_buffers, "LONGEST_EPOCH", 100)
     busy, record = [], Recorder.record
 
     def watched(self, epoch, spikes, emitted):
@@ -315,7 +315,7 @@ def test_a_run_is_looked_at_seldom_where_a_device_would_stop(monkeypatch, tmp_pa
 
     monkeypatch.setattr(Recorder, "record", watched)
     given = {"backend": "cuda", "comm": SerialComm()}
-    monkeypatch.setattr(keeper, "_SHORT", 1e9)
+    monkeypatch.setattr(supervisor, "_SHORT", 1e9)
     run = sc.simulate(slow_network(), 300.0, output=tmp_path / "run.h5", **given)
     busy_at_first, busy = busy, []
     assert sum(n == 0 for n in busy_at_first) == len(PIECES)

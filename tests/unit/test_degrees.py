@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simcore as sc
-from simcore.degrees import indegree_bound, mean_indegree, n_synapses
+from simcore.description.degrees import indegree_bound, mean_indegree, n_synapses
 from tests.networks import build, synapses
 
 

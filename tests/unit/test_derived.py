@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.derived import digest_numbers
-from simcore.fixed_point import fixed_point
+from simcore.discretization.fixed_point import fixed_point
+from simcore.simulation.derived_digest import digest_numbers
 
 
 def make():
@@ -40,10 +40,10 @@ def above(function):
     "name",
     [
         "simcore.language.linear.propagators",
-        "simcore.distributions.Lognormal.quantile",
-        "simcore.derived.poisson_table",
-        "simcore.derived.delay_table",
-        "simcore.partition.binomial.probabilities",
+        "simcore.description.distributions.Lognormal.quantile",
+        "simcore.simulation.derived_digest.poisson_table",
+        "simcore.simulation.derived_digest.delay_table",
+        "simcore.construction.binomial.probabilities",
     ],
 )
 def test_a_bit_changes_the_digest(name, monkeypatch):

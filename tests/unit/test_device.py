@@ -10,22 +10,21 @@ import pytest
 
 import simcore as sc
 from simcore import library
-from simcore.comm import SerialComm
-from simcore.errors import CapacityError, ConfigError
 from simcore.kernels import check_backend, choose_backend
-from simcore.kernels.cuda import compiler, lack
-from simcore.kernels.cuda import machine as layout
+from simcore.kernels.cuda import availability, compiler, structs
 from simcore.kernels.cuda.backend import CudaBackend
 from simcore.kernels.cuda.compiler import compile_kernels, kernels
 from simcore.kernels.cuda.device import Device
 from simcore.kernels.cuda.models import ModelSet
 from simcore.kernels.cuda.team import THREADS
 from simcore.language.program import make_program
-from simcore.launch import local_rank
-from simcore.places import LAUNCH_BYTES
+from simcore.services.comm import SerialComm
+from simcore.services.errors import CapacityError, ConfigError
+from simcore.services.launcher import local_rank
+from simcore.shards.gpu_synapse_layout import LAUNCH_BYTES
 from tests.emulation.gpu import RUBBISH, Event, Gpu, Stream
 from tests.emulation.gpu import compile_kernels as compile_emulation
-from tests.networks import draft, every_feature
+from tests.networks import every_feature, specify
 
 
 def models(*names):
@@ -42,7 +41,7 @@ def gpu(monkeypatch):
     """Return a stand-in for CuPy that `import cupy` finds."""
     gpu = Gpu()
     gpu.install(monkeypatch)
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
+    monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "")
     return gpu
 
 
@@ -172,20 +171,20 @@ def test_structs_that_host_and_device_see_differently_do_not_compile(monkeypatch
     """Two fields change places, one is missing, one has another name: the compiler tells of all."""
     compile_emulation("float64", "-fsyntax-only", header=MODELS.header())
     for name in STRUCTS:
-        first, second, *rest = getattr(layout, f"{name}_FIELDS")
-        monkeypatch.setattr(layout, f"{name}_FIELDS", (second, first, *rest))
-    monkeypatch.setattr(layout, "FILING_FIELDS", layout.FILING_FIELDS[:-1])
-    other = [(f"{name}s" if name == "size" else name, np.int64) for name in layout.SEGMENT.names]
-    monkeypatch.setattr(layout, "SEGMENT", np.dtype(other))
+        first, second, *rest = getattr(structs, f"{name}_FIELDS")
+        monkeypatch.setattr(structs, f"{name}_FIELDS", (second, first, *rest))
+    monkeypatch.setattr(structs, "FILING_FIELDS", structs.FILING_FIELDS[:-1])
+    other = [(f"{name}s" if name == "size" else name, np.int64) for name in structs.SEGMENT.names]
+    monkeypatch.setattr(structs, "SEGMENT", np.dtype(other))
     with pytest.raises(subprocess.CalledProcessError):
         compile_emulation("float64", "-fsyntax-only", header=MODELS.header())
     told = capfd.readouterr().err
     for name in STRUCTS:
-        first, second, *_ = getattr(layout, f"{name}_FIELDS")
+        first, second, *_ = getattr(structs, f"{name}_FIELDS")
         for field, place in ((first, 0), (second, 8)):
             wanted = f"failed: __builtin_offsetof({name.capitalize()}, {field}) == {place}"
             assert wanted in told, name
-    assert f"sizeof(Filing) == {8 * len(layout.FILING_FIELDS)}" in told
+    assert f"sizeof(Filing) == {8 * len(structs.FILING_FIELDS)}" in told
     assert "has no member named" in told
     assert "sizes" in told
 
@@ -253,7 +252,7 @@ def test_ranks_take_devices_in_turn(monkeypatch, rank, expected):
     Device("float64", MODELS)
     assert gpu.current == expected
     gpu.current = 0
-    assert lack.free_gpu_bytes() == gpu.memory
+    assert availability.free_gpu_bytes() == gpu.memory
     assert gpu.current == 0
 
 
@@ -269,7 +268,7 @@ def test_launch_takes_all_blocks_that_run_at_the_same_time(gpu):
 
 
 def test_launch_that_is_refused_is_told(gpu):
-    run = CudaBackend(draft(every_feature()))
+    run = CudaBackend(specify(every_feature()))
     gpu.refuses = True
     with pytest.raises(ConfigError, match=r"refuses a launch of 6 blocks .*LAUNCH_TOO_LARGE"):
         run.warm_up()
@@ -307,21 +306,21 @@ def test_what_is_written_is_copied_at_once_and_what_is_sent_later(gpu):
 def test_memory_that_others_took_meanwhile_is_told(gpu):
     gpu.free = 50_000
     with pytest.raises(CapacityError, match="there was room on the GPU, but no longer is for"):
-        CudaBackend(draft(every_feature()))
+        CudaBackend(specify(every_feature()))
 
 
 def test_shard_that_does_not_fit(gpu):
     gpu.memory, gpu.free = LAUNCH_BYTES // 2, 0
     with pytest.raises(CapacityError, match=r"needs .* GB on the GPU.*Use 3 times as many GPUs"):
-        CudaBackend(draft(every_feature()))
+        CudaBackend(specify(every_feature()))
 
 
 def test_choice_of_a_backend(monkeypatch):
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
+    monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "")
     assert choose_backend("auto") == ("cuda", "")
     assert choose_backend("auto", threads=2) == ("cpu", "there are 2 threads")
     assert choose_backend("reference") == ("reference", "")
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "there is none")
+    monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "there is none")
     assert choose_backend("auto") == ("cpu", "there is none")
     with pytest.raises(ConfigError, match=r"backend is 'cuda', must be .* but there is none"):
         check_backend("cuda", "float64")
@@ -330,11 +329,11 @@ def test_choice_of_a_backend(monkeypatch):
 
 
 def test_lack_of_a_gpu_is_told(monkeypatch):
-    look = lack.lack_of_gpu.__wrapped__
+    look = availability.missing_for_gpu.__wrapped__
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "CuPy is not installed" in look()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(lack, "DRIVER", "no-such-library.so")
+    monkeypatch.setattr(availability, "DRIVER", "no-such-library.so")
     assert look() == "there is no CUDA driver here (no-such-library.so)"
 
 
@@ -348,25 +347,25 @@ def test_lack_of_a_gpu_is_told(monkeypatch):
     ],
 )
 def test_device_that_cannot_be_used_is_told(gpu, monkeypatch, changes, expected):
-    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(availability, "DRIVER", "libc.so.6")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     for name, value in changes.items():
         monkeypatch.setattr(gpu, name, value)
-    found = lack.lack_of_gpu.__wrapped__()
+    found = availability.missing_for_gpu.__wrapped__()
     assert expected in found
     assert bool(expected) == bool(found)
 
 
 def test_cupy_that_does_not_work_is_told(gpu, monkeypatch):
-    monkeypatch.setattr(lack, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(availability, "DRIVER", "libc.so.6")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.delattr(gpu.module.cuda.nvrtc, "getVersion")
-    assert lack.lack_of_gpu.__wrapped__().startswith("CuPy does not work: ")
+    assert availability.missing_for_gpu.__wrapped__().startswith("CuPy does not work: ")
 
 
 def test_network_that_does_not_fit_is_refused_before_it_is_built(gpu, monkeypatch):
     gpu.memory = 10**9
-    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
+    monkeypatch.setattr("simcore.construction.build.build_shards", pytest.fail)
     net = sc.Network()
     group = net.population("a", 100_000, sc.LIF())
     net.connect(group, group, sc.FixedIndegree(10_000), weight=0.1, delay=1.0)

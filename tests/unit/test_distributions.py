@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simcore.distributions import (
+from simcore.description.distributions import (
     Constant,
     Lognormal,
     Normal,
@@ -16,8 +16,8 @@ from simcore.distributions import (
     normal_cdf,
     normal_quantile,
 )
-from simcore.errors import ModelError
-from simcore.tables import weight_table
+from simcore.discretization.tables import weight_table
+from simcore.services.errors import ModelError
 
 U = np.concatenate([[2.0**-54, 1e-9, 1e-4], np.linspace(0.001, 0.999, 999), [1 - 1e-9]])
 

@@ -16,10 +16,10 @@ from simcore.analysis import engine as module
 from simcore.analysis.bins import Bins
 from simcore.analysis.density import DensityReduction, DotsReduction
 from simcore.analysis.engine import engine
-from simcore.clock import Clock
-from simcore.errors import ConfigError, DamagedError
 from simcore.io import RunWriter
-from simcore.progress import Work
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, DamagedError
+from simcore.services.progress import TaskProgress
 
 # Analyses a run, and tells which libraries were loaded for it
 PROGRAM = """
@@ -44,11 +44,11 @@ def lines(monkeypatch):
     stream = io.StringIO()
 
     def work(*arguments):
-        made = Work(*arguments, stream=stream)
+        made = TaskProgress(*arguments, stream=stream)
         made._interval, made._due = 0.0, 0.0
         return made
 
-    monkeypatch.setattr(module, "Work", work)
+    monkeypatch.setattr(module, "TaskProgress", work)
     monkeypatch.setattr(module, "_INTERVAL", 0.05)
     return stream
 

@@ -3,9 +3,9 @@
 from typing import get_args
 
 import simcore as sc
-from simcore import neurons, stimulus
-from simcore.connectivity import Rule
-from simcore.distributions import Distribution
+from simcore.description import neurons, stimulus
+from simcore.description.connectivity import Rule
+from simcore.description.distributions import Distribution
 from tests.features import kinds, missing
 from tests.networks import every_feature
 from tests.strategies import DISTRIBUTIONS, RULES

@@ -12,10 +12,10 @@ import simcore as sc
 from simcore import analysis
 from simcore.cli import main
 from simcore.cli.export import read_about
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import RunWriter, excerpt, export_run, import_nest
 from simcore.io.about import About
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError, OutputError
 
 CLOCK = Clock(0.1)
 N_STEPS = 10_000

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simcore as sc
-from simcore.errors import CapacityError
-from simcore.fixed_point import MAX_SUM, Form, fixed_point
-from simcore.limits import largest_multiplicity
-from simcore.tables import poisson_table, weight_table
+from simcore.discretization.fixed_point import MAX_SUM, WeightForm, fixed_point
+from simcore.discretization.limits import largest_multiplicity
+from simcore.discretization.tables import poisson_table, weight_table
+from simcore.services.errors import CapacityError
 from tests.networks import advance, build, every_feature, synapses
 
 RULES = st.one_of(
@@ -98,7 +98,7 @@ def test_weights_are_rounded_no_more_than_told(net):
         largest = np.abs(exact).max()
         assert error <= weights.rounding * largest * (1 + 1e-12) + 1e-300
         assert weights.quantum == 2.0 ** round(math.log2(weights.quantum))
-        if weights.form is Form.DRAWN:
+        if weights.form is WeightForm.DRAWN:
             assert (weights.values % 2**points.shift == 0).all()
             assert np.abs(weights.values >> points.shift).max() < 2**15
             assert weights.quantum * 2**points.shift <= max(weights.quantum, exact.std() / 64)
@@ -110,7 +110,7 @@ def test_rounding_of_the_microcircuit_is_small():
 
     points = fixed_point(microcircuit.build(), 0.1)
 
-    assert {w.form for w in points.weights} == {Form.DRAWN}
+    assert {w.form for w in points.weights} == {WeightForm.DRAWN}
     # Beside a standard deviation of 0.1
     assert points.rounding() < 5e-4
 
@@ -153,7 +153,13 @@ def test_forms():
 
     # In 16 bits that also reach 1e5 the third would lose its spread, the last too much of itself
     forms = [w.form for w in points.weights]
-    assert forms == [Form.CONSTANT, Form.DRAWN, Form.EXACT, Form.EXACT, Form.EXACT]
+    assert forms == [
+        WeightForm.CONSTANT,
+        WeightForm.DRAWN,
+        WeightForm.EXACT,
+        WeightForm.EXACT,
+        WeightForm.EXACT,
+    ]
     assert points.rounding() < 1e-3
     narrow = points.weights[2].values * points.quantum_of(b)
     assert narrow.std() == pytest.approx(0.01, rel=1e-2)
@@ -166,7 +172,7 @@ def test_many_constant_weights_are_kept_one_by_one():
         net.connect(a, a, sc.OneToOne(), weight=0.1 + 0.001 * i, delay=1.0)
     shard = build(net)
 
-    assert [t.form for t in shard.tables] == [Form.EXACT]
+    assert [t.form for t in shard.tables] == [WeightForm.EXACT]
     weights = np.unique(synapses(shard)["weight"]) * shard.fixed_point.quantum_of(a)
     np.testing.assert_allclose(weights, 0.1 + 0.001 * np.arange(257), atol=1e-6)
 

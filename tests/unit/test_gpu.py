@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from simcore.clock import Epoch
 from simcore.kernels.cuda import backend as module
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import NO_SPIKES
 from simcore.partition import partition
-from simcore.spikes import NO_SPIKES
 from tests.emulation.gpu import shared_models
 from tests.networks import advance, build, differences, every_feature, make_run, same_bits
 from tests.side_by_side import Ranks

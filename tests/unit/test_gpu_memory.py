@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.comm import RehearsalComm, SerialComm
-from simcore.errors import CapacityError
-from simcore.fixed_point import fixed_point
-from simcore.kernels.cuda import lack
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.gpu_memory import estimate_device
+from simcore.kernels.cuda import availability
 from simcore.kernels.cuda.backend import CudaBackend
-from simcore.memory import GpuShare, require_memory_of_gpus
-from simcore.partition import Expectation, estimate_device, partition
-from simcore.places import LAUNCH_BYTES
+from simcore.partition import partition
 from simcore.planning import Planner, Rates, Setup
+from simcore.services.comm import RehearsalComm, SerialComm
+from simcore.services.errors import CapacityError
+from simcore.services.memory import GpuShare, require_memory_of_gpus
+from simcore.shards.gpu_synapse_layout import LAUNCH_BYTES
 from tests.emulation.gpu import Gpu
-from tests.networks import draft
+from tests.networks import specify
 
 GB = 1e9
 
@@ -24,7 +26,7 @@ def gpu(monkeypatch):
     """Return a stand-in for CuPy, with two devices, that a simulation can use."""
     gpu = Gpu(n_devices=2)
     gpu.install(monkeypatch)
-    monkeypatch.setattr("simcore.kernels.lack_of_gpu", lambda: "")
+    monkeypatch.setattr("simcore.kernels.missing_for_gpu", lambda: "")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return gpu
 
@@ -85,32 +87,34 @@ def test_shards_larger_than_a_gpu_ask_for_more_ranks():
 
 def test_gpus_are_told_apart(gpu, monkeypatch):
     monkeypatch.setenv("MPI_LOCALRANKID", "0")
-    first = lack.name_of_gpu()
+    first = availability.name_of_gpu()
     assert first == "Stand-in, 0000:18:00.0, 01020304-0506-0708-090a-0b0c0d0e0f10"
     monkeypatch.setenv("MPI_LOCALRANKID", "1")
-    assert lack.name_of_gpu().startswith("Stand-in, 0000:19:00.0, 11121314-")
+    assert availability.name_of_gpu().startswith("Stand-in, 0000:19:00.0, 11121314-")
     monkeypatch.setenv("MPI_LOCALRANKID", "2")
-    assert lack.name_of_gpu() == first
+    assert availability.name_of_gpu() == first
     assert gpu.current == 0
 
 
 def test_a_uuid_that_cupy_cuts_short_is_filled(gpu):
     gpu.uuids[0] = bytes([1, 2, 0, *range(3, 16)])
-    assert lack.name_of_gpu() == "Stand-in, 0000:18:00.0, 01020000-0000-0000-0000-000000000000"
+    assert (
+        availability.name_of_gpu() == "Stand-in, 0000:18:00.0, 01020000-0000-0000-0000-000000000000"
+    )
 
 
 def test_parts_of_a_divided_gpu_are_told_apart(gpu, monkeypatch):
     names = set()
     for part in ("MIG-a", "MIG-b", "MIG-b,MIG-c", "0", "GPU-d"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", part)
-        names.add(lack.name_of_gpu())
+        names.add(availability.name_of_gpu())
     assert len(names) == 3
     assert "Stand-in, 0000:18:00.0, MIG-b" in names
 
 
 def test_memory_that_cupy_keeps_of_an_earlier_simulation_is_free(gpu):
     gpu.kept = gpu.memory - 1000
-    assert lack.free_gpu_bytes() == gpu.memory
+    assert availability.free_gpu_bytes() == gpu.memory
 
 
 def small(n=20_000):
@@ -138,7 +142,7 @@ def test_a_simulation_compares_all_ranks_with_what_is_free(gpu, monkeypatch, n_r
     gpu.memory = round(room) + 1000
     simulate(net, comm)
     gpu.memory = round(room) - 1000
-    monkeypatch.setattr("simcore.partition.build_shards", pytest.fail)
+    monkeypatch.setattr("simcore.construction.build.build_shards", pytest.fail)
     with pytest.raises(CapacityError, match=rf"'Stand-in, .*' on host .* {n_ranks} rank\(s\)"):
         simulate(net, comm)
 
@@ -155,7 +159,7 @@ def test_a_simulation_compares_the_precision_it_has(gpu):
 def test_the_estimate_of_a_precision_is_what_is_allocated(gpu, precision):
     net = small()
     gpu.free = gpu.least = 2**40
-    CudaBackend(draft(net), precision=precision)
+    CudaBackend(specify(net), precision=precision)
     expected = needed(net, precision) - LAUNCH_BYTES
     assert 2**40 - gpu.least == pytest.approx(expected, rel=0.01)
 

@@ -10,12 +10,12 @@ import time
 import pytest
 
 import simcore as sc
-from simcore.clock import Epoch
-from simcore.comm import SerialComm
-from simcore.errors import StateError
-from simcore.signals import Signals, orderly_end
-from simcore.spikes import NO_SPIKES
-from simcore.watchdog import Watchdog
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import NO_SPIKES
+from simcore.services.comm import SerialComm
+from simcore.services.errors import StateError
+from simcore.services.signals import Signals, orderly_end
+from simcore.simulation.watchdog import Watchdog
 from tests.networks import make_run
 
 
@@ -82,7 +82,7 @@ def test_rate_is_that_of_the_neurons(tmp_path):
 
 HANGING = """
 import threading, time
-from simcore.watchdog import Watchdog
+from simcore.simulation.watchdog import Watchdog
 def where_it_hangs():
     {hang}
 with Watchdog(2.0, 3) as dog:

@@ -10,8 +10,8 @@ import pytest
 import simcore as sc
 from simcore.cli import main
 from simcore.cli.importing import read_populations
-from simcore.errors import ConfigError, DamagedError, OutputError
 from simcore.io import import_nest, nest_text, sorting
+from simcore.services.errors import ConfigError, DamagedError, OutputError
 
 HEAD = "# NEST version: 3.8.0\n# RecordingBackendASCII version: 2\n"
 MS = HEAD + "sender\ttime_ms\n"

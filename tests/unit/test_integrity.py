@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.analysis.verification import compare_bits
 from simcore.cli import main
-from simcore.comm import SerialComm
-from simcore.errors import OutputError
 from simcore.io import export_run, open_run, pack
 from simcore.io.checkpoint import list_checkpoints
-from simcore.io.compare import compare
 from simcore.io.integrity import check
-from simcore.resumption import find_resumption
+from simcore.services.comm import SerialComm
+from simcore.services.errors import OutputError
+from simcore.simulation.resumption import inspect_run
 from tests.faults.mutations import TARGETS, guarded, network
 
 
@@ -157,7 +157,7 @@ def test_seal_that_is_damaged_itself(complete):
 @pytest.mark.parametrize("block", [2**20, 3, 7])
 def test_two_files_of_any_origin(tmp_path, monkeypatch, capsys, block):
     """Spikes of one time may stand in any order in files of other programs."""
-    monkeypatch.setattr("simcore.io.compare._BLOCK", block)
+    monkeypatch.setattr("simcore.analysis.verification._BLOCK", block)
     paths = [tmp_path / "one.h5", tmp_path / "other.h5"]
     times, ids = np.repeat(np.arange(1.0, 7.0), 5), np.tile(np.arange(5), 6)
     rolled = np.concatenate([np.roll(ids[:5], k) for k in range(6)])
@@ -175,7 +175,7 @@ def test_two_files_of_any_origin(tmp_path, monkeypatch, capsys, block):
 def test_run_and_its_export(complete, tmp_path):
     run = open_run(complete)
     export_run(run, tmp_path / "spikes.h5")
-    found = compare(run, sc.open_run(tmp_path / "spikes.h5"))
+    found = compare_bits(run, sc.open_run(tmp_path / "spikes.h5"))
     assert found.identical
     assert found.spikes == 30
     assert found.potentials == 36
@@ -201,7 +201,7 @@ def test_damaged_header_is_put_aside(interrupted, spot, capsys):
     run = sc.resume(interrupted, network(), backend="reference", comm=SerialComm())
 
     assert "is taken from a checkpoint" in capsys.readouterr().err
-    assert compare(open_run(interrupted.parent / "whole.run"), run).identical
+    assert compare_bits(open_run(interrupted.parent / "whole.run"), run).identical
     assert Path(f"{interrupted}.damaged").exists()
 
 
@@ -210,12 +210,12 @@ def test_damaged_file_that_holds_data_is_left_alone(complete, interrupted):
     flip(complete, place_of(complete, "spikes/E/timestamps"))
     before = complete.read_bytes()
     with pytest.raises(OutputError, match=r"Copy it again, or move it away, then all"):
-        find_resumption(str(complete))
+        inspect_run(str(complete))
     assert complete.read_bytes() == before
     shutil.rmtree(f"{interrupted}.checkpoints")
     flip(interrupted, 40)
     with pytest.raises(OutputError, match=r"Copy it again, or start the run anew"):
-        find_resumption(str(interrupted))
+        inspect_run(str(interrupted))
 
 
 @pytest.mark.parametrize("folder", ["parts", "checkpoints"])
@@ -240,9 +240,9 @@ def test_part_that_must_not_be_read_is_not_thrown_away(interrupted, monkeypatch)
     def refuse(path, *mode):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("simcore.io.whole.open", refuse, raising=False)
+    monkeypatch.setattr("simcore.io.atomic_file.open", refuse, raising=False)
     with pytest.raises(OutputError, match=r"cannot be read: Permission denied\. Make it"):
-        find_resumption(str(interrupted))
+        inspect_run(str(interrupted))
 
 
 # How many mutations of each target are tried; all of them: python -m tests.faults.mutations

@@ -17,8 +17,8 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.cli import main
-from simcore.errors import ConfigError, ModelError, OutputError
 from simcore.io import SonataFile, export_run
+from simcore.services.errors import ConfigError, ModelError, OutputError
 
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 

@@ -6,11 +6,11 @@ import os
 import h5py
 import pytest
 
-from simcore.errors import OutputError, cause, remedy
 from simcore.io import open_run, pack
 from simcore.io import writer as module
+from simcore.io.atomic_file import make_folder
 from simcore.io.parts import check_output
-from simcore.io.whole import make_folder
+from simcore.services.errors import OutputError, cause, remedy
 from tests.unit.test_io_writer import train, unfinished, write
 
 
@@ -111,10 +111,10 @@ def test_advice_fits_the_error(tmp_path, monkeypatch, code, advice):
     path = tmp_path / "run.h5"
     unfinished(path)
     with monkeypatch.context() as patch:
-        patch.setattr("simcore.io.packing.whole_file", fail)
+        patch.setattr("simcore.io.packing.atomic_file", fail)
         with pytest.raises(OutputError, match=rf"one file: {text}\. {advice}.* still there\.$"):
             pack(path)
-        patch.setattr(module, "whole_file", fail)
+        patch.setattr(module, "atomic_file", fail)
         with pytest.raises(OutputError, match=rf"cannot be created: {text}\. {advice}.* place\.$"):
             write(tmp_path / "new.h5", *train(100))
 

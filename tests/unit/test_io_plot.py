@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError, OutputError
+from simcore.analysis.raster import _stack, raster
 from simcore.io import RunWriter, open_run
-from simcore.plot import _stack, raster
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError, OutputError
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, which is not installed")
 
@@ -79,7 +79,7 @@ def test_picture_that_cannot_be_written(run, tmp_path):
 
 def test_pyplot_and_the_backend_are_left_alone(run, tmp_path):
     code = (
-        "import sys; from simcore.io import open_run; from simcore.plot import raster; "
+        "import sys; from simcore.io import open_run; from simcore.analysis.raster import raster; "
         "raster(open_run(sys.argv[1]), sys.argv[2]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     command = [sys.executable, "-c", code, run.path, str(tmp_path / "raster.png")]

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError, OutputError
+from simcore.analysis.verification import compare_bits
 from simcore.io import RunWriter, open_run, pack, reader
 from simcore.io.access import _BLOCK
-from simcore.io.compare import compare
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError, OutputError
 
 CLOCK = Clock(0.1)
 N_STEPS = 40_000
@@ -323,7 +323,7 @@ def in_parts(place, cuts):
 def test_parts_read_as_one(run, tmp_path, cuts):
     parts = in_parts(tmp_path / "run.h5", cuts)
     assert parts.status == "interrupted"
-    assert compare(run, parts).identical
+    assert compare_bits(run, parts).identical
     steps = spikes()[0]
     borders = [0.0, 0.1, 1.9, 2.0, 2000.0, 2000.05, 3999.9, DURATION, *CLOCK.times(steps[:20])]
     for start, stop in product([None, *borders], [None, *borders]):
@@ -345,7 +345,7 @@ def test_packed_parts_are_the_file(run, tmp_path):
     pack(path)
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
     packed = open_run(path)
-    assert compare(run, packed).identical
+    assert compare_bits(run, packed).identical
     assert packed.digest("E") == run.digest("E")
     assert packed.end == DURATION
     with h5py.File(path) as file, h5py.File(run.path) as other:

@@ -8,12 +8,12 @@ import pytest
 
 import simcore as sc
 import simcore.io.recorder
-from simcore.clock import Clock, epochs
-from simcore.comm import SerialComm
-from simcore.errors import ModelError, OutputError
 from simcore.io import Recorder, RunWriter, open_run, probes
-from simcore.local import LocalNeurons
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.numerics.clock import Clock, epochs
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ModelError, OutputError
+from simcore.shards.local_neurons import LocalNeurons
 
 CLOCK = Clock(0.1)
 STEPS = 600

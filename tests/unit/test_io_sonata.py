@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock
 from simcore.io import RunWriter, open_run
+from simcore.numerics.clock import Clock
 
 pytestmark = pytest.mark.peer("libsonata")
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock
-from simcore.errors import ConfigError, OutputError
 from simcore.io import RunWriter, open_run, pack, schema
 from simcore.io import writer as module
+from simcore.io.atomic_file import make_folder
 from simcore.io.parts import Lock, is_being_written
 from simcore.io.schema import to_json
-from simcore.io.whole import make_folder
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, OutputError
 
 CLOCK = Clock(0.1)
 REPOSITORY = Path(__file__).parents[2]
@@ -130,7 +130,7 @@ def test_writer_that_cannot_go_on_lets_go_of_the_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "whole_file", full)
+        patch.setattr(module, "atomic_file", full)
         with pytest.raises(OutputError, match="No space left on device"):
             RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on)
     with RunWriter(path, net, CLOCK, {"duration": 100.0}, going_on=going_on) as writer:
@@ -141,7 +141,7 @@ def test_writer_that_cannot_go_on_lets_go_of_the_file(tmp_path, monkeypatch):
 def test_new_folder_is_on_the_disk(tmp_path, monkeypatch):
     """Else a crash of the machine could take it away, with synced files in it."""
     synced = []
-    monkeypatch.setattr("simcore.io.whole._sync", synced.append)
+    monkeypatch.setattr("simcore.io.atomic_file._sync", synced.append)
     for _ in range(2):
         make_folder(str(tmp_path / "run.h5.checkpoints"))
     assert synced == [str(tmp_path)]
@@ -518,7 +518,7 @@ def test_going_on(tmp_path):
 
 KILLED = """
 import numpy as np, simcore as sc, sys
-from simcore.clock import Clock
+from simcore.numerics.clock import Clock
 from simcore.io import RunWriter
 net = sc.Network()
 net.record([net.population(n, 50, sc.LIF()) for n in "AB"], "spikes")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.comm import SerialComm
-from simcore.errors import ConfigError, ModelError
 from simcore.language.interpreter import advance
 from simcore.language.linear import exactly, linear_part, propagators
 from simcore.language.program import make_program
 from simcore.library import load
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ConfigError, ModelError
 
 H = 0.1
 

@@ -19,7 +19,7 @@ FOLDERS = {
 
 # Who may import a library; `import simcore` pulls in none of them
 LIBRARIES = {
-    "mpi4py": ("simcore.comm",),
+    "mpi4py": ("simcore.services.comm",),
     "cupy": ("simcore.kernels",),
     "cupyx": ("simcore.kernels",),
     "h5py": ("simcore.io",),
@@ -32,23 +32,39 @@ LIBRARIES = {
 }
 HEAVY = {*LIBRARIES, "matplotlib", "numba"}
 
-# Layers from the bottom; a module imports its own group and the layers below. What is not named
-# here is a description or a container, and "simcore" is the package's __init__, the public names
-SERVICES = (
-    "agreement", "cache", "comm", "digest", "errors", "extras", "failure", "jit", "launch",
-    "philox", "portable", "random", "signals", "timers",
-)  # fmt: skip
+# Rooms from the bottom; a module imports its own group and the layers below. Modules named here
+# stand apart from the rest of their room, and "simcore" is the package's __init__, the public names
 LAYERS = [
-    [[f"simcore.{name}" for name in SERVICES]],
+    [["simcore.services"]],
+    [["simcore.numerics"]],
     [["simcore.language"]],
     [["simcore.library"]],
-    [["descriptions"]],
+    [["simcore.description"]],
+    [["simcore.discretization"]],
+    [["simcore.shards"]],
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
-    [["simcore.derived", "simcore.simulation"], ["simcore.analysis", "simcore.plot"]],
+    [["simcore.construction"]],
+    [["simcore.estimates"]],
+    [
+        [
+            "simcore.simulation.simulation",
+            "simcore.simulation.derived_digest",
+            "simcore.simulation.spike_exchange",
+            "simcore.simulation.watchdog",
+            "simcore.simulation.work_counts",
+        ],
+        ["simcore.analysis"],
+    ],
     [["simcore.planning"]],
-    [["simcore.guards", "simcore.keeper", "simcore.resumption"]],
-    [["simcore.session"]],
-    [["simcore.job"]],
+    [
+        [
+            "simcore.simulation.guards",
+            "simcore.simulation.supervisor",
+            "simcore.simulation.resumption",
+        ]
+    ],
+    [["simcore.simulation.session"]],
+    [["simcore.simulation"]],
     [["simcore"]],
     [["simcore.models"]],
     [["simcore.cli", "simcore.__main__"]],
@@ -143,20 +159,32 @@ def test_imports_point_down_and_libraries_stay_at_home():
 @pytest.mark.parametrize(
     ("name", "source", "fault"),
     [
-        ("simcore.network", "from mpi4py import MPI", "imports mpi4py, only simcore.comm may"),
-        ("simcore.simulation", "def f():\n    import h5py", "imports h5py"),
-        ("simcore.network", "import importlib as i\ni.import_module('cupy.cuda')", "imports cupy"),
+        (
+            "simcore.description.network",
+            "from mpi4py import MPI",
+            "imports mpi4py, only simcore.services.comm may",
+        ),
+        ("simcore.simulation.simulation", "def f():\n    import h5py", "imports h5py"),
+        (
+            "simcore.description.network",
+            "import importlib as i\ni.import_module('cupy.cuda')",
+            "imports cupy",
+        ),
         ("simcore.io.writer", "import dask.array", "imports dask"),
         ("simcore.io.writer", "from simcore.kernels import cpu", "beside it"),
         ("simcore.io.writer", "from ..partition.shard import Shard", "beside it"),
-        ("simcore.kernels.cpu", "import simcore.simulation", "above it"),
-        ("simcore.network", "from simcore import cli", "above it"),
-        ("simcore.network", "from simcore import Simulation", "above it"),
-        ("simcore.comm", "from simcore.network import Network", "above it"),
+        ("simcore.kernels.cpu", "import simcore.simulation.simulation", "above it"),
+        ("simcore.description.network", "from simcore import cli", "above it"),
+        ("simcore.description.network", "from simcore import Simulation", "above it"),
+        ("simcore.services.comm", "from simcore.description.network import Network", "above it"),
         ("simcore.language.step", "from simcore.library import load", "above it"),
-        ("simcore.library.iaf_psc_exp", "from simcore.population import Population", "above it"),
-        ("simcore.portable", "from simcore.language import units", "above it"),
-        ("simcore.simulation", "from simcore import analysis", "beside it"),
+        (
+            "simcore.library.iaf_psc_exp",
+            "from simcore.description.population import Population",
+            "above it",
+        ),
+        ("simcore.numerics.portable", "from simcore.language import units", "above it"),
+        ("simcore.simulation.simulation", "from simcore import analysis", "beside it"),
     ],
 )
 def test_guard_sees(name, source, fault):
@@ -171,17 +199,27 @@ def test_guard_sees(name, source, fault):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("simcore.comm", "def f():\n    from mpi4py import MPI"),
+        ("simcore.services.comm", "def f():\n    from mpi4py import MPI"),
         ("simcore.io.recording", "import dask.array as da\nimport h5py"),
         ("simcore.kernels.cuda.backend", "import cupy"),
-        ("simcore.kernels.cpu", "from simcore.errors import ModelError\nfrom . import contract"),
-        ("simcore.simulation", "import simcore.io, simcore.kernels, simcore.partition"),
+        (
+            "simcore.kernels.cpu",
+            "from simcore.services.errors import ModelError\nfrom . import contract",
+        ),
+        ("simcore.simulation.simulation", "import simcore.io, simcore.kernels, simcore.partition"),
         ("simcore.__main__", "from simcore.cli import main"),
         ("simcore.models.microcircuit", "import simcore as sc"),
     ],
 )
 def test_guard_lets_pass(name, source):
     assert not faults(name, imports(name, source, is_package=False))
+
+
+def test_every_module_has_a_room():
+    rooms = {name for name, (_, is_package) in MODULES.items() if is_package}
+    flat = {name for name in MODULES if name.count(".") == 1} - rooms
+
+    assert flat == {"simcore.__main__"}
 
 
 def test_import_is_light():

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore import network as network_module
-from simcore.clock import Clock
-from simcore.degrees import indegree_bound
-from simcore.errors import CapacityError, ModelError
-from simcore.fixed_point import fixed_point
-from simcore.io.facts import facts_of
-from simcore.kernels.plan import make_plan
+from simcore.description import network as network_module
+from simcore.description.degrees import indegree_bound
+from simcore.discretization.fixed_point import fixed_point
+from simcore.discretization.limits import notes_on
+from simcore.io.run_summary import run_summary
+from simcore.kernels.neuron_tables import make_neuron_tables
 from simcore.library import load, names
-from simcore.limits import notes_on
 from simcore.models import brunel
+from simcore.numerics.clock import Clock
 from simcore.partition import partition
+from simcore.services.errors import CapacityError, ModelError
 from tests.networks import build, every_feature, serial
 
 BETWEEN = r"start and stop is \(10\.02, 10\.08\), must be times \[ms\] between which a step"
@@ -31,7 +31,7 @@ def test_short_windows_do_what_they_say():
     net.population("T", 2, sc.PoissonSource(1000.0, stop=7.77))
     net.drive(E, sc.Current(100.0, start=10.06, stop=10.14))
     net.drive(E, sc.Poisson(1000.0, 1.0, start=7.77, stop=7.86))
-    plan = make_plan(build(net), np.dtype(np.float64))
+    plan = make_neuron_tables(build(net), np.dtype(np.float64))
 
     assert plan.groups[["start", "stop"]].tolist() == [(77, 78), (100, 101), (0, 77)]
     steps, _, values = plan.changes
@@ -173,7 +173,7 @@ def test_moved_times_are_told_once_and_kept(capsys, tmp_path):
 
     assert run.config["notes"] == expected
     assert capsys.readouterr().err.splitlines() == [f"note: {text}" for text in expected]
-    assert facts_of(run)["notes"] == "; ".join(expected)
+    assert run_summary(run)["notes"] == "; ".join(expected)
 
 
 def test_many_moved_values_are_told_in_few_lines():

@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 
 import simcore as sc
-import simcore.memory
-import simcore.shard
-from simcore.comm import RehearsalComm, SerialComm
-from simcore.errors import CapacityError
-from simcore.fixed_point import fixed_point
+import simcore.services.memory
+import simcore.shards.shard
+from simcore.construction.build import build_shards
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.host_memory import estimate
 from simcore.kernels import make_backend
-from simcore.local import LocalNeurons
-from simcore.memory import available_bytes, peak_bytes, require_memory
 from simcore.models import brunel, microcircuit
-from simcore.partition import Expectation, build_shards, estimate, partition
+from simcore.partition import partition
+from simcore.services.comm import RehearsalComm, SerialComm
+from simcore.services.errors import CapacityError
+from simcore.services.memory import available_bytes, peak_bytes, require_memory
+from simcore.shards.local_neurons import LocalNeurons
 from tests.networks import build, every_feature
 
 NETWORKS = {
@@ -42,11 +45,11 @@ def pair(n=1000, indegree=10, **options):
     return net
 
 
-@pytest.mark.parametrize("largest", [simcore.shard.MAX_BLOCK, 64])
+@pytest.mark.parametrize("largest", [simcore.shards.shard.MAX_BLOCK, 64])
 @pytest.mark.parametrize("n_ranks", [1, 2])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_estimate_of_the_tables_is_their_size(monkeypatch, name, n_ranks, largest):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", largest)
     network = NETWORKS[name]()
     for rank in range(n_ranks):
         shard = build(network, rank, n_ranks)
@@ -109,7 +112,7 @@ def test_rows_are_wider_where_there_are_very_many_synapses():
 
 
 def test_the_keys_of_the_fullest_block_are_counted(monkeypatch):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", 100)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", 100)
     net = sc.Network(seed=1)
     full = net.population("full", 100, sc.LIF())
     sparse = net.population("sparse", 100, sc.LIF())
@@ -251,13 +254,13 @@ def test_a_host_without_room_is_named():
 
 
 def test_a_simulation_that_cannot_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(simcore.memory, "available_bytes", lambda: 1e6)
+    monkeypatch.setattr(simcore.services.memory, "available_bytes", lambda: 1e6)
     with pytest.raises(CapacityError, match="Use more hosts, or a smaller or sparser network"):
         sc.Simulation(pair(), comm=SerialComm(), backend="reference")
 
 
 def test_peak_is_not_that_of_the_program_that_started_this_one():
-    program = "import numpy; from simcore.memory import peak_bytes; print(peak_bytes())"
+    program = "import numpy; from simcore.services.memory import peak_bytes; print(peak_bytes())"
     ballast = np.ones(50_000_000)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -8,8 +8,8 @@ import simcore as sc
 from simcore.cli.modelfile import builtin_names, find_model
 from simcore.cli.parameters import check_call, convert, parse_assignment
 from simcore.cli.runfile import RunOptions, read_run
-from simcore.errors import ConfigError, ModelError
 from simcore.models import brunel, microcircuit
+from simcore.services.errors import ConfigError, ModelError
 
 SMALL = """
 import simcore as sc

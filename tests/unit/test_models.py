@@ -5,11 +5,11 @@ import pytest
 
 import simcore as sc
 from simcore import library
-from simcore.clock import Epoch
 from simcore.kernels import make_backend
 from simcore.kernels.backend import Probe
 from simcore.language.program import make_program
-from simcore.spikes import NO_SPIKES
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import NO_SPIKES
 from tests.networks import same_bits, shard_for
 
 # Mean input in a step that lets a neuron spike, by unit of its weights

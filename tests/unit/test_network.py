@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError
 from simcore.io.schema import to_json
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError
 from tests.networks import every_feature
 
 NUMBER = "must be a finite number"

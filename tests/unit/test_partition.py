@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simcore as sc
-from simcore.degrees import mean_indegree
-from simcore.errors import ConfigError, ModelError
-from simcore.local import LocalNeurons
+from simcore.description.degrees import mean_indegree
 from simcore.partition import PARTITIONERS, CyclicPartition, RangePartition, partition
+from simcore.services.errors import ConfigError, ModelError
+from simcore.shards.local_neurons import LocalNeurons
 from tests.networks import build, every_feature
 
 

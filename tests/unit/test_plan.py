@@ -10,13 +10,13 @@ from scipy import stats
 from scipy.linalg import expm
 
 import simcore as sc
-import simcore.shard
-from simcore.errors import CapacityError, ModelError
+import simcore.shards.shard
 from simcore.kernels import BACKENDS
-from simcore.kernels.plan import SOURCE, make_plan, numbers_of
+from simcore.kernels.neuron_tables import SOURCE, make_neuron_tables, numbers_of
 from simcore.language.linear import propagators
 from simcore.language.program import dependent
 from simcore.models import microcircuit
+from simcore.services.errors import CapacityError, ModelError
 from tests.networks import advance, build, every_feature
 
 FLOAT64 = np.dtype(np.float64)
@@ -90,7 +90,7 @@ def test_constants_that_no_step_can_use(given, error, message):
     net = sc.Network()
     net.population("a", 1, sc.LIF(**given))
     with pytest.raises(error, match=message):
-        make_plan(build(net), FLOAT64)
+        make_neuron_tables(build(net), FLOAT64)
 
 
 def test_constants_of_a_step():
@@ -101,7 +101,7 @@ def test_constants_of_a_step():
     net.population("jumps", 2, sc.LIF(**common, I_e=-5.0, t_ref=0.04))
     net.population("source", 2, sc.PoissonSource(1.0))
     shard = build(net)
-    plan = make_plan(shard, FLOAT64)
+    neuron_tables = make_neuron_tables(shard, FLOAT64)
     ex, in_ = (propagator(12.0, tau, 200.0, 0.1) for tau in (2.0, 7.0))
     quanta = [shard.fixed_point.quantum_of(p) for p in net.populations[:3]]
 
@@ -115,11 +115,11 @@ def test_constants_of_a_step():
         found = numbers_of(population, shard.fixed_point, 0.1)
         assert found == pytest.approx(numbers, rel=1e-12, abs=0.0)
     names = ["iaf_psc_exp_multisynapse", "iaf_psc_exp", "iaf_psc_delta"]
-    assert [p.name for p in plan.programs] == names
-    assert plan.segments["kind"].tolist() == [0, 1, 2, SOURCE]
-    assert plan.segments["duration"].tolist() == [13, 20, 1, 0]
-    assert plan.segments["first_number"].tolist() == [0, 7, 17, 22]
-    assert plan.numbers == pytest.approx(np.concatenate(expected), rel=1e-12, abs=0.0)
+    assert [p.name for p in neuron_tables.programs] == names
+    assert neuron_tables.segments["kind"].tolist() == [0, 1, 2, SOURCE]
+    assert neuron_tables.segments["duration"].tolist() == [13, 20, 1, 0]
+    assert neuron_tables.segments["first_number"].tolist() == [0, 7, 17, 22]
+    assert neuron_tables.numbers == pytest.approx(np.concatenate(expected), rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -144,9 +144,9 @@ def test_postsynaptic_potential_of_the_microcircuit(backend):
 @pytest.mark.parametrize("largest", [2**16, 20])
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_segments_cover_every_neuron_once(rank, largest, monkeypatch):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", largest)
     shard = build(every_feature(), rank, 3)
-    segments = make_plan(shard, FLOAT64).segments
+    segments = make_neuron_tables(shard, FLOAT64).segments
 
     np.testing.assert_array_equal(segments["begin"], [0, *segments["end"][:-1]])
     assert segments["end"][-1] == shard.neurons.size
@@ -164,17 +164,17 @@ def test_currents_add_up_in_their_windows():
     ]  # fmt: skip
     for view, *window in windows:
         net.drive(view, sc.Current(*window))
-    plan = make_plan(build(net), FLOAT64)
+    neuron_tables = make_neuron_tables(build(net), FLOAT64)
     per_pA = propagator(10.0, 1.0, 250.0, 0.1)[0, 2]
 
     # The one number of a segment that depends on the current
-    (place,) = dependent(plan.programs[0], "I_e")
-    places = plan.segments["first_number"] + place
+    (place,) = dependent(neuron_tables.programs[0], "I_e")
+    places = neuron_tables.segments["first_number"] + place
     for step in range(40):
-        now = plan.changes[0] == step
-        plan.numbers[plan.changes[1][now]] = plan.changes[2][now]
-        sizes = plan.segments["end"] - plan.segments["begin"]
-        constant = np.repeat(plan.numbers[places], sizes)
+        now = neuron_tables.changes[0] == step
+        neuron_tables.numbers[neuron_tables.changes[1][now]] = neuron_tables.changes[2][now]
+        sizes = neuron_tables.segments["end"] - neuron_tables.segments["begin"]
+        constant = np.repeat(neuron_tables.numbers[places], sizes)
         expected = np.full(10, 7.0)
         for view, amplitude, start, stop in windows:
             lids = (view.view() if hasattr(view, "view") else view).gids()
@@ -190,17 +190,17 @@ def test_poisson_groups():
     net.drive(E[2:], sc.Poisson(1000.0, 3.0, start=1.0, stop=4.0))
     net.drive(E, sc.Poisson(0.0, 3.0))
     net.drive(E[:5], sc.Poisson(2000.0, -3.0))
-    plan = make_plan(build(net), FLOAT64)
+    neuron_tables = make_neuron_tables(build(net), FLOAT64)
     unit = build(net).fixed_point.quantum_of(E)
 
     columns = ["begin", "end", "emits", "receptor", "start", "stop", "smallest"]
-    assert plan.groups[columns].tolist() == [
+    assert neuron_tables.groups[columns].tolist() == [
         (2, 10, 0, 0, 10, 40, 0),
         (0, 5, 0, 1, 0, 2**62, 0),
         (10, 16, 1, 0, 20, 2**62, 0),
     ]
-    assert (plan.groups["weight"] * unit).tolist() == [3.0, -3.0, 0.0]
-    assert len(set(plan.groups["stream"].tolist())) == 3
+    assert (neuron_tables.groups["weight"] * unit).tolist() == [3.0, -3.0, 0.0]
+    assert len(set(neuron_tables.groups["stream"].tolist())) == 3
     assert S.is_source
 
 
@@ -209,9 +209,9 @@ def test_trains_are_split_among_ranks():
     net.population("E", 3, sc.LIF())
     net.population("S", 4, sc.SpikeTrains([0.3, 0.1, 0.3, 0.3, 2.0], [2, 3, 0, 2, 1]))
 
-    whole = make_plan(build(net), FLOAT64).trains
+    whole = make_neuron_tables(build(net), FLOAT64).trains
     parts = [build(net, rank, 2, "round_robin") for rank in range(2)]
-    steps, lids = zip(*(make_plan(p, FLOAT64).trains for p in parts), strict=True)
+    steps, lids = zip(*(make_neuron_tables(p, FLOAT64).trains for p in parts), strict=True)
     gids = np.concatenate([p.neurons.gids[lid] for p, lid in zip(parts, lids, strict=True)])
 
     assert [w.tolist() for w in whole] == [[0, 2, 2, 2, 19], [6, 3, 5, 5, 4]]
@@ -234,7 +234,7 @@ def test_trains_off_the_grid(times, message):
     net.population("S", 1, sc.SpikeTrains(times))
 
     with pytest.raises(ModelError, match=message):
-        make_plan(build(net), FLOAT64)
+        make_neuron_tables(build(net), FLOAT64)
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ def test_initial_potentials(V_m, law):
     net = sc.Network(seed=6)
     for name in ("a", "b"):
         net.population(name, 3000, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0), V_m=V_m)
-    plan = make_plan(build(net), FLOAT64)
-    V = np.concatenate([columns["V_m"] for columns in plan.start.columns]) - 65.0
+    neuron_tables = make_neuron_tables(build(net), FLOAT64)
+    V = np.concatenate([columns["V_m"] for columns in neuron_tables.start.columns]) - 65.0
     parts = [build(net, rank, 3, "round_robin") for rank in range(3)]
-    plans = [make_plan(p, FLOAT64) for p in parts]
+    plans = [make_neuron_tables(p, FLOAT64) for p in parts]
 
     assert stats.kstest(V, law.cdf).pvalue > 1e-3
     assert abs(np.corrcoef(V[:3000], V[3000:])[0, 1]) < 0.07
@@ -265,9 +265,9 @@ def test_neurons_start_at_rest_unless_told():
     net.population("a", 2, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0))
     net.population("b", 2, sc.LIF(E_L=-65.0, V_th=-50.0, V_reset=-65.0), V_m=-55.0)
 
-    plan = make_plan(build(net), FLOAT64)
+    neuron_tables = make_neuron_tables(build(net), FLOAT64)
 
-    assert [c["V_m"].tolist() for c in plan.start.columns] == [[0.0, 0.0], [10.0, 10.0]]
+    assert [c["V_m"].tolist() for c in neuron_tables.start.columns] == [[0.0, 0.0], [10.0, 10.0]]
 
 
 # An integrator: the potential counts the events

@@ -8,17 +8,18 @@ import pytest
 
 import simcore as sc
 import simcore.planning.ranks
-import simcore.shard
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError
+import simcore.shards.shard
+from simcore.construction.build import build_shards
 from simcore.models import brunel, microcircuit
-from simcore.partition import PARTITIONERS, build_shards, partition
+from simcore.numerics.clock import Clock
+from simcore.partition import PARTITIONERS, partition
 from simcore.planning import Planner, Rates, Setup, Workload, choose_rates
 from simcore.planning.crossing import epoch_steps, ranks_reached
 from simcore.planning.ranks import Ranks
 from simcore.planning.workload import expected_workload
-from simcore.waiting import longest_epoch
-from simcore.work import delivery_work
+from simcore.services.errors import ConfigError, ModelError
+from simcore.shards.recording_buffers import longest_epoch
+from simcore.simulation.work_counts import delivery_work
 from tests.networks import build, every_feature, synapses
 
 SETUPS = [Setup(n, partitioner=name) for name in PARTITIONERS for n in (1, 2, 5)]
@@ -84,10 +85,10 @@ def test_synapses_of_every_rule_are_within_chance(name):
         assert np.abs(built - ranks.n_synapses).max() < 5.0 * math.sqrt(max(built)) + 1.0
 
 
-@pytest.mark.parametrize("largest", [simcore.shard.MAX_BLOCK, 64])
+@pytest.mark.parametrize("largest", [simcore.shards.shard.MAX_BLOCK, 64])
 @pytest.mark.parametrize("name", RULES)
 def test_deliveries_of_every_rule(monkeypatch, name, largest):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", largest)
     network = RULES[name]()
     rates = flat(network)
     emitted = np.array([10 * p.size for p in network.populations])

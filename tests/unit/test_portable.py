@@ -9,8 +9,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from simcore import portable
-from simcore.jit import njit
+from simcore.numerics import portable
+from simcore.numerics.jit import njit
 
 EXP_ENDS = [0.0, -0.0, math.inf, -math.inf, math.nan, 1e300, -1e300, 5e-324, 709.0, -709.0]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from simcore.derived import digest_numbers
-from simcore.digest import digest_json
 from simcore.models import microcircuit
+from simcore.services.digest import digest_json
+from simcore.simulation.derived_digest import digest_numbers
 from tests.unit.test_derived import NETWORK, POINTS
 
 SCRIPT = """

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from simcore import progress
-from simcore.progress import Progress, Work, duration
+from simcore.services import progress
+from simcore.services.progress import Progress, TaskProgress, duration
 
 
 class Terminal(io.StringIO):
@@ -123,7 +123,7 @@ def test_closed_stream_does_not_end_the_run(clock):
 
 def work(stream, clock, seconds):
     """Go through 1000 spikes in ten parts."""
-    with Work("read", 1000, "spikes", stream) as report:
+    with TaskProgress("read", 1000, "spikes", stream) as report:
         for _ in range(10):
             clock.now += seconds / 10
             report.advance(100)

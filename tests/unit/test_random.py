@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from simcore import philox, random
-from simcore.partition import binomial
+from simcore.construction import binomial
+from simcore.numerics import philox, random
 
 # Random123, kat_vectors: counter, key, and Philox 4x32-10 of them
 KNOWN_ANSWERS = [

@@ -8,11 +8,12 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import simcore as sc
-import simcore.shard
+import simcore.shards.shard
 from simcore import library
 from simcore.language.model import NeuronModel
-from simcore.partition import PARTITIONERS, exchange
-from tests import breaches
+from simcore.partition import PARTITIONERS
+from simcore.simulation import spike_exchange
+from tests import mutants
 from tests.features import ROLES, used, wanted
 from tests.networks import advance, build, differences, same_bits, synapses
 from tests.ranks.compare import outcome
@@ -89,7 +90,7 @@ def alone(case):
 def side_by_side(case):
     """Return what the network does on the ranks of the case."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simcore.shard, "MAX_BLOCK", 2 * case.largest_block)
+        patch.setattr(simcore.shards.shard, "MAX_BLOCK", 2 * case.largest_block)
         division = divide(case.owners, case.n_ranks * case.threads)
         ranks = Ranks(case.network, division, case.backend, case.precision, case.threads, case.dt)
         found = ranks.advance(STEPS, case.epochs)
@@ -146,7 +147,7 @@ def simulated(case):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PARTITIONERS, "drawn", lambda _, n_parts: divide(case.owners, n_parts))
         # Small buffers, so that spikes need a second round as well
-        patch.setattr(exchange, "_SMALLEST", 2)
+        patch.setattr(spike_exchange, "_SMALLEST", 2)
         return on_ranks(case.n_ranks, work)[0]
 
 
@@ -168,7 +169,7 @@ def test_any_network_in_simulations():
 
 @pytest.mark.parametrize(
     "breach",
-    [breaches.initial_V_by_local_id, breaches.stimulus_by_local_id, breaches.epochs_too_long],
+    [mutants.initial_V_by_local_id, mutants.stimulus_by_local_id, mutants.epochs_too_long],
 )
 def test_random_networks_find_a_breach(monkeypatch, breach):
     """Few examples are enough to find what breaks the promise, else `find` raises an error."""

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore import keeper
-from simcore.comm import SerialComm
-from simcore.errors import ConfigError, OutputError, StoppedError
+from simcore.analysis.verification import compare_bits
 from simcore.io import open_run, pack
 from simcore.io.checkpoint import list_checkpoints
-from simcore.io.compare import compare
 from simcore.io.parts import Lock
-from simcore.progress import Progress
-from simcore.session import Job
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ConfigError, OutputError, StoppedError
+from simcore.services.progress import Progress
+from simcore.simulation import supervisor
+from simcore.simulation.session import Job
 from tests.networks import every_feature
 
 DURATION = 60.0
@@ -68,7 +68,7 @@ def stopped(path, *times, **options):
 
 
 def check(whole, run):
-    found = compare(whole, run)
+    found = compare_bits(whole, run)
     assert found.identical, found.differences
     assert found.spikes > 400
     assert found.potentials > 3000
@@ -167,7 +167,7 @@ def test_packed_in_between(whole, tmp_path):
     assert open_run(path).end == 20.0
     assert open_run(path).status == "stopped"
     assert open_run(path).digests == {}
-    assert any("end: 60.0 and 20.0" in d for d in compare(whole, open_run(path)).descriptions)
+    assert any("end: 60.0 and 20.0" in d for d in compare_bits(whole, open_run(path)).descriptions)
     check(whole, resumed(path))
 
 
@@ -228,7 +228,7 @@ def test_command_that_goes_on_can_be_copied(tmp_path):
 def test_interrupt_stops_with_a_checkpoint(whole, tmp_path, capsys, monkeypatch, session):
     """In an interactive session it must not end Python."""
     path = tmp_path / "run.h5"
-    monkeypatch.setattr(keeper, "in_session", lambda: session)
+    monkeypatch.setattr(supervisor, "in_session", lambda: session)
     with pytest.raises(KeyboardInterrupt if session else StoppedError) as stopped:
         simulated(path, progress=At(send(signal.SIGINT), 20.0))
     text = "stopped at 20 ms as asked by Ctrl-C, with a checkpoint. Go on with: simcore.resume("
@@ -370,7 +370,11 @@ def test_changed_model_is_refused(tmp_path, options, named):
 
 
 @pytest.mark.parametrize(
-    "name", ["simcore.fixed_point.FixedPoint.digest", "simcore.simulation.digest_numbers"]
+    "name",
+    [
+        "simcore.discretization.fixed_point.FixedPoint.digest",
+        "simcore.simulation.simulation.digest_numbers",
+    ],
 )
 def test_other_numbers_from_the_same_model_are_refused(name, tmp_path, monkeypatch):
     path = tmp_path / "run.h5"
@@ -422,7 +426,7 @@ def test_checkpoint_on_request(tmp_path):
 
 def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("simcore.keeper.monotonic", lambda: now[0])
+    monkeypatch.setattr("simcore.simulation.supervisor.monotonic", lambda: now[0])
 
     def later():
         now[0] += 0.5

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import simcore as sc
-from simcore.partition import binomial, explicit
+from simcore.construction import binomial, explicit
 from tests.networks import build, synapses
 
 LEAST_P = 1e-3

@@ -9,9 +9,9 @@ import pytest
 
 from simcore.kernels.cuda.compiler import SOURCE
 from simcore.kernels.cuda.models import ModelSet
-from simcore.kernels.plan import make_plan
+from simcore.kernels.neuron_tables import make_neuron_tables
 from tests.emulation.gpu import compile_kernels
-from tests.networks import draft, every_feature
+from tests.networks import every_feature, specify
 
 ADDRESSES = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 RACES = ("-fsanitize=thread", "-DTHREADS", "-pthread")
@@ -20,12 +20,12 @@ SCRIPT = """
 import ctypes
 from pathlib import Path
 import pytest
-from simcore.kernels.cuda import backend, residence, team
+from simcore.kernels.cuda import backend, device_shard, team
 from simcore.kernels.cuda.models import ModelSet
 from tests.emulation.gpu import Gpu
 from tests.unit import test_cuda
 team.FEWEST_SYNAPSES = 1
-residence.n_entries = lambda n, n_sections: max(n_sections, {entries})
+device_shard.n_entries = lambda n, n_sections: max(n_sections, {entries})
 gpu = Gpu(shape={shape}, shared={shared})
 gpu.drawing_shape = {drawing}
 gpu.install(pytest.MonkeyPatch())
@@ -64,7 +64,7 @@ WAYS = {"grid": 0, "team": 200_000}  # with so much memory that a block may shar
 
 def compiled(*options, **given):
     """Compile the kernels with the models of the network alone, since sanitizers take long."""
-    programs = make_plan(draft(every_feature()), np.dtype("float64")).programs
+    programs = make_neuron_tables(specify(every_feature()), np.dtype("float64")).programs
     assert len({program.name for program in programs}) >= 5
     return compile_kernels("float64", *options, header=ModelSet(programs).header(), **given)
 
@@ -118,7 +118,8 @@ BARRIERS = {
     ),
     "until all have posted": ("team", "team.cuh", "if (post >> 32 == meeting)", ""),
     "after sources are entered": (
-        "grid", "draw.cuh", "            __syncwarp();\n            found", "            found",
+        "grid", "synapse_draws.cuh",
+        "            __syncwarp();\n            found", "            found",
     ),
     "after a block's delivery": (
         "team", "team.cuh", "__syncthreads();\n        } while", "} while",

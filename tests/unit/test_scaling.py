@@ -13,12 +13,12 @@ import pytest
 
 import simcore as sc
 from simcore.cli import main
-from simcore.errors import ConfigError
 from simcore.io import open_run
 from simcore.models import brunel, microcircuit
 from simcore.planning.scaling import PHASES, Point, Scaling, Timing, collect
 from simcore.planning.scaling_table import table
 from simcore.planning.study import Study, Trial, point, read_study, require_growth
+from simcore.services.errors import ConfigError
 
 SMALL = ("--set=order=50", "--duration=40")
 

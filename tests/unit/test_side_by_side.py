@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.numerics.spikes import GID_BITS, Spikes
 from simcore.partition import PARTITIONERS, partition
-from simcore.spikes import GID_BITS, Spikes
-from tests import breaches
+from tests import mutants
 from tests.networks import Result, advance, differences, every_feature
 from tests.side_by_side import Ranks, divide, nearly_all
 
@@ -111,15 +111,15 @@ def only_drawn():
 @pytest.mark.parametrize(
     ("breach", "backend", "threads"),
     [
-        (breaches.initial_V_by_local_id, "reference", 1),
-        (breaches.initial_V_by_local_id, "cpu", 1),
-        (breaches.stimulus_by_local_id, "reference", 1),
-        (breaches.synapses_by_local_id, "reference", 1),
-        (breaches.synapses_by_local_id, "cpu", 3),
-        (breaches.sums_in_order_of_arrival, "reference", 1),
-        (breaches.epochs_too_long, "reference", 1),
-        (breaches.epochs_too_long, "cpu", 1),
-        (breaches.meetings_too_rare, "cpu", 3),
+        (mutants.initial_V_by_local_id, "reference", 1),
+        (mutants.initial_V_by_local_id, "cpu", 1),
+        (mutants.stimulus_by_local_id, "reference", 1),
+        (mutants.synapses_by_local_id, "reference", 1),
+        (mutants.synapses_by_local_id, "cpu", 3),
+        (mutants.sums_in_order_of_arrival, "reference", 1),
+        (mutants.epochs_too_long, "reference", 1),
+        (mutants.epochs_too_long, "cpu", 1),
+        (mutants.meetings_too_rare, "cpu", 3),
     ],
 )
 def test_breach_is_found(monkeypatch, breach, backend, threads):

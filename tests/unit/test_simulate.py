@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.comm import SerialComm
-from simcore.errors import (
-    CapacityError,
-    ConfigError,
-    ModelError,
-    OutputError,
-    StateError,
-)
+from simcore.services.comm import SerialComm
+from simcore.services.errors import CapacityError, ConfigError, ModelError, OutputError, StateError
 from tests.networks import advance, every_feature, same_bits, serial
 from tests.unit.test_comm import needs_mpi, run_program
 
@@ -256,7 +250,7 @@ def test_existing_file_is_kept(tmp_path):
 FAILING = """
 import sys
 import simcore as sc
-from simcore.comm import world
+from simcore.services.comm import world
 net = sc.Network()
 E = net.population("E", 30, sc.LIF(I_e=600.0))
 net.connect(E, E, sc.FixedIndegree(5), weight=0.1, delay=1.0)
@@ -276,7 +270,7 @@ print("survived")
 
 FAILING_IN_SIMULATE = """
 import simcore as sc
-from simcore.comm import world
+from simcore.services.comm import world
 from simcore.kernels.reference import ReferenceBackend
 net = sc.Network()
 E = net.population("E", 30, sc.LIF(I_e=600.0))
@@ -296,16 +290,16 @@ print("survived")
 
 FAILING_BUILD = """
 import simcore as sc
-import simcore.partition
-from simcore.comm import world
-build = simcore.partition.build_shards
+import simcore.construction.build
+from simcore.services.comm import world
+build = simcore.construction.build.build_shards
 
 def broken(*arguments):
     if world().rank == 1:
         raise MemoryError("rank 1 has no room")
     return build(*arguments)
 
-simcore.partition.build_shards = broken
+simcore.construction.build.build_shards = broken
 net = sc.Network()
 net.population("E", 30, sc.LIF())
 sc.simulate(net, 50.0)
@@ -349,8 +343,8 @@ sc.simulate(net, 50.0)
 
 def test_compilation_is_announced_once_for_each_kind_of_run(monkeypatch, capsys):
     kept = {}
-    monkeypatch.setattr("simcore.cache.store", kept.__setitem__)
-    monkeypatch.setattr("simcore.cache.is_kept", kept.__contains__)
+    monkeypatch.setattr("simcore.services.cache.store", kept.__setitem__)
+    monkeypatch.setattr("simcore.services.cache.is_kept", kept.__contains__)
     told = []
     for threads in (1, 1, 2, 2):
         net = sc.Network()

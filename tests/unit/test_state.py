@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Epoch
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
-from simcore.state import State, join
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.shards.neuron_state import NeuronState, join_states
 from tests.networks import advance, build, every_feature, make_run, same_bits
 
 NETWORK = every_feature()
@@ -115,11 +115,11 @@ def state_of(*gids):
     numbers = np.array(gids, dtype=np.int64)
     first, second = numbers[numbers < 4], numbers[numbers >= 4]
     columns = {"V_m": first * 1.5, "refractory": first.astype(np.int16)}, {"w": second * 2.0}
-    return State(numbers, np.array([0, 4, 20]), columns)
+    return NeuronState(numbers, np.array([0, 4, 20]), columns)
 
 
 def test_join_and_choose():
-    joined = join([state_of(1, 4), state_of(0, 2, 9)])
+    joined = join_states([state_of(1, 4), state_of(0, 2, 9)])
     assert joined.gids.tolist() == [0, 1, 2, 4, 9]
     first, second = joined.columns
     assert first["V_m"].tolist() == [0.0, 1.5, 3.0]

@@ -9,9 +9,9 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.analysis import reduction
-from simcore.clock import Clock
-from simcore.errors import ConfigError, ModelError
 from simcore.io import RunWriter, open_run
+from simcore.numerics.clock import Clock
+from simcore.services.errors import ConfigError, ModelError
 
 CLOCK = Clock(0.1)
 DURATION = 5000.0

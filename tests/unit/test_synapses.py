@@ -6,21 +6,23 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.errors import CapacityError
-from simcore.fixed_point import Form, fixed_point
-from simcore.kernels.cuda import drawing, synapses
+from simcore.discretization.fixed_point import WeightForm, fixed_point
+from simcore.estimates.expected_synapses import Expectation
+from simcore.estimates.gpu_memory import estimate_device
+from simcore.kernels.cuda import synapse_builder, synapses
 from simcore.kernels.cuda.device import Device
-from simcore.kernels.cuda.drawing import Drawer
-from simcore.kernels.cuda.launches import Launches
-from simcore.kernels.cuda.machine import Parts, one_part
+from simcore.kernels.cuda.device_shard import DeviceShard
+from simcore.kernels.cuda.launch_queue import LaunchQueue
 from simcore.kernels.cuda.models import ModelSet
-from simcore.kernels.cuda.residence import Residence
+from simcore.kernels.cuda.structs import Parts, one_part
+from simcore.kernels.cuda.synapse_builder import SynapseBuilder
 from simcore.kernels.cuda.synapses import make_sections
-from simcore.kernels.plan import make_plan
-from simcore.partition import Expectation, estimate_device, partition
-from simcore.places import LAUNCH_BYTES, Sections, cut_targets
+from simcore.kernels.neuron_tables import make_neuron_tables
+from simcore.partition import partition
+from simcore.services.errors import CapacityError
+from simcore.shards.gpu_synapse_layout import LAUNCH_BYTES, Sections, cut_targets
 from tests.emulation.gpu import Gpu
-from tests.networks import SYNAPSE, advance, build, differences, draft, every_feature
+from tests.networks import SYNAPSE, advance, build, differences, every_feature, specify
 from tests.networks import synapses as synapses_of
 
 
@@ -35,10 +37,10 @@ def draw(shard, parts=None, report=lambda share: None):
     """Draw the synapses of a shard on a device; return its tables, and who drew them."""
     device = Device("float64", ModelSet(()))
     gids = device.upload(shard.neurons.gids)
-    drawer = Drawer(device, shard, parts or one_part(shard.neurons.size), gids, report)
-    tables = drawer.count(make_sections(shard))
-    drawer.put(tables)
-    return tables, drawer
+    builder = SynapseBuilder(device, shard, parts or one_part(shard.neurons.size), gids, report)
+    tables = builder.count(make_sections(shard))
+    builder.put(tables)
+    return tables, builder
 
 
 def drawn(shard, tables):
@@ -74,13 +76,13 @@ def unpacked(shard, table):
     rows = np.empty(n, SYNAPSE)
     rows["source"] = np.repeat(sources, lengths.sum(axis=1))
     rows["target"] = shard.neurons.gids[lids]
-    rows["delay"] = section.draft.delays[channel]
-    rows["receptor"] = section.draft.receptors[channel]
-    if section.draft.form is Form.CONSTANT:
-        rows["weight"] = section.draft.weights[channel]
-    elif section.draft.form is Form.DRAWN:
+    rows["delay"] = section.spec.delays[channel]
+    rows["receptor"] = section.spec.receptors[channel]
+    if section.spec.form is WeightForm.CONSTANT:
+        rows["weight"] = section.spec.weights[channel]
+    elif section.spec.form is WeightForm.DRAWN:
         weights = arrays["weights"].astype(np.int16).astype(np.int64)
-        rows["weight"] = weights << section.draft.shift
+        rows["weight"] = weights << section.spec.shift
     else:
         high = arrays["high_weights"].astype(np.int64)
         rows["weight"] = (high << 16) + arrays["weights"]
@@ -106,27 +108,27 @@ def in_sections(monkeypatch, size):
 @pytest.mark.parametrize("section", [8, 40, None])
 @pytest.mark.parametrize("size", [7, 107])
 def test_synapses_are_those_of_the_host(monkeypatch, gpu, chunk, section, size):
-    monkeypatch.setattr(drawing, "CHUNK", chunk)
+    monkeypatch.setattr(synapse_builder, "CHUNK", chunk)
     if section:
         in_sections(monkeypatch, section)
-    shard, own = build(every_feature()), draft(every_feature())
-    tables, drawer = draw(own, Parts(own.neurons.size, size))
-    assert {t.section.draft.form for t in tables} == set(Form)
+    shard, own = build(every_feature()), specify(every_feature())
+    tables, builder = draw(own, Parts(own.neurons.size, size))
+    assert {t.section.spec.form for t in tables} == set(WeightForm)
     assert (drawn(shard, tables) == synapses_of(shard)).all()
-    assert drawer.shortest == shard.min_remote_delay == 2**62
+    assert builder.shortest == shard.min_remote_delay == 2**62
     assert len(tables) >= (12 if section == 8 else 3)
-    met = sum(table.met[:, 1] for table in tables)
-    assert met.tolist() == shard.inventory().met[:, 1].tolist()
+    met = sum(table.fan_out[:, 1] for table in tables)
+    assert met.tolist() == shard.inventory().fan_out[:, 1].tolist()
 
 
 @pytest.mark.parametrize("size", [7, 107])
 @pytest.mark.parametrize("rank", range(3))
 def test_ranks_draw_what_the_host_does(gpu, rank, size):
     network = every_feature()
-    shard, own = build(network, rank, 3), draft(network, rank, 3)
-    tables, drawer = draw(own, Parts(own.neurons.size, size))
+    shard, own = build(network, rank, 3), specify(network, rank, 3)
+    tables, builder = draw(own, Parts(own.neurons.size, size))
     assert (drawn(own, tables) == synapses_of(shard)).all()
-    assert own.earliest <= drawer.shortest == shard.min_remote_delay < 2**62
+    assert own.earliest <= builder.shortest == shard.min_remote_delay < 2**62
 
 
 RULES = {
@@ -148,28 +150,28 @@ RULES = {
 @pytest.mark.parametrize("rule", RULES)
 def test_rules(monkeypatch, gpu, rule, slots):
     """Each rule with and without autapses, and with room for few or many warps."""
-    monkeypatch.setattr(drawing, "SCRATCH_BYTES", slots)
+    monkeypatch.setattr(synapse_builder, "SCRATCH_BYTES", slots)
     net = sc.Network(seed=2**61 + 7)
     a, b = net.population("a", 100, sc.LIF()), net.population("b", 100, sc.LIF())
     for target, autapses in ((a, False), (b, True)):
         given = RULES[rule](allow_autapses=autapses)
         net.connect(a, target, given, weight=sc.Normal(1.0, 2.0), delay=sc.Uniform(0.5, 2.0))
     net.connect(b, b, sc.OneToOne(), weight=1.0, delay=1.0)
-    own = draft(net)
+    own = specify(net)
     tables, _ = draw(own)
     assert (drawn(own, tables) == synapses_of(build(net))).all()
 
 
 def test_synapses_that_are_lost_are_missed(gpu, monkeypatch):
-    launch = Drawer._launch
+    launch = SynapseBuilder._launch
 
     def some(self, kernel, *given):
         if kernel.function.name != "count_listed":
             launch(self, kernel, *given)
 
-    monkeypatch.setattr(Drawer, "_launch", some)
+    monkeypatch.setattr(SynapseBuilder, "_launch", some)
     with pytest.raises(CapacityError, match=r"synapses counted is \d+, must be \d+, as many as"):
-        draw(draft(every_feature()))
+        draw(specify(every_feature()))
 
 
 @pytest.mark.parametrize(("section", "n_units"), [(8, 3), (30, 3), (64, 1)])
@@ -183,7 +185,7 @@ def test_several_sections_give_the_same_results(monkeypatch, emulated_gpu, secti
 
 def test_progress_is_reported(gpu):
     shares = []
-    draw(draft(every_feature()), report=shares.append)
+    draw(specify(every_feature()), report=shares.append)
     assert (np.diff(shares) >= 0).all()
     assert shares[-1] == pytest.approx(1.0)
     assert len(shares) >= 2 * len(every_feature().projections)
@@ -193,9 +195,9 @@ def test_more_synapses_of_a_target_than_the_sums_allow_for(gpu, monkeypatch):
     net = sc.Network()
     a = net.population("a", 10, sc.LIF())
     net.connect(a, a, sc.FixedTotalNumber(500), weight=1.0, delay=1.0)
-    monkeypatch.setattr("simcore.fixed_point.indegree_bound", lambda projection: 51)
+    monkeypatch.setattr("simcore.discretization.fixed_point.indegree_bound", lambda projection: 51)
     with pytest.raises(CapacityError, match=r"'a' to 'a': a target received \d+ synapses.*for 51"):
-        draw(draft(net))
+        draw(specify(net))
 
 
 @pytest.mark.parametrize(("indegree", "expected"), [(10, 7), (1000, 6)])
@@ -209,7 +211,7 @@ def test_weights_given_one_by_one(monkeypatch, emulated_gpu, indegree, expected)
     weights = np.linspace(-9.0, 10.0, sources.size)
     edges = sc.Edges(sources, np.repeat(np.arange(3), indegree), weights=weights)
     net.connect(source, target, edges, delay=1.0)
-    own = draft(net)
+    own = specify(net)
     (section,) = make_sections(own)
     assert sum(np.dtype(d).itemsize for n, d in section.arrays(1).values() if n) == expected
     tables, _ = draw(own)
@@ -234,7 +236,7 @@ def test_weights_given_one_by_one(monkeypatch, emulated_gpu, indegree, expected)
 def test_sections(channels, neurons, synapses, size, high):
     """Targets are cut where narrow places save more than shorter rows cost."""
     points = fixed_point(sc.Network(), 0.1)
-    found = cut_targets(Form.CONSTANT, points, channels, neurons, 2**24, synapses)
+    found = cut_targets(WeightForm.CONSTANT, points, channels, neurons, 2**24, synapses)
     assert (found.size, found.high_bytes) == (size, high)
     assert found.bounds[-1] == neurons
     assert 2**found.target_bits * channels <= 2 ** (16 + 8 * high) or channels == 1
@@ -278,18 +280,18 @@ def test_rows_as_short_as_those_of_ten_million_neurons(monkeypatch, gpu, drawn):
         return Sections(n_neurons, -(-found.size // small), found.high_bytes)
 
     monkeypatch.setattr(synapses, "cut_targets", smaller)
-    tables, _ = draw(draft(sparse(10**7 // small, 100, drawn)))
+    tables, _ = draw(specify(sparse(10**7 // small, 100, drawn)))
     each = sum(t.nbytes for t in tables) / sum(t.n_synapses for t in tables)
     assert each < (4.0 if not drawn else 6.0)
 
 
-def residence(gpu, shard):
+def resident(gpu, shard):
     """Put a shard on a device; return what was allocated at most, and is now [B]."""
     gpu.free = gpu.least = 2**40
-    plan = make_plan(shard, np.dtype("float64"))
-    own = Device("float64", ModelSet(plan.programs))
-    found = Residence(own, shard, plan, ())
-    launches = Launches(own, own.grid(), found.n_words)
+    neuron_tables = make_neuron_tables(shard, np.dtype("float64"))
+    own = Device("float64", ModelSet(neuron_tables.programs))
+    found = DeviceShard(own, shard, neuron_tables, ())
+    launches = LaunchQueue(own, own.grid(), found.n_words)
     assert launches.under_way == 0
     return 2**40 - gpu.least, 2**40 - gpu.free
 
@@ -298,10 +300,10 @@ def test_memory_is_what_was_said(gpu, monkeypatch):
     """What is allocated for synapses, and for all, is what was asked about before."""
     asked = []
     monkeypatch.setattr(
-        "simcore.kernels.cuda.residence.require_gpu_memory",
+        "simcore.kernels.cuda.device_shard.require_gpu_memory",
         lambda needed, free: asked.append(needed - LAUNCH_BYTES),
     )
-    peak, kept = residence(gpu, draft(every_feature()))
+    peak, kept = resident(gpu, specify(every_feature()))
     before, after = asked
     assert after == pytest.approx(kept, abs=1000)
     assert before == pytest.approx(kept, rel=0.01)
@@ -324,7 +326,7 @@ def test_estimate_is_what_is_allocated(gpu, case, n_ranks):
         many = net.population("many", 1_000_000, sc.SpikeTrains([1.0], [0]))
         net.connect(many, net.population("one", 1, sc.LIF()), sc.FixedIndegree(10), 1.0, 1.0)
     rank = int(partition(net, n_ranks).owner(net.n_neurons - 1))
-    peak, kept = residence(gpu, draft(net, rank, n_ranks))
+    peak, kept = resident(gpu, specify(net, rank, n_ranks))
     expectation = Expectation(net, fixed_point(net, 0.1), 0.1)
     expected = estimate_device(expectation, partition(net, n_ranks).owned(rank))
     assert peak == pytest.approx(expected.total, rel=0.02)
@@ -334,5 +336,5 @@ def test_estimate_is_what_is_allocated(gpu, case, n_ranks):
 @pytest.mark.parametrize("drawn", [False, True])
 def test_estimate_is_what_a_build_takes(gpu, drawn):
     net = sparse(20_000, 100, drawn)
-    tables, _ = draw(draft(net))
+    tables, _ = draw(specify(net))
     assert sum(table.nbytes for table in tables) == pytest.approx(expected_bytes(net), rel=0.02)

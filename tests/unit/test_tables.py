@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from simcore.distributions import Constant, Lognormal, Normal, Uniform
-from simcore.errors import CapacityError, ModelError
-from simcore.partition.draw import to_channels
-from simcore.tables import delay_table, discrete_table, poisson_table, weight_table
+from simcore.construction.synapse_draws import to_channels
+from simcore.description.distributions import Constant, Lognormal, Normal, Uniform
+from simcore.discretization.tables import delay_table, discrete_table, poisson_table, weight_table
+from simcore.services.errors import CapacityError, ModelError
 
 # Each probability is rounded to a word: by half a word at either end
 WORD = 2.0**-32

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.clock import Epoch
-from simcore.comm import SerialComm
-from simcore.errors import ConfigError
+from simcore.construction.build import Draws, build_shards
 from simcore.kernels import check_backend
 from simcore.kernels.cpu import team, threads
 from simcore.kernels.cpu.backend import CpuBackend
 from simcore.models import brunel
-from simcore.partition import PARTITIONERS, RangePartition, build_shards, partition
-from simcore.partition.build import Draws
-from simcore.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.numerics.clock import Epoch
+from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
+from simcore.partition import PARTITIONERS, RangePartition, partition
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ConfigError
 from tests.networks import advance, build, differences, every_feature, make_run, same_bits
 
 NETWORK = every_feature()
@@ -100,7 +100,7 @@ def test_remote_spikes_reach_all_threads():
 def test_full_buffers(monkeypatch, expected):
     calls, call = [], team.call
     monkeypatch.setattr(threads, "_CROWDED_STEPS", 1)
-    monkeypatch.setattr(team, "call", lambda *given: calls.append(1) or call(*given))
+    monkeypatch.setattr(threads, "call", lambda *given: calls.append(1) or call(*given))
     assert differences(advance(NETWORK, STEPS, threads=2), expected) == []
     assert len(calls) > 2
 

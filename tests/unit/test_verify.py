@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.analysis import verification as module
+from simcore.analysis.verification import compare_bits
 from simcore.cli import main
-from simcore.comm import SerialComm
-from simcore.io import compare as module
 from simcore.io import open_run
-from simcore.io.compare import compare
+from simcore.services.comm import SerialComm
 from tests.networks import every_feature
 
 
@@ -39,14 +39,14 @@ def copy(run, tmp_path):
 
 
 def first(run, path):
-    (difference,) = compare(run, open_run(path)).differences
+    (difference,) = compare_bits(run, open_run(path)).differences
     return difference
 
 
 def test_other_threads_and_backends_are_identical(run, folder, capsys):
     for name, options in (("threads", {"threads": 3}), ("reference", {"backend": "reference"})):
         other = simulated(folder / f"{name}.h5", **options)
-        found = compare(run, other)
+        found = compare_bits(run, other)
         assert found.identical
         assert found.spikes == sum(run.spikes(n).times.size for n in run.recorded) > 1000
         assert found.potentials == sum(run.V_m(n).values.size for n in ("one", "two", "jumps"))
@@ -117,7 +117,7 @@ def test_population_that_one_run_lacks(run, copy):
 
 
 def test_shorter_run_is_different(run, folder):
-    found = compare(run, simulated(folder / "short.h5", duration=20.0))
+    found = compare_bits(run, simulated(folder / "short.h5", duration=20.0))
 
     assert not found.identical
     assert all(d.time > 20.0 for d in found.differences)

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 import simcore as sc
-import simcore.shard
-from simcore.local import LocalNeurons
-from simcore.work import COUNTS, delivery_work, neuron_work
+import simcore.shards.shard
+from simcore.shards.local_neurons import LocalNeurons
+from simcore.simulation.work_counts import COUNTS, delivery_work, neuron_work
 from tests.networks import build, every_feature, of_projection, synapses
 
 
-@pytest.mark.parametrize("largest", [simcore.shard.MAX_BLOCK, 32])
+@pytest.mark.parametrize("largest", [simcore.shards.shard.MAX_BLOCK, 32])
 @pytest.mark.parametrize("n_ranks", [1, 3])
 def test_synapses_by_population_are_those_in_the_tables(monkeypatch, n_ranks, largest):
-    monkeypatch.setattr(simcore.shard, "MAX_BLOCK", largest)
+    monkeypatch.setattr(simcore.shards.shard, "MAX_BLOCK", largest)
     network = every_feature()
     shard = build(network, n_ranks - 1, n_ranks)
-    runs, found = shard.inventory().met.T
+    runs, found = shard.inventory().fan_out.T
 
     first = [p.first for p in network.populations]
     owners = np.searchsorted(first, synapses(shard)["source"], side="right") - 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.raster import literal
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting.distributions import histogram_map, histogram_panels, lacking_note
 from simcore.analysis.reporting.quantities import Histogram
@@ -26,7 +27,6 @@ from simcore.analysis.reporting.style import (
     panels,
 )
 from simcore.analysis.summary import Summary
-from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from simcore.analysis.density import Dots
 from simcore.analysis.potentials import PotentialStatistics, potential_statistics
 from simcore.analysis.reduction import reduce_all
-from simcore.analysis.reporting.looks import Looks
-from simcore.analysis.summary import Plan, Summary, Widths
-from simcore.clock import Grid
-from simcore.errors import ConfigError, require
+from simcore.analysis.reporting.raster_layout import RasterLayout
+from simcore.analysis.summary import Summary, SummaryTask, Widths
 from simcore.io.recording import names_of
+from simcore.numerics.clock import Grid
+from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     from simcore.io.recording import PotentialData, Recording
@@ -205,12 +205,12 @@ def _collect_spikes(
     """Return what spikes tell, for which those of a population are read once."""
     if not selections:
         return {}
-    plans = {n: Plan.of(s, Widths(), _PAIRED_NEURONS) for n, s in selections.items()}
+    plans = {n: SummaryTask.of(s, Widths(), _PAIRED_NEURONS) for n, s in selections.items()}
     # All populations have the same window and time step
     widths = next(iter(plans.values())).widths
     per_bin = _per_bin(window[1] - window[0], widths.rate, bin_width)
-    looks = Looks.of(selections, window) if pictures else None
-    extra = {n: looks.reductions(s) if looks else [] for n, s in selections.items()}
+    layout = RasterLayout.of(selections, window) if pictures else None
+    extra = {n: layout.reductions(s) if layout else [] for n, s in selections.items()}
     found = reduce_all([(p.selection, [*p.reductions, *extra[n]]) for n, p in plans.items()])
     values = dict(zip(plans, found, strict=True))
     n_statistics = {n: len(plan.reductions) for n, plan in plans.items()}
@@ -219,11 +219,11 @@ def _collect_spikes(
         "per_bin": per_bin,
         "summaries": {n: p.finish(*values[n][: n_statistics[n]]) for n, p in plans.items()},
     }
-    if looks:
+    if layout:
         rest = {n: values[n][n_statistics[n] :] for n in plans}
-        spikes["dots_window"] = looks.window
+        spikes["dots_window"] = layout.window
         spikes["dots"] = {n: parts[0] for n, parts in rest.items()}
-        spikes["dot_rows"] = {n: looks.rows(s) for n, s in selections.items()}
+        spikes["dot_rows"] = {n: layout.rows(s) for n, s in selections.items()}
         spikes["density"] = {n: parts[1] for n, parts in rest.items() if len(parts) > 1}
     return spikes
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.analysis.comparison import Distances
+from simcore.analysis.distances import Distances
+from simcore.analysis.raster import COLOURS, literal
 from simcore.analysis.reporting.collect import Findings, listed
 from simcore.analysis.reporting.quantities import CORRELATION, CV, RATE
 from simcore.analysis.reporting.style import NARROW, PANELS, Picture, as_svg, new_figure
-from simcore.plot import COLOURS, literal
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording

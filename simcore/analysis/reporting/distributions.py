@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simcore.analysis.raster import literal
 from simcore.analysis.reporting.collect import listed
 from simcore.analysis.reporting.quantities import (
     Histogram,
@@ -30,7 +31,6 @@ from simcore.analysis.reporting.style import (
     panels,
 )
 from simcore.analysis.summary import Summary
-from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

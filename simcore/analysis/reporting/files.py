@@ -10,14 +10,14 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
-from simcore.analysis.comparison import Distances
+from simcore.analysis.distances import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting.collect import first
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Summary
-from simcore.errors import ConfigError, unwritable
 from simcore.io.schema import to_json
 from simcore.io.text import csv_line
+from simcore.services.errors import ConfigError, unwritable
 
 PAGE, NUMBERS = "report.html", "numbers.json"
 

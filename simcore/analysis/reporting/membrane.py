@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from simcore.analysis.potentials import PotentialStatistics
+from simcore.analysis.raster import literal
 from simcore.analysis.reporting.collect import Findings
 from simcore.analysis.reporting.distributions import histogram_map, histogram_panels
 from simcore.analysis.reporting.quantities import Histogram
@@ -18,7 +19,6 @@ from simcore.analysis.reporting.style import (
     colour,
     new_figure,
 )
-from simcore.plot import literal
 
 # Styles of the traces of a panel
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.analysis.comparison import Distances
+from simcore.analysis.distances import Distances
 from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting.collect import Findings, first
-from simcore.analysis.reporting.machine import imbalance, parts_of, real_time_factor
+from simcore.analysis.reporting.run_time import imbalance, parts_of, real_time_factor
 from simcore.analysis.summary import Summary
-from simcore.io.facts import facts_of
 from simcore.io.reader import Run
+from simcore.io.run_summary import run_summary
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording
@@ -116,7 +116,7 @@ def run_values(recording: Recording) -> dict[str, Any]:
         "versions", "config", "sessions", "digests", "shards", "guessed",
     )  # fmt: skip
     known = {name: getattr(recording, name) for name in names if hasattr(recording, name)}
-    facts = facts_of(recording) if isinstance(recording, Run) else {}
+    facts = run_summary(recording) if isinstance(recording, Run) else {}
     return {"facts": facts, **known}
 
 

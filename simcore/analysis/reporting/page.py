@@ -7,9 +7,9 @@ from pathlib import Path
 
 from simcore import __version__
 from simcore.analysis.reporting.sections import Section
-from simcore.extras import load
 from simcore.io.schema import now
 from simcore.io.text import printable
+from simcore.services.extras import load
 
 _TEMPLATE = "page.html.j2"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.analysis.raster import literal
 from simcore.analysis.reporting.collect import Findings
 from simcore.analysis.reporting.style import WIDE, Picture, as_png, colour, new_figure
-from simcore.plot import literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simcore.analysis.comparison import compare
+from simcore.analysis.distances import compare
 from simcore.analysis.engine import engine
 from simcore.analysis.reporting.collect import Findings, collect, listed
 from simcore.analysis.reporting.differences import natural_spread
 from simcore.analysis.reporting.files import FILES, PAGE, Folder
 from simcore.analysis.reporting.numbers import plain, population_table, rates_over_time
-from simcore.errors import ConfigError
-from simcore.extras import load
 from simcore.io.recording import names_of
+from simcore.services.errors import ConfigError
+from simcore.services.extras import load
 
 if TYPE_CHECKING:
     from simcore.io.recording import Recording

@@ -10,18 +10,18 @@ from typing import TypeAlias
 
 import numpy as np
 
-from simcore.analysis.comparison import Distances
+from simcore.analysis.distances import Distances
 from simcore.analysis.rates import PopulationRate
-from simcore.analysis.reporting import activity, differences, distributions, machine, membrane
+from simcore.analysis.reporting import activity, differences, distributions, membrane, run_time
 from simcore.analysis.reporting.collect import Findings, first, listed
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
 from simcore.analysis.reporting.rasters import density, dots
 from simcore.analysis.reporting.style import PANELS, Picture
 from simcore.analysis.summary import Summary
-from simcore.io.facts import facts_of
 from simcore.io.reader import Run
-from simcore.progress import Work
+from simcore.io.run_summary import run_summary
+from simcore.services.progress import TaskProgress
 
 # What draws a picture, or finds that there is none
 Drawing: TypeAlias = "Callable[[], Picture | None]"
@@ -41,7 +41,7 @@ _STATUS = {
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table in the page.
 
     Parameters
@@ -77,7 +77,7 @@ class Section:
         What the reader must not miss.
     lead : str
         What it begins with.
-    tables : sequence of Table
+    tables : sequence of PageTable
         Below the pictures.
     drawings : sequence of callable
         What draws its pictures.
@@ -91,12 +91,12 @@ class Section:
     title: str
     notes: Sequence[str] = ()
     lead: str = ""
-    tables: Sequence[Table] = ()
+    tables: Sequence[PageTable] = ()
     drawings: Sequence[Drawing] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     pictures: Sequence[Picture] = ()
 
-    def drawn(self, work: Work) -> Section:
+    def drawn(self, work: TaskProgress) -> Section:
         """Draw the pictures, and report each."""
         pictures = []
         for draw in self.drawings:
@@ -154,7 +154,7 @@ def sections_of(story: Story, files: Mapping[str, str], progress: bool = False) 
     """
     sections = _plan(story, files)
     n = sum(len(section.drawings) for section in sections)
-    with Work("draw", n, "pictures", enabled=progress) as work:
+    with TaskProgress("draw", n, "pictures", enabled=progress) as work:
         return [section.drawn(work) for section in sections]
 
 
@@ -192,7 +192,7 @@ def _facts(found: Findings) -> dict[str, str]:
     recording = found.recording
     facts = {"file": recording.path}
     if isinstance(recording, Run):
-        facts |= facts_of(recording)
+        facts |= run_summary(recording)
         facts["versions"] = ", ".join(f"{n} {v}" for n, v in recording.versions.items())
     else:
         names = listed(recording.populations)
@@ -218,7 +218,7 @@ def _rates(story: Story) -> Section:
         f"{widths.correlation:.4g} ms for correlations, {widths.synchrony:.4g} ms for the "
         "synchrony (Potjans and Diesmann 2014)."
     )
-    table = Table(caption, head, rows, {f.title: f.meaning for f in FIELDS.values()})
+    table = PageTable(caption, head, rows, {f.title: f.meaning for f in FIELDS.values()})
     return Section("rates", "Rates and synchrony", tables=[table], drawings=[drawing])
 
 
@@ -278,7 +278,7 @@ def _comparison(story: Story, other: Findings) -> Section:
         drawings += _farthest(story)
     return Section(
         "comparison", "Comparison with the other run", differences.notes(one, other),
-        tables=[Table(caption, head, rows)], drawings=drawings, facts=_facts(other),
+        tables=[PageTable(caption, head, rows)], drawings=drawings, facts=_facts(other),
     )  # fmt: skip
 
 
@@ -300,37 +300,37 @@ def _farthest(story: Story) -> list[Drawing]:
 
 
 def _time(run: Run) -> Section:
-    parts = {**run.timers, **machine.parts_of(run)}
+    parts = {**run.timers, **run_time.parts_of(run)}
     rows = [
-        [name, *(_text(float(x)) for x in (v.min(), v.mean(), v.max(), machine.imbalance(v))),
-         machine.MEANINGS.get(name, "")]
+        [name, *(_text(float(x)) for x in (v.min(), v.mean(), v.max(), run_time.imbalance(v))),
+         run_time.MEANINGS.get(name, "")]
         for name, v in parts.items()
     ]  # fmt: skip
-    phases = Table(
+    phases = PageTable(
         "Time in each phase over ranks, in seconds; imbalance: the longest over the mean.",
         ["phase", "min (s)", "mean (s)", "max (s)", "imbalance", "what it is"],
         rows,
         ends_with_text=True,
     )
     lead = (
-        f"Real-time factor {machine.real_time_factor(run):.3g}: wall-clock time over model time "
+        f"Real-time factor {run_time.real_time_factor(run):.3g}: wall-clock time over model time "
         f"({run.timed:.10g} ms), without the build, on the slowest rank."
     )
     tables = [phases, *_shards(run)]
-    drawings = [partial(machine.phases, run)]
+    drawings = [partial(run_time.phases, run)]
     return Section("time", "Where the time went", lead=lead, tables=tables, drawings=drawings)
 
 
-def _shards(run: Run) -> list[Table]:
+def _shards(run: Run) -> list[PageTable]:
     """Return what ranks own, if the file tells."""
     if not run.shards:
         return []
     rows = [
-        [name, *(f"{x:,.0f}" for x in (v.min(), v.mean(), v.max())), _text(machine.imbalance(v))]
+        [name, *(f"{x:,.0f}" for x in (v.min(), v.mean(), v.max())), _text(run_time.imbalance(v))]
         for name, v in run.shards.items()
     ]
     text = "What a rank owns. bytes: memory of the synapses; peak_bytes: of the whole process."
-    return [Table(text, ["quantity", "min", "mean", "max", "imbalance"], rows)]
+    return [PageTable(text, ["quantity", "min", "mean", "max", "imbalance"], rows)]
 
 
 def _files(story: Story, files: Mapping[str, str]) -> Section:

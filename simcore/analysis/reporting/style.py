@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simcore.extras import load
-from simcore.plot import COLOURS, literal
+from simcore.analysis.raster import COLOURS, literal
+from simcore.services.extras import load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

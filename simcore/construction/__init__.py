@@ -1,0 +1,1 @@
+"""How the synapses of a shard are drawn and sorted; no rank needs another for it."""

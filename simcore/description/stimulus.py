@@ -1,0 +1,125 @@
+"""Stimuli: input that reaches neurons without a presynaptic neuron."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from simcore.description.neurons import _require_number, require_rate, require_window
+from simcore.description.population import PopulationView
+from simcore.services.errors import require
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """Poisson input, independent for every neuron.
+
+    Parameters
+    ----------
+    rate : float
+        Events per second and neuron [1/s].
+    weight : float
+        Weight of an event, in the unit of the target: pA, or mV for delta synapses.
+    start, stop : float
+        Events arrive in steps that end after `start` and no later than `stop` [ms].
+    receptor : str, optional
+        Which input of the target; by the sign of the weight if left out.
+    """
+
+    rate: float
+    weight: float
+    start: float = 0.0
+    stop: float = math.inf
+    receptor: str | None = None
+
+    def __post_init__(self) -> None:
+        require_rate("Poisson: rate", self.rate)
+        _require_number("Poisson: weight", self.weight)
+        require_window("Poisson", self.start, self.stop)
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and parameters as plain values."""
+        return {"stimulus": "Poisson", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Current:
+    """Direct current.
+
+    Parameters
+    ----------
+    amplitude : float
+        The current [pA].
+    start, stop : float
+        It flows in steps that end after `start` and no later than `stop` [ms].
+    """
+
+    amplitude: float
+    start: float = 0.0
+    stop: float = math.inf
+
+    def __post_init__(self) -> None:
+        _require_number("Current: amplitude", self.amplitude)
+        require_window("Current", self.start, self.stop)
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and parameters as plain values."""
+        return {"stimulus": "Current", **asdict(self)}
+
+
+Stimulus = Poisson | Current
+
+
+@dataclass(frozen=True, eq=False)
+class Drive:
+    """One stimulus applied to one view.
+
+    Parameters
+    ----------
+    id : int
+        Its place in the order of `drive` calls; part of the key of its random numbers.
+    target : PopulationView
+        Which neurons receive it.
+    stimulus : Poisson or Current
+        What they receive.
+    """
+
+    id: int
+    target: PopulationView
+    stimulus: Stimulus
+
+    @property
+    def receptor(self) -> int:
+        """The input of the target that Poisson events go to."""
+        stimulus, target = self.stimulus, self.target
+        assert isinstance(stimulus, Poisson)
+        pair = target.population.receptor_pair(stimulus.receptor, f"drive of {target.name!r}")
+        return pair[stimulus.weight < 0.0]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the drive as plain values."""
+        return {"target": self.target.name, **self.stimulus.describe()}
+
+
+def check_drive(drive: Drive) -> None:
+    """Raise `ModelError` when the target cannot receive the stimulus."""
+    population = drive.target.population
+    require(
+        not population.is_source,
+        f"drive: target {population.name!r}",
+        type(population.model).__name__,
+        "a population of neurons",
+    )
+    if isinstance(drive.stimulus, Poisson):
+        assert drive.receptor >= 0
+    else:
+        neuron = population.neuron
+        assert neuron is not None
+        current = neuron.definition.cls.input_current
+        require(
+            current in neuron.values,
+            f"drive: target {population.name!r}",
+            neuron.name,
+            "a model with an input current, to receive a Current",
+        )

@@ -1,0 +1,1 @@
+"""What a shard will take, expected from the description before it is built."""

@@ -1,0 +1,273 @@
+"""How many synapses, rows and runs a shard will have: expected from the description alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simcore.construction.projection_tables import (
+    Channel,
+    ProjectionTables,
+    all_channels,
+    make_projection_tables,
+)
+from simcore.description.connectivity import (
+    AllToAll,
+    FixedIndegree,
+    FixedOutdegree,
+    OneToOne,
+    PairwiseBernoulli,
+)
+from simcore.description.degrees import mean_indegree
+from simcore.description.network import Network
+from simcore.discretization.fixed_point import FixedPoint, WeightForm
+from simcore.shards.local_neurons import Lids
+from simcore.shards.shard import block_bounds
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """What is expected of one `SynapseTable`.
+
+    Sources are taken together in segments of neighbours that have the same projections.
+
+    Parameters
+    ----------
+    form : WeightForm
+        How its weights are kept.
+    n_channels : int
+        Delays and receptors together.
+    n_blocks : int
+        Blocks of targets.
+    synapses, rows, runs : ndarray of float64, shape (n_segments,)
+        From all sources of a segment.
+    fullest : float
+        Synapses of the block that has most.
+    indegrees : int
+        In-degrees that the build keeps, one per projection and target.
+    """
+
+    form: WeightForm
+    n_channels: int
+    n_blocks: int
+    synapses: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    runs: NDArray[np.float64]
+    fullest: float
+    indegrees: int
+
+
+class Expectation:
+    """What is expected of any shard of a network.
+
+    Parameters
+    ----------
+    network : Network
+        The model.
+    points : FixedPoint
+        Its weights; they tell in which form each synapse is kept.
+    dt : float
+        Time step [ms].
+
+    Attributes
+    ----------
+    segments : ndarray of int64, shape (n_segments + 1,)
+        Bounds of the segments of sources, in global ids; none reaches beyond a population.
+    projections : list of ProjectionTables
+        One per projection.
+    max_delay : int
+        Longest delay [steps], at least 1.
+
+    Raises
+    ------
+    ModelError, CapacityError
+        When a delay does not fit the time step.
+    """
+
+    def __init__(self, network: Network, points: FixedPoint, dt: float) -> None:
+        self.network, self.points, self.dt = network, points, dt
+        self.projections = [make_projection_tables(p, points, dt) for p in network.projections]
+        self.max_delay = max((r.delays.last for r in self.projections), default=1)
+        self.receptors = max((p.n_receptors for p in network.populations), default=1)
+        firsts = [p.first for p in network.populations]
+        ranges = [r.projection.source.gid_range for r in self.projections]
+        self.segments = np.unique([*firsts, *(g for pair in ranges for g in pair), self._n])
+        used = [r for r in self.projections if r.weights.size]
+        forms = sorted({r.form for r in used})
+        self._targets = sorted({r.projection.target.gid_range for r in self.projections})
+        self._known: dict[tuple[object, ...], list[TableCounts]] = {}
+        self._tables = [_Sources(f, [r for r in used if r.form is f], self.segments) for f in forms]
+
+    @property
+    def _n(self) -> int:
+        return self.network.n_neurons
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of sources in each segment."""
+        return np.diff(self.segments)
+
+    @property
+    def longest_delays(self) -> NDArray[np.int64]:
+        """Longest delay of the synapses from each segment [steps]; 0 without any."""
+        found = np.zeros(self.sizes.size, dtype=np.int64)
+        for r in self.projections:
+            begin, end = np.searchsorted(self.segments, r.projection.source.gid_range)
+            found[begin:end] = np.maximum(found[begin:end], r.delays.last)
+        return found
+
+    def blocks(self, neurons: Lids) -> NDArray[np.int64]:
+        """Return the bounds of the blocks of targets of a shard, shape (n_blocks + 1,)."""
+        return block_bounds(neurons.size, self.receptors)
+
+    def tables(self, neurons: Lids, bounds: NDArray[np.int64] | None = None) -> list[TableCounts]:
+        """Return what is expected of the tables of a shard.
+
+        Parameters
+        ----------
+        neurons : Lids
+            Those of the shard.
+        bounds : ndarray of int64, shape (n_blocks + 1,), optional
+            Bounds of blocks of targets, in lids; those of `blocks` if left out.
+        """
+        if neurons.size == 0:
+            return []
+        # Many ranks and threads own the same
+        owned = (neurons.lid_range(target) for target in self._targets)
+        key = neurons.size, None if bounds is None else bounds.tobytes(), *owned
+        if key not in self._known:
+            blocks = self.blocks(neurons) if bounds is None else bounds
+            counts = [table.counts(neurons, blocks) for table in self._tables]
+            self._known[key] = [found for found in counts if found.synapses.any()]
+        return self._known[key]
+
+    def reached(self, shards: Sequence[Lids]) -> NDArray[np.float64]:
+        """Return the probability that a source has a target on a rank.
+
+        Parameters
+        ----------
+        shards : sequence of Lids
+            Neurons of the rank, for each of its threads.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_segments,)
+        """
+        missed = np.ones(self.sizes.size)
+        for table in self._tables:
+            inside = [table.inside(own, np.array([0, own.size]))[:, 0] for own in shards]
+            missed *= 1.0 - table.presence(np.sum(inside, axis=0))[0]
+        return 1.0 - missed
+
+
+class _Sources:
+    """The projections of one form, and how their synapses spread over sources and channels."""
+
+    def __init__(
+        self, form: WeightForm, projections: list[ProjectionTables], segments: NDArray[np.int64]
+    ) -> None:
+        self.form, self.projections = form, projections
+        channels = {c: i for i, c in enumerate(all_channels(projections))}
+        self._n_channels = len(channels)
+        self._places, self._parts = _places_and_parts(projections, channels)
+        ranges = np.array([r.projection.source.gid_range for r in projections])
+        self._spans = np.searchsorted(segments, ranges)
+        self._n_sources = ranges[:, 1] - ranges[:, 0]
+        self._sizes = np.diff(segments).astype(np.float64)
+
+    def inside(self, neurons: Lids, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the targets that each projection has in each block, shape (n, n_blocks)."""
+        lids = np.array(
+            [neurons.lid_range(r.projection.target.gid_range) for r in self.projections]
+        )
+        begin = np.maximum(lids[:, :1], blocks[:-1])
+        return np.maximum(np.minimum(lids[:, 1:], blocks[1:]) - begin, 0).astype(np.float64)
+
+    def counts(self, neurons: Lids, blocks: NDArray[np.int64]) -> TableCounts:
+        """Return what is expected of the table of a shard."""
+        inside = self.inside(neurons, blocks)
+        indegree = np.array([mean_indegree(r.projection) for r in self.projections])
+        each = indegree * inside.sum(axis=1) / self._n_sources
+        synapses = np.zeros(self._sizes.size)
+        for k in np.flatnonzero(each):
+            synapses[slice(*self._spans[k])] += each[k]
+        rows, runs = np.zeros((2, self._sizes.size))
+
+        # Blocks inside of one population are alike
+        alike, times = np.unique(inside, axis=1, return_counts=True)
+        for targets, n in zip(alike.T, times, strict=True):
+            row, run = self.presence(targets)
+            rows += n * row
+            runs += n * run
+        return TableCounts(
+            form=self.form,
+            n_channels=self._n_channels,
+            n_blocks=blocks.size - 1,
+            synapses=self._sizes * synapses,
+            rows=self._sizes * rows,
+            runs=self._sizes * runs,
+            fullest=float((indegree @ inside).max()),
+            indegrees=int(inside.sum()),
+        )
+
+    def presence(
+        self, targets: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the chance that a source has a row in a block, and its expected number of runs.
+
+        A source with m expected synapses has none with the probability exp(-m), as if synapses
+        were independent, or (1 - m/n)^n where it has n chances of one.
+
+        Parameters
+        ----------
+        targets : ndarray of float64, shape (n_projections,)
+            Targets of each projection in the block.
+        """
+        rows = np.zeros(self._sizes.size)
+        runs = np.zeros((self._sizes.size, self._n_channels))
+        for k in np.flatnonzero(targets):
+            projection, span = self.projections[k].projection, slice(*self._spans[k])
+            each = mean_indegree(projection) * targets[k] / self._n_sources[k]
+            chances = _chances(projection.rule, targets[k])
+            rows[span] += _exponent(each, chances)
+            runs[span, self._places[k]] += _exponent(each * self._parts[k], chances)
+        return -np.expm1(-rows), -np.expm1(-runs).sum(axis=1)
+
+
+def _exponent(expected: NDArray[np.float64] | float, chances: float) -> NDArray[np.float64]:
+    """Return the x for which exp(-x) is the probability of no synapse."""
+    if math.isinf(chances):
+        return np.asarray(expected)
+    return -chances * np.log1p(-np.minimum(np.asarray(expected) / chances, 0.999999))
+
+
+def _chances(rule: object, targets: float) -> float:
+    """Return how many synapses a source can have in a block; infinity if they are Poisson."""
+    if isinstance(rule, FixedOutdegree):
+        return max(rule.outdegree, 1)
+    if isinstance(rule, OneToOne):
+        return 1.0
+    distinct = isinstance(rule, FixedIndegree) and not rule.allow_multapses
+    if distinct or isinstance(rule, (AllToAll, PairwiseBernoulli)):
+        return targets
+    return math.inf
+
+
+def _places_and_parts(
+    projections: Sequence[ProjectionTables], channels: dict[Channel, int]
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float64]]]:
+    """Return the channels of each projection, and the share of its synapses in each of them."""
+    known: dict[tuple[object, ...], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+    found = []
+    for r in projections:
+        key = (id(r.delays), id(r.weights), r.receptors)
+        if key not in known:
+            shares = r.shares()
+            places = np.array([channels[c] for c in shares], dtype=np.int64)
+            known[key] = places, np.array(list(shares.values()))
+        found.append(known[key])
+    return [places for places, _ in found], [parts for _, parts in found]

@@ -1,0 +1,1 @@
+"""Arithmetic below any model: time in steps, stateless randomness, spikes as words, Numba."""

@@ -1,0 +1,1 @@
+"""What every room needs: errors, communication between ranks, timers, progress, memory."""

@@ -1,0 +1,1 @@
+"""Containers: what a rank owns of a network, before and after its synapses are drawn."""

@@ -1,0 +1,1 @@
+"""The loop of a run, and all around it: sessions, guards, checkpoints, resumption."""
