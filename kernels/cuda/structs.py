@@ -42,8 +42,8 @@ SHARD_FIELDS = (
     "interval", "room", "most_segments", "most_groups", "most_columns", "most_numbers", "gids",
     "segment_of", "segments", "first_segments", "first_groups", "first_columns", "first_numbers",
     "groups", "thresholds", "columns", "numbers", "values", "refractory", "ring", "tables",
-    "entries", "left", "change_steps", "change_places", "change_values", "first_trains", "train_steps",
-    "train_lids", "probe_columns", "probe_bounds", "probe_intervals", "probe_places",
+    "entries", "left", "change_steps", "change_places", "change_values", "first_trains",
+    "train_steps", "train_lids", "probe_columns", "probe_bounds", "probe_intervals", "probe_places",
     "probe_resting", "samples", "cursors", "control", "posts", "mail",
 )  # fmt: skip
 
@@ -69,7 +69,7 @@ REPORT_FIELDS = ("step", "n_spikes", "update_cycles", "deliver_cycles")
 
 ENTRY_WORDS, SPIKE_WORDS = 4, 2
 
-# Spikes that a block of a team lists at a time; the struct Desk of team.cuh, without the list
+# Spikes that a block of a team lists at a time; the struct BlockScratch without the list
 LISTED = 1024
 BLOCK_SCRATCH_BYTES = 48
 
@@ -82,14 +82,14 @@ def agreement() -> str:
     Names, places and sizes of all fields are compared, and the sizes of the structs.
     """
     structs = {
-        "Segment": SEGMENT.names, "Group": GROUP_FIELDS, "Table": TABLE_FIELDS,
-        "Machine": SHARD_FIELDS, "Drawing": DRAWING_FIELDS, "Listing": LISTING_FIELDS,
+        "Segment": SEGMENT.names, "Group": GROUP_FIELDS, "DeviceTable": TABLE_FIELDS,
+        "DeviceShard": SHARD_FIELDS, "Drawing": DRAWING_FIELDS, "Listing": LISTING_FIELDS,
         "Filing": FILING_FIELDS, "Cursor": CURSOR_FIELDS, "Control": CONTROL_FIELDS,
         "Report": REPORT_FIELDS,
     }  # fmt: skip
     sizes = {name: 8 * len(fields or ()) for name, fields in structs.items()} | {
         "Control": 8 * CONTROL_SIZE, "Entry": 8 * ENTRY_WORDS, "Spike": 8 * SPIKE_WORDS,
-        "Desk": BLOCK_SCRATCH_BYTES + 8 * LISTED,
+        "BlockScratch": BLOCK_SCRATCH_BYTES + 8 * LISTED,
     }  # fmt: skip
     equal = [
         text
