@@ -21,10 +21,14 @@ from simcore.language.program import make_program
 from simcore.language.step import duration_of
 from simcore.numerics.clock import Clock
 
-pytestmark = pytest.mark.peer("nest")
+pytestmark = [pytest.mark.peer("nest"), pytest.mark.timeout(600)]
 
 DT = 0.1  # [ms]
-STEPS, SETS, NEURONS = (20_000, 20, 2) if os.environ.get("SIMCORE_LONG_PEERS") else (4_000, 3, 4)
+LONG = bool(os.environ.get("SIMCORE_LONG_PEERS"))
+STEPS, SETS, NEURONS = (20_000, 20, 2) if LONG else (4_000, 3, 4)
+
+# Share of spikes that NEST's tolerance of 1e-3 may move in long runs; it cannot be set
+SLACK = 0.03 if LONG else 0.0
 
 # Input spikes of a train [1/ms]: two excite, the last inhibits; by receptor, or by sign
 RATES = 4.0, 4.0, 2.0
@@ -73,13 +77,13 @@ CASES = {
     "iaf_psc_alpha_multisynapse": Case("iaf_psc_alpha_multisynapse", LISTS),
     "mat2_psc_exp": Case("mat2_psc_exp"),
     # Differences in the last bit grow in the upstroke
-    "izhikevich": Case("izhikevich", {"I_e": 3.0}, near=1e-9 if SETS == 3 else 1e-8),
+    "izhikevich": Case("izhikevich", {"I_e": 3.0}, near=1e-8 if LONG else 1e-9),
     "izhikevich_2003": Case(
         "izhikevich_2003",
         {"I_e": 3.0},
         nest="izhikevich",
         extra={"consistent_integration": False},
-        near=1e-9 if SETS == 3 else 1e-8,
+        near=1e-8 if LONG else 1e-9,
     ),
     **{
         f"glif_psc, form {k}": Case("glif_psc", LISTS | ASC | dict(zip(FORMS, on, strict=True)))
@@ -334,8 +338,9 @@ def test_model(nest, sets, counts, name):
     print(f"\n{name:28} {rate:6.1f} 1/s {same}/{total} {100 * same / total:.2f} % "
           f"lost {missing} {worst:.1e} mV")  # fmt: skip
     assert total > 20 * SETS
-    assert missing == 0
-    assert same >= case.share * total
+    slack = SLACK if case.share < 1.0 else 0.0
+    assert missing <= 0.2 * slack * total
+    assert same >= (case.share - slack) * total
     assert worst <= case.near
 
 
