@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simcore.kernels.backend import Probe
 from simcore.kernels.neuron_tables import SOURCE, NeuronTables
-from simcore.language.model import REFRACTORY
+from simcore.language.layout import REFRACTORY
 from simcore.shards.neuron_state import Columns, NeuronState
 from simcore.shards.shard_spec import ShardSpec
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from simcore.language.definition import Definition
 from simcore.language.expression import (
     HALF,
     TWO,
@@ -29,7 +30,7 @@ from simcore.language.expression import (
     where,
 )
 from simcore.language.linear import LinearSystem, linear_part
-from simcore.language.model import Definition, NeuronModel
+from simcore.language.model import NeuronModel
 from simcore.language.parser import Quantity, Subject, parse_unit
 from simcore.language.units import Unit
 
