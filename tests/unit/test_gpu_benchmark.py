@@ -154,7 +154,7 @@ def test_unknown_part_is_told(everything, capsys):
 
 
 def test_without_a_gpu_nothing_is_started(everything, monkeypatch, capsys):
-    monkeypatch.setattr(everything, "lack_of_gpu", lambda: "there is none")
+    monkeypatch.setattr(everything, "missing_for_gpu", lambda: "there is none")
     with pytest.raises(SystemExit):
         everything.main([])
     assert "there is none. Try the script with --rehearse." in capsys.readouterr().err
