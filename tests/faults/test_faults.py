@@ -96,6 +96,7 @@ def test_full_disk(small_disk, whole, tmp_path, spare):
         assert "Free some space" in text
         assert "Traceback" not in text
         (small_disk / "other").unlink()
+        mount("-o", "remount,size=30m", str(small_disk))
         check_resumed(path, whole, tmp_path / "log")
 
 
@@ -130,6 +131,7 @@ def test_folder_that_cannot_be_written_any_more(small_disk, whole, tmp_path):
     assert code == 1, text
     assert "Read-only file system" in text
     subprocess.run(["umount", str(small_disk)], check=True)
+    mount("-o", "remount,size=30m", str(small_disk))
     check_resumed(path, whole, tmp_path / "log")
 
 
