@@ -19,9 +19,9 @@ from simcore.shards.local_neurons import Lids
 _RANK = 208e6
 
 # A neuron, as the CPU backend allocates it, beside the columns of its model: refractory steps 2,
-# spiked 1, Poisson counts 8, global ids 16, those that spiked 8; the rest is what remains of
-# buffers of the build [B]
-_NEURON = 40
+# spiked 1, Poisson counts 8, global ids 16, those that spiked 8, of which not all is ever touched:
+# measured [B]
+_NEURON = 32
 
 # In-degree of a target, and given delay of an edge on any rank: int64, during the build [B]
 _INDEGREE = 8
