@@ -6,6 +6,8 @@ compiler can vectorise them; a choice computes both sides.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from simcore.language.program import Body, Line, Program
 
 TILE = 1024
@@ -13,7 +15,7 @@ TILE = 1024
 _INFIX = {"+", "-", "*", "/", "<", "<=", ">", ">=", "=="}
 
 
-class _Python:
+class _Text(ABC):
     """What the texts of all backends share."""
 
     library = "np."
@@ -38,17 +40,20 @@ class _Python:
             return self.decrement(*a)
         return self.negation(*a) if op == "not" else f"{op}({', '.join(a)})"
 
+    @abstractmethod
     def where(self, c: str, yes: str, no: str) -> str:
-        raise NotImplementedError
+        """Return a choice as text."""
 
+    @abstractmethod
     def decrement(self, a: str) -> str:
-        raise NotImplementedError
+        """Return a whole number less one as text."""
 
+    @abstractmethod
     def negation(self, a: str) -> str:
-        raise NotImplementedError
+        """Return the opposite of a condition as text."""
 
 
-class _Numba(_Python):
+class _Numba(_Text):
     def where(self, c: str, yes: str, no: str) -> str:
         return f"{yes} if {c} else {no}"
 
@@ -264,7 +269,7 @@ def _repeated(times: int, call: str, indent: int) -> list[str]:
     return [f"{space}for _ in range({times}):", f"{space}    {call}"]
 
 
-class _C(_Python):
+class _C(_Text):
     library = "::"
 
     def line(self, line: Line) -> str:
