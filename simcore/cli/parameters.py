@@ -26,8 +26,8 @@ _WORDS = {
 }
 
 
-# Units of time [s]
-_UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+# Units of time, the shortest first [s]
+UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -224,9 +224,9 @@ def parse_time(subject: str, value: float | str, unit: str, least: float = 0.0) 
         number = float(found[1]) if found else math.nan
     except ValueError:
         number = math.nan
-    known = found is not None and (found[2] or unit) in _UNITS
+    known = found is not None and (found[2] or unit) in UNITS
     if found is not None and known:
-        number *= _UNITS[found[2] or unit] / _UNITS[unit]
+        number *= UNITS[found[2] or unit] / UNITS[unit]
     if not (known and math.isfinite(number) and number >= least):
         raise ConfigError(
             f"{subject} is {value!r}, must be a time such as 30s, 15min, 2h or 500ms; a number "

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from simcore.cli.options import PLANNED, add_options
 from simcore.cli.parameters import parse_size
 from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.cli.plantext import (
@@ -64,15 +65,9 @@ def add_plan(commands: Commands) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="built-in name, Python file or TOML file")
     add("--ranks", type=int, default=1, metavar="N", help="number of ranks (1)")
-    add("--threads", type=int, metavar="N", help="threads of each rank (1)")
     add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
         help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
-    add("--duration", metavar="TIME", help="length of the run, such as 500ms or 10s (1s)")
-    add("--dt", metavar="TIME", help="time step (0.1ms)")
-    add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
-    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
-    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
-    add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
+    add_options(parser, PLANNED)
     add("--rate", dest="rates", metavar="[NAME=]HZ", action="append", default=[],
         help="rate of a population, or of all others [1/s]; can be repeated")  # fmt: skip
     add("--from", dest="runs", metavar="RUN", nargs="+", default=[],

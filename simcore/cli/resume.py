@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
-from simcore.cli.parser import STYLE, Commands, add_run_limits
+from simcore.cli.options import CommandOptions, add_options
+from simcore.cli.parameters import parse_time
+from simcore.cli.parser import STYLE, Commands
 from simcore.cli.run import summary_of
-from simcore.cli.runfile import RunFile, RunOptions, in_ms
+from simcore.cli.runfile import RunFile
 from simcore.description.network import Network
 from simcore.services.comm import Comm
 from simcore.services.errors import ConfigError
@@ -44,11 +45,8 @@ def add_resume(commands: Commands) -> None:
     add("file", metavar="FILE", help="output file of the run")
     add("--until", metavar="TIME", help="new end of the run, such as 20s (the planned one)")
     add("--model", metavar="MODEL", help="where the model is now, if its file was moved")
-    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (as before)")
-    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (as before)")
-    add("--threads", type=int, metavar="N", help="threads of each rank (as before)")
     add("--no-progress", action="store_true", help="do not report progress")
-    add_run_limits(parser, *["as before"] * 4)
+    add_options(parser, list(CommandOptions().resumed()), "as before")
 
 
 def add_pack(commands: Commands) -> None:
@@ -76,19 +74,16 @@ def resume(arguments: argparse.Namespace, comm: Comm) -> None:
         config = found.description.config
         model, network = _model(config, arguments)
         options = _options(config, arguments)
-        asked = in_ms({"until": arguments.until})["until"]
+        asked = arguments.until and parse_time("until", arguments.until, "ms")
     until = found.duration if asked is None else asked
     result = go_on(
         arguments.file,
         network,
         until=asked,
-        backend=options.backend,
-        partitioner=options.partitioner,
-        threads=options.threads,
         progress=Progress(until, enabled=comm.rank == 0 and not arguments.no_progress),
         comm=comm,
         found=found,
-        **options.care(),
+        **options.resumed(),
     )
     if comm.rank == 0:
         print(summary_of(result, model.reference_rates(config["parameters"])))
@@ -107,19 +102,13 @@ def pack(arguments: argparse.Namespace, comm: Comm) -> None:
     print(f"{path} is one file, {text}: {run.end:.10g} of {run.duration:.10g} ms")
 
 
-def _options(config: dict[str, Any], arguments: argparse.Namespace) -> RunOptions:
+def _options(config: dict[str, Any], arguments: argparse.Namespace) -> CommandOptions:
     """Return how to run from here on: as the command line says, else as before."""
-    before = {name: config[name] for name in ("backend", "partitioner", "threads")} | config["care"]
+    before = {name: config[name] for name in CommandOptions().resumed()}
     if isinstance(before["threads"], list):
         # Ranks had threads of their own; how many each has now, nobody knows
         before["threads"] = min(before["threads"])
-    if before["checkpoint_wall"] is None:
-        before["checkpoint_wall"] = 0.0
-    names = [field.name for field in dataclasses.fields(RunOptions)]
-    given = {n: getattr(arguments, n) for n in names if getattr(arguments, n, None) is not None}
-    options = dataclasses.replace(RunOptions(), **{**before, **given})
-    options.care()
-    return options
+    return CommandOptions(**before).given(arguments)
 
 
 def _model(config: dict[str, Any], arguments: argparse.Namespace) -> tuple[Model, Network]:

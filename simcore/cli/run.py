@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simcore.cli.options import CommandOptions, add_options
 from simcore.cli.parameters import parse_assignment
-from simcore.cli.parser import STYLE, Commands, add_run_limits
-from simcore.cli.runfile import RunFile, RunOptions, in_ms, read_run
+from simcore.cli.parser import STYLE, Commands
+from simcore.cli.runfile import RunFile, read_run
 from simcore.description.network import Network
 from simcore.services.comm import Comm
 from simcore.services.errors import ConfigError, OutputError
@@ -38,8 +39,7 @@ build(**parameters) that returns a simcore.Network, or a TOML file:
   [parameters]
   N_scaling = 0.1
   [run]
-  duration = "1s"             # also dt, seed, threads, backend, partitioner, precision,
-                              # checkpoint_wall = "15min", checkpoint_every, max_rate, watchdog
+  duration = "1s"             # and any other option below, with _ for -
   [record]
   from = 500.0                # ms
   spikes = ["L4E", "L4I"]     # or true, or false
@@ -70,19 +70,8 @@ def add_run(commands: Commands) -> None:
     add("model", metavar="MODEL", help="built-in name, Python file or TOML file")
     add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
         help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
-    add("--duration", metavar="TIME", help="model time to simulate, such as 500ms or 10s (1s)")
-    add("--dt", metavar="TIME", help="time step (0.1ms)")
-    add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
-    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
-    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
-    add("--threads", type=int, metavar="N", help="threads of each rank (1)")
-    add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
-    add("--record-from", metavar="TIME", help="record from this model time on (0)")
-    add("--output", metavar="FILE", help="output file (MODEL.h5)")
-    add("--overwrite", action="store_true", default=None, help="replace an existing file")
-    add("--raster", metavar="PNG", help="draw the spikes to this file after the run")
+    add_options(parser)
     add("--no-progress", action="store_true", help="do not report progress")
-    add_run_limits(parser, "15min", "none", "none", "10min")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +84,7 @@ class RunCommand:
         The model.
     parameters : dict
         Its parameters.
-    options : RunOptions
+    options : CommandOptions
         How to run it.
     progress : bool
         Whether to report progress.
@@ -103,7 +92,7 @@ class RunCommand:
 
     file: RunFile
     parameters: dict[str, Any]
-    options: RunOptions
+    options: CommandOptions
     progress: bool
 
     @property
@@ -147,12 +136,9 @@ def read_job(arguments: argparse.Namespace) -> RunCommand:
     settings = [parse_assignment(text) for text in arguments.settings]
     parameters = {**file.parameters, **{name: value for name, value, _ in settings}}
     texts = {name: text for name, _, text in settings}
-    names = [field.name for field in dataclasses.fields(RunOptions)]
-    given = {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
-    options = dataclasses.replace(file.options, **in_ms(given))
-    if "seed" in texts and "seed" not in given:
+    options = file.options.given(arguments)
+    if "seed" in texts and getattr(arguments, "seed", None) is None:
         options = dataclasses.replace(options, seed=None)
-    options.care()
     _check_raster(options.raster)
     checked = file.model.arguments(parameters, texts)
     return RunCommand(file, checked, options, not getattr(arguments, "no_progress", True))
@@ -193,18 +179,12 @@ def _simulate(job: RunCommand, network: Network, comm: Comm) -> Run:
     return simulate(
         network,
         options.duration,
-        dt=options.dt,
         output=job.output,
         overwrite=options.overwrite,
-        backend=options.backend,
-        partitioner=options.partitioner,
-        precision=options.precision,
-        threads=options.threads,
-        record_from=options.record_from,
         progress=Progress(options.duration, enabled=job.progress and comm.rank == 0),
         comm=comm,
         options=job.kept(),
-        **options.care(),
+        **options.run(),
     )
 
 

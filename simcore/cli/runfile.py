@@ -10,121 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from simcore.cli.modelfile import Model, find_model
-from simcore.cli.parameters import check_names, convert, parse_time, suggestion
+from simcore.cli.options import CommandOptions, sections
+from simcore.cli.parameters import check_names, convert, suggestion
 from simcore.description.network import Network
 from simcore.description.population import Population
 from simcore.services.errors import ConfigError, cause
 
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run a model; each name is one of the command line and of the TOML file.
-
-    Parameters
-    ----------
-    duration : float
-        Model time to simulate [ms].
-    dt : float
-        Time step [ms].
-    seed : int, optional
-        Seed of all random numbers; the model's own if left out.
-    backend, partitioner, precision : str
-        As in `simulate`.
-    threads : int
-        Threads of each rank.
-    record_from : float
-        Record from this time on [ms].
-    output : str, optional
-        Output file; named after the model if left out.
-    overwrite : bool
-        Whether an existing file is replaced.
-    raster : str, optional
-        Picture of the spikes to draw after the run.
-    checkpoint_every : float or str, optional
-        Model time between two checkpoints, such as "10s"; a number is in ms.
-    checkpoint_wall : float or str
-        Wall-clock time between two checkpoints, such as "15min"; a number is in s, 0 for none.
-    max_rate : float, optional
-        Largest mean rate of a population that is accepted [1/s].
-    watchdog : float or str
-        Wall-clock time without progress after which the job is ended; a number is in s.
-    """
-
-    duration: float = 1000.0
-    dt: float = 0.1
-    seed: int | None = None
-    backend: str = "auto"
-    partitioner: str = "balanced"
-    precision: str = "float64"
-    threads: int = 1
-    record_from: float = 0.0
-    output: str | None = None
-    overwrite: bool = False
-    raster: str | None = None
-    checkpoint_every: float | str | None = None
-    checkpoint_wall: float | str = "15min"
-    max_rate: float | None = None
-    watchdog: float | str = "10min"
-
-    def care(self) -> dict[str, Any]:
-        """Return how the run takes care of itself, as `simulate` and `resume` take it."""
-        every = parse_time("checkpoint-every", self.checkpoint_every or 0.0, "ms")
-        wall = parse_time("checkpoint-wall", self.checkpoint_wall, "s")
-        return {
-            "checkpoint_every": every or None,
-            "checkpoint_wall": wall or None,
-            "max_rate": self.max_rate,
-            "watchdog": parse_time("watchdog", self.watchdog, "s"),
-        }
-
-    def replaced(self, subject: str, values: Mapping[str, Any]) -> RunOptions:
-        """Return the options with some of them replaced, after a check of their types."""
-        from typing import get_type_hints
-
-        kinds = get_type_hints(RunOptions) | dict.fromkeys(_TIMES, float | str)
-        checked = {k: convert(f"{subject}: {k}", v, kinds[k]) for k, v in values.items()}
-        return dataclasses.replace(self, **in_ms(checked, f"{subject}: "))
-
-
-# Options that are model times, such as "500ms"; a number is in ms
-_TIMES = ("duration", "dt", "record_from", "until")
-
-
-def in_ms(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return options of which those that are model times are in ms.
-
-    Parameters
-    ----------
-    values : mapping of str to object
-        The options by name.
-    prefix : str
-        What stands before a name in a message.
-    """
-    times = {name: values[name] for name in _TIMES if values.get(name) is not None}
-    return {**values, **{k: parse_time(f"{prefix}{k}", v, "ms") for k, v in times.items()}}
-
-
-# Section and key of the file, and the option it sets
-_OPTIONS = {
-    "run": {
-        k: k
-        for k in (
-            "duration",
-            "dt",
-            "seed",
-            "backend",
-            "partitioner",
-            "precision",
-            "threads",
-            "checkpoint_every",
-            "checkpoint_wall",
-            "max_rate",
-            "watchdog",
-        )
-    },
-    "record": {"from": "record_from"},
-    "output": {"file": "output", "overwrite": "overwrite", "raster": "raster"},
-}
+# Sections of the file, and what they may hold
+_OPTIONS = sections()
 _SECTIONS = ("model", "parameters", *_OPTIONS)
 _RECORD_KEYS = ("from", "spikes", "V_m")
 
@@ -163,7 +56,7 @@ class RunFile:
         What builds the network.
     parameters : dict
         Parameters of the model, unchecked.
-    options : RunOptions
+    options : CommandOptions
         How to run it.
     spikes : list of str, bool or None
         Populations whose spikes are recorded, all, or none; None leaves it to the model.
@@ -174,7 +67,7 @@ class RunFile:
     name: str
     model: Model
     parameters: dict[str, Any] = field(default_factory=dict)
-    options: RunOptions = RunOptions()
+    options: CommandOptions = field(default_factory=CommandOptions)
     spikes: list[str] | bool | None = None
     V_m: list[VmRecord] | None = None
 
@@ -231,13 +124,13 @@ def read_run(name: str) -> RunFile:
             f"{path}: model is {table.get('model')!r}, must be the name of a built-in model or "
             'of a Python file, such as model = "microcircuit"'
         )
-    options = RunOptions()
+    options = CommandOptions()
     for section, keys in _OPTIONS.items():
         values = _section(path, table, section)
         valid = _RECORD_KEYS if section == "record" else tuple(keys)
         check_names(f"{path}: [{section}] key", values, valid)
         chosen = {keys[k]: v for k, v in values.items() if k in keys}
-        options = options.replaced(f"{path}: [{section}]", chosen)
+        options = options.replaced(f"{path}: [{section}]: ", chosen)
     record = _section(path, table, "record")
     return RunFile(
         path.stem,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simcore.cli.options import PLANNED, add_options
 from simcore.cli.parameters import parse_assignment
 from simcore.cli.parser import STYLE, Commands
 from simcore.cli.run import RunCommand, read_job
@@ -95,13 +96,7 @@ def _add_study(parts: Commands, name: str, text: str, command: Any) -> argparse.
     _add_predict(parser)
     add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[],
         help="a parameter of the model, as in TOML; can be repeated")  # fmt: skip
-    add("--duration", metavar="TIME", help="model time to simulate, such as 500ms or 10s (1s)")
-    add("--dt", metavar="TIME", help="time step (0.1ms)")
-    add("--seed", type=int, metavar="N", help="seed of all random numbers (the model's)")
-    add("--backend", metavar="NAME", help="auto, cpu, cuda or reference (auto)")
-    add("--partitioner", metavar="NAME", help="balanced, block or round_robin (balanced)")
-    add("--threads", type=int, metavar="N", help="threads of each rank (1)")
-    add("--precision", metavar="TYPE", help="float64 or float32 (float64)")
+    add_options(parser, PLANNED)
     return parser
 
 
@@ -199,8 +194,7 @@ def _described(study: Study, ranks: int) -> tuple[RunCommand, Network]:
 
 def _options(arguments: argparse.Namespace) -> tuple[str, ...]:
     """Return the options of the command line that `simcore run` takes."""
-    names = ("duration", "dt", "seed", "backend", "partitioner", "precision")
-    given = {name: getattr(arguments, name) for name in names}
+    given = {name: getattr(arguments, name) for name in PLANNED if name != "threads"}
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return (*(f"--set={text}" for text in arguments.settings), *options)
 

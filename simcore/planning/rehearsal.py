@@ -93,9 +93,15 @@ def rehearse(
         When the rank does not fit the memory of this machine.
     """
     simulation = Simulation(
-        network, setup.dt, _Alone(rank, setup.n_ranks), setup.backend, setup.partitioner,
-        setup.precision, progress, setup.threads,
-    )  # fmt: skip
+        network,
+        _Alone(rank, setup.n_ranks),
+        progress,
+        dt=setup.dt,
+        backend=setup.backend,
+        partitioner=setup.partitioner,
+        precision=setup.precision,
+        threads=setup.threads,
+    )
     built = peak_bytes()
     simulation.warm_up()
     epoch = simulation.epoch_steps = min(simulation.epoch_steps, epoch)

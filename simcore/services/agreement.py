@@ -59,15 +59,10 @@ def require_same(
     )
 
 
-def require_same_options(comm: Comm, dt: float, partitioner: str, precision: str) -> None:
-    """Raise `ConfigError` unless all ranks have the options that all spikes depend on.
-
-    Threads and backends may differ: the division counts the threads of each rank, and all backends
-    compute the same bits.
-    """
+def require_same_version(comm: Comm) -> None:
+    """Raise `ConfigError` unless all ranks run the same version of simcore."""
     versions = {"the version of simcore": _version()}
     require_same(comm, versions, "Install the same version on all nodes.")
-    require_same(comm, {"dt": dt, "partitioner": partitioner, "precision": precision})
 
 
 def require_same_network(comm: Comm, model: str, division: str) -> None:

@@ -15,38 +15,27 @@ from simcore.services.errors import ConfigError, require
 from simcore.services.failure import fail_together
 from simcore.services.progress import Progress
 from simcore.services.signals import Signals
+from simcore.simulation.options import RunOptions, kept_of, takes
 from simcore.simulation.resumption import Resumption, find_resumption, require_same_model
 from simcore.simulation.session import Job, execute
-from simcore.simulation.supervisor import RunLimits
 from simcore.simulation.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from simcore.io import TemporaryFolder
     from simcore.io.reader import Run
 
-# Wall-clock time between two checkpoints, where nothing else is asked for [s]
-CHECKPOINT_WALL = 900.0
 
-
+@takes(RunOptions)
 def simulate(
     network: Network,
     duration: float,
     *,
-    dt: float = 0.1,
     output: str | Path | None = None,
     overwrite: bool = False,
-    backend: str = "auto",
-    partitioner: str = "balanced",
-    precision: str = "float64",
-    record_from: float = 0.0,
     progress: bool | Progress = False,
-    threads: int = 1,
-    checkpoint_every: float | None = None,
-    checkpoint_wall: float | None = CHECKPOINT_WALL,
-    max_rate: float | None = None,
-    watchdog: float = 600.0,
     comm: Comm | None = None,
     options: dict[str, Any] | None = None,
+    **how: Any,
 ) -> Run:
     """Simulate a network and record it; under mpiexec all ranks share the work.
 
@@ -60,39 +49,20 @@ def simulate(
         The model.
     duration : float
         Model time [ms], a multiple of `dt`.
-    dt : float
-        Time step [ms].
     output : str or Path, optional
         The HDF5 file to write. If left out, it is a temporary one, without checkpoints or signals,
         that is removed with the view that rank 0 returns, and all data of it.
     overwrite : bool
         Whether an existing file is replaced.
-    backend : {"auto", "cpu", "cuda", "reference"}
-        The arithmetic.
-    partitioner : {"balanced", "block", "round_robin"}
-        Who owns which neuron.
-    precision : {"float64", "float32"}
-        Type of the state.
-    record_from : float
-        Model time from which on is recorded [ms].
     progress : bool or Progress
         Whether, or where, to report progress.
-    threads : int
-        Threads of this rank, at most as many as it has cores; other ranks may have others.
-    checkpoint_every : float, optional
-        Model time between two checkpoints [ms].
-    checkpoint_wall : float, optional
-        Wall-clock time between two checkpoints [s]; 15 min unless given. With None for both there
-        are none but those that signals ask for.
-    max_rate : float, optional
-        Largest mean rate of a population that is accepted, over 100 ms [1/s].
-    watchdog : float
-        Wall-clock time without progress after which the job is ended [s]; 0 for ever.
     comm : Comm, optional
         The ranks; those this process was started with if left out.
     options : dict, optional
         What else to keep in the file, such as the parameters of the model. The names of the
-        options above keep their meaning.
+        options of a run keep their meaning.
+    **how
+        Options of `RunOptions`.
 
     Returns
     -------
@@ -109,11 +79,9 @@ def simulate(
         The same after Ctrl-C in an interactive session or a notebook, which goes on.
     """
     comm = world() if comm is None else comm
-    care = RunLimits(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    job = Job(
-        "", duration, dt, record_from, backend, partitioner, precision, threads, care, False
-    )  # fmt: skip
-    with Watchdog(care.patience, comm.rank) as dog, ExitStack() as failed:
+    asked = RunOptions(**how)
+    with Watchdog(asked.patience, comm.rank) as dog, ExitStack() as failed:
+        job = Job("", duration, asked, named=False)
         job, folder = _placed(_agreed(job, comm), output, overwrite, comm)
         if folder is not None:
             failed.callback(folder.cleanup)
@@ -125,26 +93,21 @@ def simulate(
     return run
 
 
+@takes(RunOptions, fixed=False)
 def resume(
     path: str | Path,
     network: Network,
     *,
     until: float | None = None,
-    backend: str = "auto",
-    partitioner: str = "balanced",
     progress: bool | Progress = False,
-    threads: int = 1,
-    checkpoint_every: float | None = None,
-    checkpoint_wall: float | None = CHECKPOINT_WALL,
-    max_rate: float | None = None,
-    watchdog: float = 600.0,
     comm: Comm | None = None,
     found: Resumption | None = None,
+    **how: Any,
 ) -> Run:
     """Go on with a run that was killed, stopped or failed, or make a finished one longer.
 
-    It goes on from the newest checkpoint that is valid, on any ranks, or from the beginning where
-    there is none. The file ends as if nothing had happened.
+    It goes on from the newest checkpoint that is valid, or from the beginning where there is none,
+    on any ranks; options may be others than before. The file ends as if nothing had happened.
 
     Parameters
     ----------
@@ -154,11 +117,12 @@ def resume(
         Its model, the same as before.
     until : float, optional
         New end of the run [ms], not before the planned one.
-    backend, partitioner, progress, threads, checkpoint_every, checkpoint_wall, max_rate, \
-watchdog, comm
-        As in `simulate`; they may differ from those of the run so far.
+    progress, comm
+        As in `simulate`.
     found : Resumption, optional
         What `simcore.simulation.resumption.find_resumption` returned, where that is known already.
+    **how
+        Options of `RunOptions`.
 
     Returns
     -------
@@ -175,8 +139,7 @@ watchdog, comm
         When the run was asked to stop again.
     """
     comm = world() if comm is None else comm
-    care = RunLimits(checkpoint_every, checkpoint_wall, max_rate, watchdog)
-    with Watchdog(care.patience, comm.rank) as dog:
+    with Watchdog(RunOptions(**how).patience, comm.rank) as dog:
         require_same(comm, {"until": until})
         with dog.rest():
             found = find_resumption(str(path), comm) if found is None else found
@@ -186,10 +149,8 @@ watchdog, comm
             valid = f"at least the planned end, {found.duration:.10g} ms"
             require(duration >= found.duration, "until", until, valid, error=ConfigError)
         before = found.description.config
-        job = Job(
-            comm.bcast(str(path)), duration, before["dt"], before["record_from"], backend,
-            partitioner, before["precision"], threads, care, True,
-        )  # fmt: skip
+        asked = RunOptions(**{**how, **kept_of(before)})
+        job = Job(comm.bcast(str(path)), duration, asked, named=True)
         _agreed(job, comm)
         report = _reporter(progress, duration, comm)
         notes = list(found.notes)
@@ -209,8 +170,8 @@ watchdog, comm
 def _agreed(job: Job, comm: Comm) -> Job:
     """Return a job whose options are right, and the same on all ranks; collective."""
     with fail_together(comm):
-        job.check()
-    require_same(comm, job.shared())
+        job.options.check_run(job.duration)
+    require_same(comm, {"duration": job.duration, **job.options.shared()})
     return job
 
 
@@ -232,10 +193,10 @@ def _placed(
             folder = TemporaryFolder()
             path = os.path.join(folder.name, "run.h5")
     path, named = comm.bcast((path, output is not None))
-    care = job.care
+    asked = job.options
     if not named:
-        care = replace(care, checkpoint_every=None, checkpoint_wall=None)
-    return replace(job, output=path, named=named, care=care), folder
+        asked = replace(asked, checkpoint_every=None, checkpoint_wall=None)
+    return replace(job, output=path, named=named, options=asked), folder
 
 
 def _reporter(progress: bool | Progress, duration: float, comm: Comm) -> Progress:

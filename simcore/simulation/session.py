@@ -13,27 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simcore.description.network import Network
-from simcore.numerics.clock import Clock
 from simcore.services.comm import Comm
-from simcore.services.errors import ConfigError, StoppedError, require
+from simcore.services.errors import StoppedError
 from simcore.services.failure import fail_together
 from simcore.services.memory import peak_bytes
 from simcore.services.progress import Progress
 from simcore.services.signals import Signals
 from simcore.shards.recording_buffers import FLUSH_INTERVAL
+from simcore.simulation.options import RunOptions
 from simcore.simulation.resumption import Resumption, require_same_numbers, restore
 from simcore.simulation.simulation import Simulation
-from simcore.simulation.supervisor import RunLimits, RunSupervisor
+from simcore.simulation.supervisor import RunSupervisor
 from simcore.simulation.watchdog import Watchdog
 from simcore.simulation.work_counts import delivery_work, neuron_work
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
     from simcore.io.writer import RunWriter
-
-
-# Options that a rank may have of its own
-_OWN = ("output", "named", "backend", "threads", "care")
 
 
 @dataclass(frozen=True)
@@ -44,64 +40,30 @@ class Job:
     ----------
     output : str
         The output file.
-    duration, dt, record_from : float
-        End of the run, time step, and begin of the recording [ms].
-    backend, partitioner, precision : str
-        As in `simulate`.
-    threads : int
-        Threads of each rank.
-    care : RunLimits
-        How the run takes care of itself.
+    duration : float
+        End of the run [ms].
+    options : RunOptions
+        How it runs.
     named : bool
         Whether the user named the output file, so that the run can be resumed.
     """
 
     output: str
     duration: float
-    dt: float
-    record_from: float
-    backend: str
-    partitioner: str
-    precision: str
-    threads: int
-    care: RunLimits
+    options: RunOptions
     named: bool
 
-    def check(self) -> None:
-        """Raise the error of an option that is wrong."""
-        from simcore.kernels import check_backend
-        from simcore.partition import check_partitioner
-
-        check_backend(self.backend, self.precision, self.threads)
-        check_partitioner(self.partitioner)
-        clock = Clock(self.dt)
-        steps = clock.steps(self.duration, "duration", ConfigError)
-        valid = f"at least dt = {self.dt!r} ms"
-        require(steps >= 1, "duration", self.duration, valid, error=ConfigError)
-        first = clock.steps(self.record_from, "record_from", ConfigError)
-        valid = f"in [0, {self.duration!r}) ms"
-        require(0 <= first < steps, "record_from", self.record_from, valid, error=ConfigError)
-        self.care.check(clock)
-
-    def shared(self) -> dict[str, Any]:
-        """Return the options that all ranks must have in common.
-
-        What rank 0 alone does may differ, such as the file that it writes; so may threads and
-        backends, see `Simulation`.
-        """
-        own = {**asdict(self), **asdict(self.care)}
-        return {k: v for k, v in own.items() if k not in _OWN}
-
-    def config(self, comm: Comm, options: dict[str, Any] | None) -> dict[str, Any]:
+    def config(self, comm: Comm, further: dict[str, Any] | None) -> dict[str, Any]:
         """Return what the file keeps of the options; collective.
 
         The threads are a list where ranks have different numbers.
         """
-        own = {k: value for k, value in asdict(self).items() if k not in ("output", "named")}
-        ranks = comm.gather((platform.node(), self.threads)) or [("", self.threads)]
+        own = {**asdict(self.options), "duration": self.duration}
+        threads_here = self.options.threads
+        ranks = comm.gather((platform.node(), threads_here)) or [("", threads_here)]
         hosts, threads = ([rank[k] for rank in ranks] for k in range(2))
         own["threads"] = threads[0] if len(set(threads)) == 1 else threads
-        return {**(options or {}), **own, "n_ranks": comm.size, "hosts": hosts}
+        return {**(further or {}), **own, "n_ranks": comm.size, "hosts": hosts}
 
     def way_on(self, config: dict[str, Any]) -> str:
         """Return how to go on with the run after it has stopped."""
@@ -176,10 +138,7 @@ class Session:
         resumption: Resumption | None,
     ) -> None:
         self.job, self.comm, self.progress = job, comm, progress
-        self.simulation = Simulation(
-            network, job.dt, comm, job.backend, job.partitioner, job.precision, progress,
-            job.threads,
-        )  # fmt: skip
+        self.simulation = Simulation(network, comm, progress, **job.options.build())
         self._report_build()
         weights = self.simulation.shards[0].fixed_point.describe(network)
         digest = self.simulation.model_digest
@@ -208,7 +167,7 @@ class Session:
                 self.writer = stack.enter_context(
                     RunWriter(job.output, network, clock, config, overwrite, resumption)
                 )
-        first = clock.steps(job.record_from, "record_from")
+        first = clock.steps(job.options.record_from, "record_from")
         flush = int(clock.nearest(FLUSH_INTERVAL))
         self.recorder = Recorder(
             network, clock, simulation.neurons, comm, self.writer, simulation.backend, first,
@@ -222,13 +181,13 @@ class Session:
         simulation, job = self.simulation, self.job
         end = simulation.clock.steps(job.duration, "duration")
         supervisor = self._supervisor(signals, beat)
-        self.progress.running(simulation.step * job.dt)
+        self.progress.running(simulation.step * simulation.clock.dt)
         self._begin = simulation.step
         with simulation.timers("run"):
             while simulation.step < end:
                 steps = supervisor.piece_end(end) - simulation.step
                 simulation.advance(steps, self.recorder)
-                self.progress.running(simulation.step * job.dt)
+                self.progress.running(simulation.step * simulation.clock.dt)
                 supervisor.after_piece()
             if supervisor.n_checkpoints or self.resumption is not None:
                 supervisor.save()
@@ -273,7 +232,9 @@ class Session:
             "n_synapses": sum(own.n_synapses for own in inventory),
             "bytes": sum(own.nbytes for own in inventory),
             "peak_bytes": peak_bytes(),
-            **neuron_work(simulation.network, simulation.neurons, self.job.dt, self._begin, step),
+            **neuron_work(
+                simulation.network, simulation.neurons, self.simulation.clock.dt, self._begin, step
+            ),
             **delivery_work(simulation.network, inventory, emitted),
             "sent": sent,
             "received": int(emitted.sum()) - sent,
@@ -299,5 +260,5 @@ class Session:
         description = Description(uuid, network, self.config)
         return RunSupervisor(
             self.simulation, self.recorder, self.writer, self.job.output, description,
-            self.job.care, signals, beat, self.job.way_on(self.config),
+            self.job.options, signals, beat, self.job.way_on(self.config),
         )  # fmt: skip

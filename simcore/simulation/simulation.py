@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from simcore.discretization.fixed_point import FixedPoint, fixed_point
 from simcore.discretization.limits import notes_on
 from simcore.numerics.clock import Clock, Epoch, epochs
 from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
-from simcore.services.agreement import require_same, require_same_network, require_same_options
+from simcore.services.agreement import require_same, require_same_network, require_same_version
 from simcore.services.comm import Comm, world
 from simcore.services.digest import digest_json
 from simcore.services.errors import require
@@ -28,10 +29,12 @@ from simcore.shards.local_neurons import LocalNeurons
 from simcore.shards.recording_buffers import longest_epoch
 from simcore.shards.shard_spec import ShardSpec
 from simcore.simulation.derived_digest import digest_numbers
+from simcore.simulation.options import BuildOptions, takes
 
 if TYPE_CHECKING:
     from simcore.io.recorder import Recorder
     from simcore.kernels.backend import Backend
+    from simcore.partition import Partition
     from simcore.shards.neuron_state import NeuronState
 
 
@@ -42,20 +45,12 @@ class Simulation:
     ----------
     network : Network
         The model, equal on all ranks.
-    dt : float
-        Time step [ms].
     comm : Comm, optional
         The ranks; those this process was started with if left out.
-    backend : {"auto", "cpu", "cuda", "reference"}
-        The arithmetic.
-    partitioner : {"balanced", "block", "round_robin"}
-        Who owns which neuron.
-    precision : {"float64", "float32"}
-        Type of the state.
     progress : Progress, optional
         Where to report how far it is.
-    threads : int
-        Threads of this rank; other ranks may have others.
+    **how
+        Options of `BuildOptions`: `dt`, `backend`, `partitioner`, `precision`, `threads`.
 
     Attributes
     ----------
@@ -83,107 +78,138 @@ class Simulation:
         Digest of the description of the model, and of the numbers that follow from it.
     """
 
+    @takes(BuildOptions)
     def __init__(
         self,
         network: Network,
-        dt: float = 0.1,
         comm: Comm | None = None,
-        backend: str = "auto",
-        partitioner: str = "balanced",
-        precision: str = "float64",
         progress: Progress | None = None,
-        threads: int = 1,
+        **how: Any,
     ) -> None:
-        from simcore.construction.build import build_shards
-        from simcore.construction.specification import specify_shards
-        from simcore.estimates.expected_synapses import Expectation
-        from simcore.estimates.gpu_memory import estimate_device
-        from simcore.estimates.host_memory import estimate, neuron_bytes
-        from simcore.io.recorder import probes
-        from simcore.kernels import Probe, choose_backend, make_threaded_backend
-        from simcore.numerics.jit import is_compiled
-        from simcore.partition import share_out
         from simcore.simulation.spike_exchange import SpikeExchange
 
-        self.comm = world() if comm is None else comm
-        with fail_together(self.comm):
-            _check_options(dt, backend, partitioner, precision, threads)
-            backend, missing = choose_backend(backend, threads)
-            require(bool(network.populations), "Network: populations", 0, "at least one")
-        require_same_options(self.comm, dt, partitioner, precision)
-        self.network, self.clock, self.timers = network, Clock(dt), Timers()
+        self.network, self.comm = network, world() if comm is None else comm
         self.progress = progress or Progress(0.0, enabled=False)
-        if missing:
-            self.progress.message(f"on the CPU, because {missing}")
-
+        options = self._checked(BuildOptions(**how))
+        self.clock, self.timers = Clock(options.dt), Timers()
         with self.timers("build"):
-            threads_of = [int(n) for n in self.comm.allgather(threads)]
-
-            # In a rehearsal the others are not there, and taken to be like this one
-            threads_of += threads_of[:1] * (self.comm.size - len(threads_of))
-            with fail_together(self.comm):
-                points = fixed_point(network, dt)
-                division, parts = share_out(network, threads_of, self.comm.rank, partitioner)
-                own = [division.owned(part) for part in parts]
-                numbers = digest_numbers(network, points, dt)
-            self.model_digest = digest_json(
-                {
-                    "network": network.describe(),
-                    "dt": dt,
-                    "weights": points.digest(),
-                    "numbers": numbers,
-                }
-            )
-            require_same_network(self.comm, self.model_digest, division.digest())
-            # Neurons alone may be too many, even for the blocks that an estimate counts
-            require_memory(self.comm, platform.node(), neuron_bytes(own))
-            with fail_together(self.comm):
-                expectation = Expectation(network, points, dt)
-                needed = estimate(expectation, own, backend).total
-                on_gpu = None
-                if backend == "cuda":
-                    device = estimate_device(expectation, own[0], precision)
-                    on_gpu = device.total + LAUNCH_BYTES
-                # Large where there are many projections
-                del expectation
-            _require_memory(self.comm, needed, on_gpu)
-            warn_of_oversubscription(self.comm, threads, self.progress)
-            self.notes = notes_on(network, self.clock, points)
-            for note in self.notes if self.comm.rank == 0 else ():
-                self.progress.warn(f"note: {note}")
-            self._variant = _variant(backend, precision, threads, points)
-            if not is_compiled(self._variant):
-                self.progress.message("compiling kernels, once for this version and machine")
-            with fail_together(self.comm):
-                gids = np.sort(np.concatenate([division.gids(part) for part in parts]))
-                self.neurons = LocalNeurons(gids)
-                # A GPU draws the synapses itself
-                shards: Sequence[ShardSpec] = (
-                    specify_shards(network, division, parts, dt, points)
-                    if backend == "cuda"
-                    else build_shards(network, division, parts, dt, self.progress.building, points)
-                )
-                sampled = [
-                    tuple(Probe(*p) for p in probes(network, shard.neurons, self.clock))
-                    for shard in shards
-                ]
-                self.backend: Backend = make_threaded_backend(
-                    backend, shards, sampled, precision, self.progress.building
-                )
-                self.inventory = self.backend.inventory()
-                self.shards = tuple(shard.built() for shard in shards)
+            division = self._divide(options)
+            self._require_room(options, division)
+            self._tell(options, division.points)
+            self._build(options, division)
         self.exchange = SpikeExchange(self.comm)
-        shortest = self.comm.allreduce_min(min(own.min_remote_delay for own in self.inventory))
-        overlaps = self.backend.runs_beside_host and shortest >= 2
-        self.overlaps_host = bool(self.comm.allreduce_min(int(overlaps)))
-        ahead = self.overlaps_host and self.backend.runs_ahead and self.comm.size == 1
-        self._depth = 2 if ahead else 1
-        unbounded = (self.comm.size == 1 or shortest == 2**62) and not self.overlaps_host
-        longest = longest_epoch(network, self.clock, unbounded)
-        self.epoch_steps = min(shortest // 2 if self.overlaps_host else shortest, longest)
+        self._choose_epoch()
         self._arrived = NO_SPIKES
         self.step = self.n_epochs = 0
         self._recent: deque[Spikes] = deque()
+
+    def _checked(self, options: BuildOptions) -> BuildOptions:
+        """Return the options with the backend chosen; they are right, and those of all ranks."""
+        from simcore.kernels import choose_backend
+
+        with fail_together(self.comm):
+            options.check()
+            backend, missing = choose_backend(options.backend, options.threads)
+            require(bool(self.network.populations), "Network: populations", 0, "at least one")
+        require_same_version(self.comm)
+        require_same(self.comm, options.shared())
+        if missing:
+            self.progress.message(f"on the CPU, because {missing}")
+        return replace(options, backend=backend)
+
+    def _divide(self, options: BuildOptions) -> _Division:
+        """Return who owns what, after all ranks have found the same."""
+        from simcore.partition import share_out
+
+        network, comm, dt = self.network, self.comm, options.dt
+        threads_of = [int(n) for n in comm.allgather(options.threads)]
+
+        # In a rehearsal the others are not there, and taken to be like this one
+        threads_of += threads_of[:1] * (comm.size - len(threads_of))
+        with fail_together(comm):
+            points = fixed_point(network, dt)
+            division, parts = share_out(network, threads_of, comm.rank, options.partitioner)
+            described = {
+                "network": network.describe(),
+                "dt": dt,
+                "weights": points.digest(),
+                "numbers": digest_numbers(network, points, dt),
+            }
+        self.model_digest = digest_json(described)
+        require_same_network(comm, self.model_digest, division.digest())
+        return _Division(points, division, parts)
+
+    def _require_room(self, options: BuildOptions, division: _Division) -> None:
+        """Raise `CapacityError` on all ranks unless there is memory for what they own."""
+        from simcore.estimates.expected_synapses import Expectation
+        from simcore.estimates.gpu_memory import estimate_device
+        from simcore.estimates.host_memory import estimate, neuron_bytes
+
+        own = [division.partition.owned(part) for part in division.parts]
+
+        # Neurons alone may be too many, even for the blocks that an estimate counts
+        require_memory(self.comm, platform.node(), neuron_bytes(own))
+        with fail_together(self.comm):
+            expectation = Expectation(self.network, division.points, options.dt)
+            needed = estimate(expectation, own, options.backend).total
+            on_gpu = None
+            if options.backend == "cuda":
+                device = estimate_device(expectation, own[0], options.precision)
+                on_gpu = device.total + LAUNCH_BYTES
+            # Large where there are many projections
+            del expectation
+        _require_memory(self.comm, needed, on_gpu)
+
+    def _tell(self, options: BuildOptions, points: FixedPoint) -> None:
+        """Say what a user should know before the build."""
+        from simcore.numerics.jit import is_compiled
+
+        warn_of_oversubscription(self.comm, options.threads, self.progress)
+        self.notes = notes_on(self.network, self.clock, points)
+        for note in self.notes if self.comm.rank == 0 else ():
+            self.progress.warn(f"note: {note}")
+        self._variant = _variant(options, points)
+        if not is_compiled(self._variant):
+            self.progress.message("compiling kernels, once for this version and machine")
+
+    def _build(self, options: BuildOptions, division: _Division) -> None:
+        """Build the shards and their backend; a GPU draws the synapses itself."""
+        from simcore.construction.build import build_shards
+        from simcore.construction.specification import specify_shards
+        from simcore.io.recorder import probes
+        from simcore.kernels import Probe, make_threaded_backend
+
+        network, building = self.network, self.progress.building
+        partition, parts, points = division.partition, division.parts, division.points
+        with fail_together(self.comm):
+            gids = np.sort(np.concatenate([partition.gids(part) for part in parts]))
+            self.neurons = LocalNeurons(gids)
+            shards: Sequence[ShardSpec] = (
+                specify_shards(network, partition, parts, options.dt, points)
+                if options.backend == "cuda"
+                else build_shards(network, partition, parts, options.dt, building, points)
+            )
+            sampled = [
+                tuple(Probe(*p) for p in probes(network, shard.neurons, self.clock))
+                for shard in shards
+            ]
+            self.backend: Backend = make_threaded_backend(
+                options.backend, shards, sampled, options.precision, building
+            )
+            self.inventory = self.backend.inventory()
+            self.shards = tuple(shard.built() for shard in shards)
+
+    def _choose_epoch(self) -> None:
+        """Choose how often ranks meet, from the fastest synapse that crosses them."""
+        comm, backend = self.comm, self.backend
+        shortest = comm.allreduce_min(min(own.min_remote_delay for own in self.inventory))
+        overlaps = backend.runs_beside_host and shortest >= 2
+        self.overlaps_host = bool(comm.allreduce_min(int(overlaps)))
+        ahead = self.overlaps_host and backend.runs_ahead and comm.size == 1
+        self._depth = 2 if ahead else 1
+        unbounded = (comm.size == 1 or shortest == 2**62) and not self.overlaps_host
+        longest = longest_epoch(self.network, self.clock, unbounded)
+        self.epoch_steps = min(shortest // 2 if self.overlaps_host else shortest, longest)
 
     def run(self, duration: float, recorder: Recorder | None = None) -> None:
         """Advance by a duration [ms], a multiple of dt and the same on all ranks.
@@ -292,10 +318,30 @@ class Simulation:
         mark_compiled(self._variant)
 
 
-def _variant(backend: str, precision: str, threads: int, points: FixedPoint) -> str:
+@dataclass(frozen=True)
+class _Division:
+    """Who owns what.
+
+    Parameters
+    ----------
+    points : FixedPoint
+        Weights as whole numbers.
+    partition : Partition
+        The division.
+    parts : range
+        The parts of this rank, one for each thread.
+    """
+
+    points: FixedPoint
+    partition: Partition
+    parts: range
+
+
+def _variant(options: BuildOptions, points: FixedPoint) -> str:
     """Return the name of the kind of run that needs the same compiled kernels."""
     forms = sorted({w.form.name for w in points.weights})
-    return "-".join([backend, precision, "team" if threads > 1 else "alone", *forms])
+    team = "team" if options.threads > 1 else "alone"
+    return "-".join([options.backend, options.precision, team, *forms])
 
 
 def _require_memory(comm: Comm, needed: float, on_gpu: float | None) -> None:
@@ -323,13 +369,3 @@ def _require_memory(comm: Comm, needed: float, on_gpu: float | None) -> None:
         if on_gpu is not None:
             share = GpuShare(name_of_gpu(), on_gpu, free_gpu_bytes())
     require_memory_of_gpus(comm, host, share)
-
-
-def _check_options(dt: float, backend: str, partitioner: str, precision: str, threads: int) -> None:
-    """Raise `ConfigError` of an option that is wrong."""
-    from simcore.kernels import check_backend
-    from simcore.partition import check_partitioner
-
-    Clock(dt)
-    check_backend(backend, precision, threads)
-    check_partitioner(partitioner)

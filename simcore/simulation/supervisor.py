@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Real
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simcore.numerics.clock import NEVER, Clock
-from simcore.services.errors import ConfigError, StoppedError, require
+from simcore.numerics.clock import NEVER
+from simcore.services.errors import StoppedError
 from simcore.services.failure import fail_together
 from simcore.services.progress import duration
 from simcore.services.signals import STOPS, Signals, in_session
@@ -23,57 +21,13 @@ if TYPE_CHECKING:
     from simcore.io.checkpoint import Description
     from simcore.io.recorder import Recorder
     from simcore.io.writer import RunWriter
+    from simcore.simulation.options import RunOptions
     from simcore.simulation.simulation import Simulation
 
 # Model time between two looks at most [ms], also where a device would stop for them; and wall-clock
 # time to aim at [s]
 CHECK_INTERVAL, DEVICE_CHECK_INTERVAL = 20.0, 1000.0
 _SHORT, _LONG = 0.2, 1.0
-
-# Longest watchdog: a year [s]
-_PATIENCE = 365 * 86400.0
-
-
-@dataclass(frozen=True)
-class RunLimits:
-    """When a run writes checkpoints, and when it ends itself.
-
-    Parameters
-    ----------
-    checkpoint_every : float, optional
-        Model time between two checkpoints [ms].
-    checkpoint_wall : float, optional
-        Wall-clock time between two checkpoints [s].
-    max_rate : float, optional
-        Largest mean rate of a population that is accepted [1/s].
-    watchdog : float
-        Wall-clock time without progress after which the job is ended [s]; 0 for ever.
-    """
-
-    checkpoint_every: float | None = None
-    checkpoint_wall: float | None = None
-    max_rate: float | None = None
-    watchdog: float = 600.0
-
-    def check(self, clock: Clock) -> None:
-        """Raise `ConfigError` when a value is out of range."""
-        units = {"checkpoint_every": "ms", "checkpoint_wall": "s", "max_rate": "1/s"}
-        for name, unit in units.items():
-            value = getattr(self, name)
-            valid = f"> 0 [{unit}] and finite, or left out"
-            ok = value is None or 0 < value < math.inf
-            require(ok, name, value, valid, error=ConfigError)
-        if self.checkpoint_every is not None:
-            clock.steps(self.checkpoint_every, "checkpoint_every", ConfigError)
-        valid = f"in [0, {_PATIENCE:g}] s, 0 for no watchdog"
-        ok = self.patience == self.watchdog
-        require(ok, "watchdog", self.watchdog, valid, error=ConfigError)
-
-    @property
-    def patience(self) -> float:
-        """The watchdog; its default where the value is none, until `check` has said so."""
-        valid = isinstance(self.watchdog, Real) and 0 <= self.watchdog <= _PATIENCE
-        return self.watchdog if valid else RunLimits.watchdog
 
 
 class RunSupervisor:
@@ -91,8 +45,8 @@ class RunSupervisor:
         The output file, beside which the checkpoints lie.
     description : Description
         What a checkpoint says of the run.
-    care : RunLimits
-        What is wanted.
+    options : RunOptions
+        When it writes checkpoints, and when it ends the run.
     signals : Signals
         Where requests from outside are noted.
     beat : callable
@@ -108,7 +62,7 @@ class RunSupervisor:
         writer: RunWriter | None,
         output: str,
         description: Description,
-        care: RunLimits,
+        options: RunOptions,
         signals: Signals,
         beat: Callable[[], None],
         way: str,
@@ -116,14 +70,14 @@ class RunSupervisor:
         self._way = way
         self._simulation, self._recorder, self._writer = simulation, recorder, writer
         self._output, self._description = output, description
-        self._care, self._signals, self._beat = care, signals, beat
-        self._guards = Guards(simulation, recorder, care.max_rate)
+        self._options, self._signals, self._beat = options, signals, beat
+        self._guards = Guards(simulation, recorder, options.max_rate)
         clock = simulation.clock
-        every = care.checkpoint_every
-        self._every = NEVER if every is None else clock.steps(every, "checkpoint_every")
+        every = options.checkpoint_every
+        self._every = clock.steps(every, "checkpoint_every") if every else NEVER
         self._shortest = 1 if simulation.comm.size == 1 else simulation.epoch_steps
         interval = DEVICE_CHECK_INTERVAL if simulation.overlaps_host else CHECK_INTERVAL
-        if care.max_rate is not None:
+        if options.max_rate is not None:
             interval = min(interval, RATE_WINDOW)
         self._longest = max(self._shortest, int(clock.nearest(interval)))
         self._piece = max(self._shortest, int(clock.nearest(CHECK_INTERVAL)))
@@ -204,8 +158,8 @@ class RunSupervisor:
         signals.checkpoint = False
         if simulation.comm.rank == 0:
             now = monotonic()
-            wall = self._care.checkpoint_wall
-            own[1] |= wall is not None and now > self._saved + wall
+            wall = self._options.checkpoint_wall or math.inf
+            own[1] |= now > self._saved + wall
             own[2] = self._next_length(now - self._looked)
             self._looked = now
         not_finite, wanted, length, *asked = simulation.comm.allreduce_sum(own).tolist()

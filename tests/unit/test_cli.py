@@ -77,7 +77,7 @@ def test_run_hands_everything_to_simulate(calls):
         "model_seed": 4,
         "records": {"spikes": None, "V_m": None},
     }
-    assert (call.checkpoint_every, call.checkpoint_wall) == (2000.0, None)
+    assert (call.checkpoint_every, call.checkpoint_wall) == (2000.0, 0.0)
     assert (call.max_rate, call.watchdog) == (200.0, 90.0)
     assert not call.progress.enabled
     assert call.comm.size == 1

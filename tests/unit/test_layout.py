@@ -45,6 +45,7 @@ LAYERS = [
     [["simcore.partition"], ["simcore.kernels"], ["simcore.io"]],
     [["simcore.construction"]],
     [["simcore.estimates"]],
+    [["simcore.simulation.options"]],
     [
         [
             "simcore.simulation.simulation",

@@ -6,8 +6,9 @@ import pytest
 
 import simcore as sc
 from simcore.cli.modelfile import builtin_names, find_model
+from simcore.cli.options import CommandOptions
 from simcore.cli.parameters import check_call, convert, parse_assignment
-from simcore.cli.runfile import RunOptions, read_run
+from simcore.cli.runfile import read_run
 from simcore.models import brunel, microcircuit
 from simcore.services.errors import ConfigError, ModelError
 
@@ -59,7 +60,7 @@ def test_builtin_models_build(name):
 
     assert run.name == name
     assert isinstance(run.model.network({}), sc.Network)
-    assert run.options == RunOptions()
+    assert run.options == CommandOptions()
 
 
 def test_brunel_is_that_of_the_paper():
@@ -169,8 +170,18 @@ def test_toml_sets_everything(toml):
 
     assert run.name == "study"
     assert run.parameters == {"n": 30}
-    assert run.options == RunOptions(
-        200.0, 0.2, 8, "cpu", "block", "float32", 3, 50.0, "out.h5", True, "out.png"
+    assert run.options == CommandOptions(
+        duration=200.0,
+        dt=0.2,
+        seed=8,
+        backend="cpu",
+        partitioner="block",
+        precision="float32",
+        threads=3,
+        record_from=50.0,
+        output="out.h5",
+        overwrite=True,
+        raster="out.png",
     )
 
 

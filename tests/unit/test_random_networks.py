@@ -140,7 +140,7 @@ def simulated(case):
 
     def work(comm):
         options = {"backend": case.backend, "precision": case.precision, "threads": case.threads}
-        simulation = sc.Simulation(case.network, case.dt, comm, partitioner="drawn", **options)
+        simulation = sc.Simulation(case.network, comm, dt=case.dt, partitioner="drawn", **options)
         found = outcome(simulation, STEPS * case.dt)
         dismiss(simulation.backend)
         return found

@@ -19,6 +19,7 @@ from simcore.services.comm import SerialComm
 from simcore.services.errors import ConfigError, OutputError, StoppedError
 from simcore.services.progress import Progress
 from simcore.simulation import supervisor
+from simcore.simulation.options import RunOptions
 from simcore.simulation.session import Job
 from tests.networks import every_feature
 
@@ -220,7 +221,7 @@ def test_command_that_goes_on_can_be_copied(tmp_path):
     path = tmp_path / "two words.h5"
     with pytest.raises(StoppedError, match=r"simcore\.resume\('.*/two words\.h5', network\)$"):
         simulated(path, progress=At(send(signal.SIGTERM), 20.0))
-    job = Job(str(path), *[None] * 9)
+    job = Job(str(path), 60.0, RunOptions(), named=True)
     assert job.way_on({"model_place": "brunel"}) == f"Go on with: simcore resume '{path}'"
 
 
@@ -443,7 +444,7 @@ def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint_every": 0.0}, "checkpoint_every is 0.0, must be > 0"),
+        ({"checkpoint_every": -0.1}, "checkpoint_every is -0.1, must be > 0"),
         ({"checkpoint_every": 0.25}, "checkpoint_every is 0.25, must be a multiple of dt"),
         ({"checkpoint_wall": -1.0}, "checkpoint_wall is -1.0, must be > 0"),
         ({"max_rate": 0.0}, "max_rate is 0.0, must be > 0"),
