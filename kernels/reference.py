@@ -13,7 +13,7 @@ from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.columns import Places, refractory_of, resting_values
 from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW, make_neuron_tables
-from simcore.language.interpreter import advance
+from simcore.language.interpreter import Moment, advance
 from simcore.numerics import random
 from simcore.numerics.clock import Epoch
 from simcore.numerics.spikes import GID_BITS, Spikes
@@ -106,7 +106,7 @@ class ReferenceBackend(Backend):
         spiking += self._poisson(step, slot)
         for k, segment in enumerate(self.plan.segments):
             if segment["kind"] != SOURCE:
-                spiking += list(self._update(k, slot))
+                spiking += list(self._update(k, step, slot))
         slot[:] = 0
         for probe, rows, (places, resting) in zip(
             self.probes, self.sampled, self.read, strict=True
@@ -139,7 +139,7 @@ class ReferenceBackend(Backend):
                 slot[group["receptor"], lids] += counts * group["weight"]
         return spiking
 
-    def _update(self, k: int, slot: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _update(self, k: int, step: int, slot: NDArray[np.int64]) -> NDArray[np.int64]:
         """Advance the neurons of a segment by one step; return those that spiked, once a spike."""
         segment = self.plan.segments[k]
         program = self.plan.programs[segment["kind"]]
@@ -152,6 +152,7 @@ class ReferenceBackend(Backend):
             self.refractory[own],
             int(segment["duration"]),
             [slot[r, own].astype(np.int32) for r in range(program.n_receptors)],
+            Moment(self.shard.network.seed, self.shard.neurons.gids[own], step),
         )
         return begin + np.repeat(np.arange(counts.size), counts)
 

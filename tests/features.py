@@ -11,6 +11,7 @@ from simcore.description import neurons, stimulus
 from simcore.description.connectivity import Rule
 from simcore.description.distributions import Distribution, Scaled
 from simcore.language.model import NeuronModel
+from simcore.language.program import make_program
 
 ROLES = ("weight", "delay", "V_m")
 
@@ -49,6 +50,7 @@ def wanted():
         yield from ((kind.__name__, windowed) for windowed in (False, True))
     yield from (kind.__name__ for kind in get_args(neurons.Model))
     yield from (("receptors", n) for n in range(3))
+    yield "random numbers in a step"
 
 
 def choices(default):
@@ -79,6 +81,8 @@ def used(net):
     for population in net.populations:
         library = isinstance(population.model, NeuronModel)
         yield NeuronModel.__name__ if library else type(population.model).__name__
+        if population.neuron is not None and make_program(population.neuron).n_draws > 0:
+            yield "random numbers in a step"
         if isinstance(population.model, neurons.LIF):
             yield "receptors", len(population.model.tau_receptors)
 

@@ -10,6 +10,7 @@ from simcore.construction import synapse_draws
 from simcore.kernels import neuron_tables, reference
 from simcore.kernels.cpu import threads
 from simcore.kernels.reference import ReferenceBackend
+from simcore.language import interpreter
 from simcore.numerics import random
 from tests.side_by_side import Ranks
 
@@ -22,6 +23,16 @@ def initial_V_by_local_id(monkeypatch):
 def stimulus_by_local_id(monkeypatch):
     """Draw Poisson numbers by the place of a neuron in its shard."""
     monkeypatch.setattr(reference, "random", by_local_id())
+
+
+def noise_by_local_id(monkeypatch):
+    """Draw the random numbers of a model by the place of a neuron in its segment."""
+
+    def draw_step(seed, gids, step, n):
+        return random.draw_step(seed, np.arange(gids.size), step, n)
+
+    wrong = SimpleNamespace(**{**vars(random), "draw_step": draw_step})
+    monkeypatch.setattr(interpreter, "random", wrong)
 
 
 def by_local_id():

@@ -27,11 +27,20 @@ STRENGTH = {"pA": 500.0, "nS": 15.0, "mV": 12.0, "1": 1.0}
 
 # The current that does [pA], and the same for models whose input has another scale
 CURRENT = 600.0
-CURRENTS = {"izhikevich": 10.0, "izhikevich_2003": 10.0, "glif_psc": 250.0}
-STRENGTHS = {"izhikevich_2003": 40.0}
+CURRENTS = {
+    "gif_cond_exp": 150.0, "gif_psc_exp": 150.0, "glif_psc": 250.0, "izhikevich": 10.0,
+    "izhikevich_2003": 10.0,
+}  # fmt: skip
+STRENGTHS = {"gif_psc_exp": 200.0, "izhikevich_2003": 40.0}
 
 # Parameters that differ from their defaults, so that all receptors differ, and all do something
+GIF = {
+    "tau_sfa": [5.0, 50.0], "q_sfa": [4.0, 2.0], "tau_stc": [10.0], "q_stc": [20.0],
+    "lambda_0": 100.0, "Delta_V": 3.0,
+}  # fmt: skip
 GIVEN = {
+    "gif_cond_exp": GIF,
+    "gif_psc_exp": GIF,
     "glif_psc": {
         "spike_dependent_threshold": 1.0,
         "after_spike_currents": 1.0,
@@ -45,8 +54,8 @@ GIVEN = {
 # Models that are drawn in single precision as well; others only where a number is asked for,
 # because each is compiled anew
 SINGLE = {
-    "aeif_psc_exp", "hh_cond_exp_traub", "iaf_cond_exp", "iaf_psc_delta", "iaf_psc_exp",
-    "izhikevich", "mat2_psc_exp", "parrot_neuron",
+    "aeif_psc_exp", "gif_psc_exp", "hh_cond_exp_traub", "iaf_cond_exp", "iaf_psc_delta",
+    "iaf_psc_exp", "izhikevich", "mat2_psc_exp", "parrot_neuron",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from simcore.kernels.cpu.deliver import (
     deliver_drawn,
     deliver_exact,
 )
-from simcore.kernels.cpu.intrinsics import call_update, cycles
+from simcore.kernels.cpu.intrinsics import call_drawing_update, call_update, cycles
 from simcore.kernels.cpu.team import COUNT, FULL, LEFT, meet, n_meetings, wait_for_mail
 from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW
 from simcore.numerics.jit import njit
@@ -50,6 +50,7 @@ class Constants(NamedTuple):
     segments: NDArray[np.void]
     segment_bounds: NDArray[np.int64]
     updates: NDArray[np.int64]
+    draws: NDArray[np.bool_]
     numbers: NDArray[np.floating]
     values: NDArray[np.floating]
     change_steps: NDArray[np.int64]
@@ -189,7 +190,7 @@ def advance(shard, number, begin, end, origin, remote):
             deliver_exact(tables.exact, b, step, calendar, state.visits, state.arrived)
             delivered = cycles()
             _stimulate(b, step, c, state)
-            _update(b, c, state)
+            _update(b, step, c, state)
             n_found = _collect(b, c, state, n_found)
             state.cursors[DELIVER_CYCLES] += delivered - start
             state.cursors[UPDATE_CYCLES] += cycles() - delivered
@@ -355,12 +356,20 @@ def _stimulate(block, step, c, state):
 
 
 @njit
-def _update(block, c, state):
+def _update(block, step, c, state):
     """Advance the neurons of a block."""
     origin = c.blocks[block]
     for k in range(c.segment_bounds[block], c.segment_bounds[block + 1]):
         s = c.segments[k]
         if s.kind == SOURCE:
+            continue
+        if c.draws[s.kind]:
+            call_drawing_update(
+                c.updates[s.kind], s.end - s.begin, c.numbers, s.first_number, c.values,
+                s.first_value, state.columns, s.first_state, state.refractory, s.begin, s.duration,
+                state.arrived, s.begin - origin, state.arrived.shape[1], state.spiked, c.seed,
+                np.uint64(step), c.gids,
+            )  # fmt: skip
             continue
         call_update(
             c.updates[s.kind], s.end - s.begin, c.numbers, s.first_number, c.values, s.first_value,

@@ -212,6 +212,7 @@ def _constants(
         segments=neuron_tables.segments,
         segment_bounds=np.searchsorted(neuron_tables.segments["block"], per_block),
         updates=updates,
+        draws=np.array([p.n_draws > 0 for p in neuron_tables.programs], dtype=np.bool_),
         numbers=neuron_tables.numbers,
         values=np.zeros(0, dtype=neuron_tables.numbers.dtype),
         change_steps=steps,

@@ -132,20 +132,35 @@ def call_update(
         address, n, numbers, first_number, values, first_value, states, first_state, waiting, begin,
         duration, arrived, first_input, input_size, spiked,
     )  # fmt: skip
+    return types.void(*kinds), _calling_update
 
-    def codegen(context, builder, signature, args):
-        def place(array, index):
-            return _place(context, builder, signature.args[array], args[array], args[index])
 
-        whole = ir.IntType(64)
-        arguments = [
-            args[1], place(2, 3), place(4, 5), place(6, 7), place(8, 9), args[10], place(11, 12),
-            args[13], place(14, 9),
-        ]  # fmt: skip
-        kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        assert args[0].type == whole
-        builder.call(function, arguments)
-        return context.get_dummy_value()
+@intrinsic
+def call_drawing_update(
+    typingctx, address, n, numbers, first_number, values, first_value, states, first_state, waiting,
+    begin, duration, arrived, first_input, input_size, spiked, seed, step, gids,
+):  # fmt: skip
+    """Call that of a model that draws random numbers."""
+    kinds = (
+        address, n, numbers, first_number, values, first_value, states, first_state, waiting, begin,
+        duration, arrived, first_input, input_size, spiked, seed, step, gids,
+    )  # fmt: skip
+    return types.void(*kinds), _calling_update
 
-    return types.void(*kinds), codegen
+
+def _calling_update(context, builder, signature, args):
+    """Write the call of a model's update, with the arguments that its signature has."""
+
+    def place(array, index):
+        return _place(context, builder, signature.args[array], args[array], args[index])
+
+    arguments = [
+        args[1], place(2, 3), place(4, 5), place(6, 7), place(8, 9), args[10], place(11, 12),
+        args[13], place(14, 9),
+    ]  # fmt: skip
+    if len(args) > 15:
+        arguments += [args[15], args[16], place(17, 9)]
+    kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
+    assert args[0].type == ir.IntType(64)
+    builder.call(builder.inttoptr(args[0], kind.as_pointer()), arguments)
+    return context.get_dummy_value()

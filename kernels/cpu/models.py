@@ -27,7 +27,7 @@ def load_update(program: Program, real: str, varying: frozenset[int] = frozenset
         See `simcore.language.printer.numba_source`.
     """
     names = compiled_names(numba_source(program, real, varying))
-    return compiled_update(names["update"], real)
+    return compiled_update(names["update"], real, program.n_draws > 0)
 
 
 def compiled_names(text: str) -> dict[str, Any]:

@@ -39,14 +39,16 @@ class ModelSet:
         cases = []
         for k, program in enumerate(self.programs):
             text.append(cuda_source(program, f"advance_{k}"))
+            key = ", seed, gid, step" if program.n_draws else ""
             cases.append(
                 f"    case {k}: return advance_{k}("
-                "numbers, values, states, size, pause, duration, arrived);"
+                f"numbers, values, states, size, pause, duration, arrived{key});"
             )
         text += [
             "__device__ inline int32 advance_model(",
             "    int64 kind, const real *numbers, const real *values, real *states, int64 size,",
-            "    int16 &pause, int16 duration, const int32 *arrived) {",
+            "    int16 &pause, int16 duration, const int32 *arrived, uint64 seed, int64 gid,",
+            "    int64 step) {",
             "    switch (kind) {",
             *cases,
             "    }",

@@ -1,4 +1,4 @@
-// Random words, and Poisson numbers; the layout of the counter is that of simcore.numerics.random
+// Random words and numbers; the layout of the counter is that of simcore.numerics.random
 
 #pragma once
 
@@ -23,6 +23,12 @@ __device__ inline Words draw_words(uint64 seed, uint32 stream, uint64 gid, uint6
         k1 += 0xBB67AE85u;
     }
     return Words{c0, c1, c2, c3};
+}
+
+// A number in (0, 1) of 31 bits of a word, which float does not round to 1
+__device__ inline real uniform_of_word(uint32 word) {
+    const uint32 odd = word | 1, most = 0xFFFFFF7F;
+    return (real)(odd < most ? odd : most) * (real)2.3283064365386963e-10;
 }
 
 // Count the numbers of an ascending list that are at most another

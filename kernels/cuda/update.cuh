@@ -57,5 +57,5 @@ __device__ inline int32 update(const DeviceShard &m, const Part &part, int64 ste
     return advance_model(
         s.kind, part.numbers + s.first_number, part.values + s.first_value + place,
         part.columns + s.first_state + place, s.size, part.refractory[neuron], (int16)s.duration,
-        arrived);
+        arrived, m.seed, part.gids[neuron], step);
 }

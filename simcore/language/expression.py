@@ -28,8 +28,8 @@ class Expression:
     Attributes
     ----------
     op : str
-        "number", "symbol", "host" (see `host`), an operator, "where", the name of a function, or
-        "decrement" of a whole number.
+        "number", "symbol", "host" (see `host`), an operator, "where", the name of a function,
+        "uniform" (see `uniform`), or "decrement" of a whole number.
     args : tuple
         Operands; for "number" its value, for "symbol" its name, whether it is fixed, its kind.
     kind : {"real", "bool", "int"}
@@ -54,6 +54,7 @@ class Expression:
             node.op, node.args = op, args
             node.kind = _kind(op, args)
             node.fixed = args[1] if op == "symbol" else all(a.fixed for a in node.operands)
+            node.fixed = node.fixed and op != "uniform"
             _known[key] = node
         return node
 
@@ -109,6 +110,17 @@ def where(condition: Expression, yes: Expression, no: Expression) -> Expression:
     return yes if yes is no else Expression("where", condition, yes, no)
 
 
+def uniform(place: str) -> Expression:
+    """Return a random number in (0, 1), drawn once for each neuron and step.
+
+    Parameters
+    ----------
+    place : str
+        Where it stands in the texts of a model, part first; at each place there is another.
+    """
+    return Expression("uniform", place)
+
+
 ZERO, ONE, TWO, HALF = number(0.0), number(1.0), number(2.0), number(0.5)
 
 
@@ -140,6 +152,16 @@ def substitute(x: Expression, values: Mapping[Expression, Expression]) -> Expres
 
 def symbols(x: Expression) -> set[str]:
     """Return the names in an expression."""
+    return _leaves(x, "symbol")
+
+
+def places(x: Expression) -> set[str]:
+    """Return the places of the random numbers in an expression, see `uniform`."""
+    return _leaves(x, "uniform")
+
+
+def _leaves(x: Expression, op: str) -> set[str]:
+    """Return the names of the nodes of an operation without operands."""
     found: set[str] = set()
     seen: set[Expression] = set()
 
@@ -147,7 +169,7 @@ def symbols(x: Expression) -> set[str]:
         if node in seen:
             return
         seen.add(node)
-        if node.op == "symbol":
+        if node.op == op:
             found.add(node.args[0])
         for operand in node.operands:
             visit(operand)
@@ -177,7 +199,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def evaluate(x: Expression, values: Mapping[str, Any]) -> Any:
-    """Return the value of an expression of float64 numbers or arrays.
+    """Return the value of an expression of float64 numbers or arrays; random ones are 1/2.
 
     Parameters
     ----------
@@ -200,6 +222,8 @@ def evaluate(x: Expression, values: Mapping[str, Any]) -> Any:
                 found = np.asarray(values[node.args[0]], dtype=np.float64)[()]
             elif node.op == "host":
                 found = node.args[1](values)
+            elif node.op == "uniform":
+                found = np.float64(0.5)
             else:
                 operation = functions.get(node.op) or _OPERATIONS[node.op]
                 found = operation(*(value(a) for a in node.operands))

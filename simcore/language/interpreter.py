@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.language.program import Body, Program
-from simcore.numerics import portable
+from simcore.numerics import portable, random
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "+": np.add,
@@ -35,6 +36,25 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 Values = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What random numbers of a step are drawn for.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the network.
+    gids : ndarray of int64, shape (n,)
+        Global ids of the neurons.
+    step : int
+        The step.
+    """
+
+    seed: int
+    gids: NDArray[np.int64]
+    step: int
+
+
 def advance(
     program: Program,
     numbers: NDArray[np.floating],
@@ -42,6 +62,7 @@ def advance(
     waiting: NDArray[np.int16],
     duration: int,
     arrived: list[NDArray[np.int32]],
+    moment: Moment | None = None,
 ) -> NDArray[np.uint8]:
     """Advance some neurons by a step; return how often each spikes.
 
@@ -59,11 +80,17 @@ def advance(
         Steps of the refractory time.
     arrived : list of ndarray of int32, shape (n,)
         Input of the step for each receptor [quanta].
+    moment : Moment, optional
+        Needed by models with random numbers.
     """
     real = states[0].dtype if states else numbers.dtype
     names: Values = {f"n{k}": value for k, value in enumerate(numbers)}
     names |= {f"c{k}": real.type(value) for k, value in enumerate(program.constants)}
     names |= {f"in{r}": values.astype(real) for r, values in enumerate(arrived)}
+    if program.n_draws:
+        assert moment is not None
+        words = random.draw_step(moment.seed, moment.gids, moment.step, program.n_draws)
+        names |= {f"draw{k}": random.uniform_of_word(w, real) for k, w in enumerate(words)}
     names |= dict(zip(program.states, (s.copy() for s in states), strict=True))
     names |= {"none": np.int16(0), "duration": np.int16(duration), "waiting": waiting.copy()}
     names["spikes"] = np.zeros(waiting.size, dtype=real)

@@ -23,8 +23,8 @@ from simcore.services.errors import ModelError, require
 
 _PARTS = (
     "parameters", "constants", "state", "before", "equations", "update", "receptors", "by_sign",
-    "threshold", "emit", "reset", "refractory", "method", "refine", "spikes_within", "relative_to",
-    "input_current",
+    "threshold", "emit", "reset", "refractory", "method", "refine", "spikes_within", "input_first",
+    "relative_to", "input_current",
 )  # fmt: skip
 
 
@@ -52,6 +52,8 @@ class NeuronModel:
         are. The input of a receptor has its name.
     receptors
         Lines ``name [unit]: statements`` that add `weight` to states when spikes arrive.
+    input_first
+        Whether they do so before the equations are integrated, instead of after.
     threshold
         A comparison: the neuron spikes. With `emit` how often, a formula.
     reset
@@ -85,6 +87,7 @@ class NeuronModel:
     update: ClassVar[str | Callable[..., Any]] = ""
     receptors: ClassVar[str] = ""
     by_sign: ClassVar[bool] = False
+    input_first: ClassVar[bool] = False
     threshold: ClassVar[str] = ""
     emit: ClassVar[str] = ""
     reset: ClassVar[str] = ""

@@ -13,12 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from simcore.language.expression import ZERO, Expression, number, where
+from simcore.language.expression import ZERO, Expression, number, uniform, where
 from simcore.language.units import NUMBER, UNITS, Unit
 from simcore.services.errors import ModelError
 
 _DECLARATION = re.compile(r"(\w+(?:\[\w\])?)\s*=\s*(.+?)\s*\[([^\[\]]*)\]\s*(.*)")
 _DERIVATIVE = re.compile(r"d(\w+)/dt\s*=\s*(.+)")
+
+# What happens once in a step, and may draw random numbers
+_DRAWING = ("before", "update", "threshold", "emit", "reset")
 
 _COMPARED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="}
 
@@ -321,12 +324,18 @@ class _Reader:
             a, b = args[0].value, args[1].value
             less = Expression("<", a, b) if name == "min" else Expression("<", b, a)
             return Quantity(where(less, a, b), same)
+        if name == "uniform" and not args:
+            part = self._subject.part
+            if part not in _DRAWING:
+                known = ", ".join(_DRAWING)
+                raise self._subject.error(f"uniform() is for {known}: it is drawn once a step")
+            return Quantity(uniform(f"{part} {node.lineno} {node.col_offset}"))
         if name == "abs" and len(args) == 1:
             value = args[0].value
             return Quantity(where(Expression("<", value, ZERO), -value, value), args[0].unit)
         raise self._subject.error(
             f"unknown function {name!r} of {len(args)} arguments, "
-            "known are exp, log, sqrt, rint, abs of one and min, max of two"
+            "known are exp, log, sqrt, rint, abs of one, min, max of two and uniform of none"
         )
 
     def _require_fixed(self, x: Quantity, what: str) -> None:

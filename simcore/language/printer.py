@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from simcore.language.program import Body, Line, Program
+from simcore.numerics.random import MOST_WORD, STEP, WORD_UNIT, stream
 
 TILE = 1024
 
@@ -83,15 +84,19 @@ def numba_source(program: Program, real: str, varying: frozenset[int] = frozense
         "import numpy as np",
         "from numba import carray",
         "from simcore.numerics.jit import inlined",
+        *(["from simcore.numerics.philox import draw_inline"] if program.n_draws else []),
         f"from simcore.numerics.portable import {'exp' if real == 'float64' else 'exp32'}",
         "",
         f"real = np.{real}",
         f"exp = inlined({'exp' if real == 'float64' else 'exp32'})",
         *(f"c{k} = real({value!r})" for k, value in enumerate(program.constants)),
         "none = np.int16(0)",
+        *(_NUMBA_UNIFORM if program.n_draws else []),
         "",
     ]
     arguments = "numbers, values, states, waiting, duration, arrived, spiked, first, last"
+    key = "draw_seed, draw_step, draw_gids"
+    arguments += f", {key}" if program.n_draws else ""
     if _is_prepared(program):
         text += ["", "", "@inlined", f"def prepare({arguments}):"]
         text += _numba_preparation(program, varying)
@@ -106,15 +111,18 @@ def numba_source(program: Program, real: str, varying: frozenset[int] = frozense
     text += [
         "",
         "",
-        "def update(n, numbers_, values_, states_, waiting_, duration, arrived_, size, spiked_):",
+        "def update(n, numbers_, values_, states_, waiting_, duration, arrived_, size, spiked_"
+        + (", draw_seed, draw_step, draw_gids_):" if program.n_draws else "):"),
         f"    numbers = carray(numbers_, {max(1, len(program.numbers))})",
         f"    values = carray(values_, ({len(varying)}, n))",
         f"    states = carray(states_, ({len(program.states)}, n))",
         "    waiting = carray(waiting_, n)",
         f"    arrived = carray(arrived_, ({program.n_receptors}, size))",
         "    spiked = carray(spiked_, n)",
+        *(["    draw_gids = carray(draw_gids_, n)"] if program.n_draws else []),
         "    advance(",
-        "        numbers, values, states, waiting, np.int16(duration), arrived, spiked, 0, n",
+        "        numbers, values, states, waiting, np.int16(duration), arrived, spiked, 0, n"
+        + (f", {key}" if program.n_draws else ""),
         "    )",
     ]
     return "\n".join(text) + "\n"
@@ -154,6 +162,8 @@ def _numba_loop(
     inputs = range(program.n_receptors) if last_pass else body.inputs
     text += [f"    a{r} = arrived[{r}, first:last]" for r in inputs]
     text.append("    flags = spiked[first:last]")
+    if body.draws:
+        text.append("    draw_own = draw_gids[first:last]")
     if program.has_refractory:
         text.append("    pauses = waiting[first:last]")
     for k in range(len(program.numbers)):
@@ -169,6 +179,7 @@ def _numba_loop(
         inner.append("waiting = pauses[i]")
     inner += [f"n{k} = v{k}[i]" for k in order if f"n{k}" in used]
     inner += [f"in{r} = real(a{r}[i])" for r in body.inputs]
+    inner += _numba_draws(body)
     if "spikes" in used:
         inner.append("spikes = real(0.0)" if first_pass else "spikes = real(flags[i])")
     if flagged:
@@ -195,6 +206,24 @@ def _numba_loop(
     return text + [f"        {line}" for line in inner]
 
 
+_NUMBA_UNIFORM = f"""
+
+@inlined
+def draw_uniform(word):
+    odd = np.uint32(min(word | np.uint64(1), np.uint64({MOST_WORD:#x})))
+    return real(odd) * real({WORD_UNIT!r})""".splitlines()
+
+
+def _numba_draws(body: Body) -> list[str]:
+    """Return the lines that draw the random numbers of a neuron, see `random.draw_step`."""
+    text = []
+    for block in sorted({k // 4 for k in body.draws}):
+        words = ", ".join(f"draw_word{4 * block + j}" for j in range(4))
+        key = f"draw_seed, np.uint64({stream(STEP, block)}), np.uint64(draw_own[i]), draw_step"
+        text.append(f"{words} = draw_inline({key})")
+    return text + [f"draw{k} = draw_uniform(draw_word{k})" for k in body.draws]
+
+
 def _prefixed(line: Line) -> Line:
     """Return a line of the condition, whose results have names of their own."""
     args = tuple(_prefix(a, None) for a in line.args)
@@ -208,6 +237,7 @@ def _prefix(name: str, condition: Body | None) -> str:
 def _numba_passes(program: Program) -> list[str]:
     """Return the statements that carry out all passes, tile by tile."""
     call = "numbers, values, states, waiting, duration, arrived, spiked, begin, end"
+    call += ", draw_seed, draw_step, draw_gids" if program.n_draws else ""
     single = len(program.bodies) == 1 and program.bodies[0].times == 1 and not program.finer
     if single:
         return ["    begin, end = first, last", f"    pass0({call})"]
@@ -238,16 +268,19 @@ def _numba_passes(program: Program) -> list[str]:
             f"        own_arrived = np.empty(({r}, n_slow), np.int32)",
             "        own_waiting = np.empty(n_slow, np.int16)",
             "        own_spiked = np.zeros(n_slow, np.uint8)",
+            *(["        draw_chosen = np.empty(n_slow, np.int64)"] if program.n_draws else []),
             "        for k in range(n_slow):",
             "            i = chosen[k]",
             *(f"            own[{c}, k] = states[{c}, i]" for c in range(n)),
             "            for c in range(values.shape[0]):",
             "                own_values[c, k] = values[c, i]",
+            *(["            draw_chosen[k] = draw_gids[i]"] if program.n_draws else []),
             *(f"            own_arrived[{c}, k] = arrived[{c}, i]" for c in range(r)),
         ]
         if program.has_refractory:
             text.append("            own_waiting[k] = waiting[i]")
         own = "numbers, own_values, own, own_waiting, duration, own_arrived, own_spiked, 0, n_slow"
+        own += ", draw_seed, draw_step, draw_chosen" if program.n_draws else ""
         for k, body in enumerate(program.finer, len(program.bodies)):
             text += _repeated(body.times, f"pass{k}({own})", 8)
         text += [
@@ -310,7 +343,8 @@ def cuda_source(program: Program, name: str, varying: frozenset[int] = frozenset
         f"// {program.name}",
         f"__device__ inline int32 {name}(",
         "    const real *numbers, const real *values, real *states, int64 size, int16 &pause,",
-        "    int16 duration, const int32 *arrived) {",
+        "    int16 duration, const int32 *arrived"
+        + (", uint64 draw_seed, int64 draw_gid, int64 draw_step) {" if program.n_draws else ") {"),
         *(f"    const real c{k} = (real){_literal(v)};" for k, v in enumerate(program.constants)),
     ]
     for k in range(len(program.numbers)):
@@ -320,6 +354,7 @@ def cuda_source(program: Program, name: str, varying: frozenset[int] = frozenset
         text.append(f"    real {state} = states[{k} * size];")
     inputs = sorted({r for body in (*program.bodies, *program.finer) for r in body.inputs})
     text += [f"    const real in{r} = (real)arrived[{r}];" for r in inputs]
+    text += _c_draws(program)
     if program.has_refractory:
         text += ["    const int16 none = 0;", "    int16 waiting = pause;"]
     text.append("    real spikes = 0;")
@@ -339,6 +374,18 @@ def cuda_source(program: Program, name: str, varying: frozenset[int] = frozenset
         text.append("    pause = waiting;")
     text += ["    return (int32)spikes;", "}"]
     return "\n".join(text) + "\n"
+
+
+def _c_draws(program: Program) -> list[str]:
+    """Return the lines that draw the random numbers of a neuron, see `random.draw_step`."""
+    text = []
+    for k in range(program.n_draws):
+        block, word = divmod(k, 4)
+        if word == 0:
+            key = f"draw_seed, {stream(STEP, block)}u, draw_gid, draw_step"
+            text.append(f"    const Words draw_words{block} = draw_words({key});")
+        text.append(f"    const real draw{k} = uniform_of_word(draw_words{block}.w{word});")
+    return text
 
 
 def _c_bodies(bodies: tuple[Body, ...], indent: int) -> list[str]:

@@ -50,6 +50,8 @@ class Body:
         Whether `spikes` is a number, and not a condition.
     inputs : tuple of int
         Receptors whose input is used.
+    draws : tuple of int
+        Random numbers that are used.
     """
 
     times: int
@@ -59,6 +61,7 @@ class Body:
     spikes: str | None
     counts: bool
     inputs: tuple[int, ...]
+    draws: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,8 @@ class Program:
         The phases, and those of finer substeps.
     condition : Body or None
         When finer ones are taken; its `spikes` is the condition.
+    n_draws : int
+        Random numbers of a neuron and step.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Program:
     bodies: tuple[Body, ...]
     finer: tuple[Body, ...] = ()
     condition: Body | None = None
+    n_draws: int = 0
 
     def values(self, values: Mapping[str, Any], some: Sequence[int] | None = None) -> list[float]:
         """Return the numbers, or some of them, in float64.
@@ -136,6 +142,7 @@ class _Lister:
     step: Step
     numbers: dict[Expression, str] = field(default_factory=dict)
     constants: dict[str, float] = field(default_factory=dict)
+    draws: dict[Expression, str] = field(default_factory=dict)
 
     def program(self) -> Program:
         """Return the program."""
@@ -147,7 +154,7 @@ class _Lister:
             condition = self.body(Phase(1, {}, None, self.step.condition))
         return Program(
             d.name, tuple(d.states), len(d.receptors), bool(d.duration), tuple(self.numbers),
-            tuple(self.constants.values()), bodies, finer, condition,
+            tuple(self.constants.values()), bodies, finer, condition, len(self.draws),
         )  # fmt: skip
 
     def body(self, phase: Phase) -> Body:
@@ -176,12 +183,17 @@ class _Lister:
             spikes = spikes.args[0] if once else spikes
         flag = None if spikes is None else name_of(spikes)
         inputs = sorted(int(n[2:]) for n in names.values() if n.startswith("in"))
-        return Body(phase.times, tuple(lines), states, waiting, flag, counts, tuple(inputs))
+        draws = sorted(int(n[4:]) for n in names.values() if n.startswith("draw"))
+        return Body(
+            phase.times, tuple(lines), states, waiting, flag, counts, tuple(inputs), tuple(draws)
+        )
 
     def _leaf(self, x: Expression) -> str | None:
         """Return the name of what needs no line."""
         if x.op == "symbol" and not x.fixed:
             return str(x.args[0])
+        if x.op == "uniform":
+            return self.draws.setdefault(x, f"draw{len(self.draws)}")
         if not x.fixed:
             return None
         if x.op == "number":

@@ -2,14 +2,15 @@
 
 The order within a step is
 
-0. the statements of `before` are carried out,
+0. the statements of `before` are carried out, with `input_first` the input is added,
 1. the equations are integrated, in one or several substeps; states that are held do not move,
 2. the statements of `update` are carried out,
 3. the input of the step is added,
 4. states that are held are what they were,
 5. the threshold is compared, and what spiked is reset.
 
-With `spikes_within` 5 follows each substep, and several spikes in a step are possible.
+With `spikes_within` 5 follows each substep, and several spikes in a step are possible. A random
+number is drawn once a step, so it is for what happens once.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from simcore.language.expression import (
     ZERO,
     Expression,
     number,
+    places,
     substitute,
     symbol,
     where,
@@ -94,10 +96,25 @@ def make_step(model: NeuronModel) -> Step:
     d = model.definition
     builder = _Builder(d)
     phases = builder.phases(d.substeps)
+    _check_draws(d, phases)
     if d.refine is None:
         return Step(d, phases)
     condition, n = d.refine
-    return Step(d, phases, builder.phases(n), builder.kept(condition))
+    finer = builder.phases(n)
+    _check_draws(d, finer)
+    return Step(d, phases, finer, builder.kept(condition))
+
+
+def _check_draws(d: Definition, phases: tuple[Phase, ...]) -> None:
+    """Raise `ModelError` where a random number is for what happens several times in a step."""
+    for phase in phases:
+        results = [*phase.states.values(), phase.waiting, phase.spikes]
+        found = sorted(p for x in results if x is not None for p in places(x))
+        if found and phase.times > 1:
+            raise Subject(d.name, found[0].split()[0]).error(
+                f"uniform() is drawn once a step, but this is done in each of {phase.times} "
+                "substeps. Draw in before, and keep the number in a state"
+            )
 
 
 def duration_of(d: Definition, steps: int) -> int:
@@ -135,8 +152,10 @@ class _Builder:
         """Return the phases for a number of substeps."""
         once = n == 1 and not self.d.cls.spikes_within
         begin = self.begun() if self.d.cls.before else dict(self.states)
+        if self.d.cls.input_first:
+            begin = self.with_input(begin, begin=True)
         first: tuple[Phase, ...] = ()
-        if not once and self.d.cls.before:
+        if not once and (self.d.cls.before or self.d.cls.input_first):
             if self.d.locals:
                 subject = Subject(self.d.name, "before", ", ".join(self.d.locals))
                 raise subject.error("with substeps, make what lasts for a step a state")
@@ -214,8 +233,16 @@ class _Builder:
         states, waiting, spikes = self.spiking(states, _decremented(WAITING), ZERO)
         return Phase(1, states, waiting, spikes)
 
-    def with_input(self, moved: Values) -> Values:
-        """Return the states after `update` and the input of the step."""
+    def with_input(self, moved: Values, begin: bool = False) -> Values:
+        """Return the states after the input of the step, and after `update` at its end.
+
+        Parameters
+        ----------
+        moved : dict of str to Expression
+            The states so far.
+        begin : bool
+            Whether this is the begin of the step.
+        """
         d = self.d
         names = self.named(moved)
         arrived = {
@@ -227,9 +254,9 @@ class _Builder:
             )
             for k, r in enumerate(d.receptors)
         }
-        if d.cls.update:
+        if d.cls.update and not begin:
             names = d.run("update", names | arrived)
-        for r in d.receptors:
+        for r in d.receptors if begin == d.cls.input_first else ():
             if r.actions.strip() not in ("", "pass"):
                 weight = {"weight": Quantity(symbol("weight"), formula_unit(d, r.unit))}
                 names = d.run("receptors", names | weight, r.actions)

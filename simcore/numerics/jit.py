@@ -64,7 +64,7 @@ class Compiled:
     code: Any
 
 
-def compiled_update(function: Callable[..., Any], real: str) -> Compiled:
+def compiled_update(function: Callable[..., Any], real: str, draws: bool = False) -> Compiled:
     """Return the compiled update of a model, compiled now or before.
 
     Parameters
@@ -73,14 +73,18 @@ def compiled_update(function: Callable[..., Any], real: str) -> Compiled:
         See `simcore.language.printer.numba_source`.
     real : {"float64", "float32"}
         Type of the state.
+    draws : bool
+        Whether it draws random numbers, for seed, step and global ids.
     """
     from numba import types
 
     number = types.CPointer(getattr(types, real))
-    signature = (
+    signature: tuple[Any, ...] = (
         types.int64, number, number, number, types.CPointer(types.int16), types.int64,
         types.CPointer(types.int32), types.int64, types.CPointer(types.uint8),
     )  # fmt: skip
+    if draws:
+        signature += (types.uint64, types.uint64, types.CPointer(types.int64))
     dispatcher = njit(function, error_model="numpy")
     dispatcher.compile(signature)
     code = dispatcher.overloads[signature]

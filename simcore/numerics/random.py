@@ -27,6 +27,7 @@ STIMULUS = 3
 SOURCE = 4
 INITIAL_V_M = 5
 OUTDEGREE = 6
+STEP = 7
 
 # States beside V_m, by their place in the layout: 64 and more
 _INITIAL_STATE = 64
@@ -104,6 +105,27 @@ def draw(seed: int, stream: int, gids: ArrayLike, index: ArrayLike) -> NDArray[n
         [index & _LOW, gids & _LOW, high, np.full(gids.shape, stream, dtype=np.uint64)], axis=-1
     )
     return philox4x32(counter, key(seed))
+
+
+# The largest odd word that is less than 1 in float32, in this unit
+MOST_WORD, WORD_UNIT = 0xFFFFFF7F, 2.0**-32
+
+
+def draw_step(seed: int, gids: ArrayLike, step: int, n: int) -> list[NDArray[np.uint32]]:
+    """Return the words of `n` random numbers that a model draws in a step, for each neuron.
+
+    Four share a call of Philox: number k has word k % 4 of the object k // 4.
+    """
+    found: list[NDArray[np.uint32]] = []
+    for block in range((n + 3) // 4):
+        found += list(np.moveaxis(draw(seed, stream(STEP, block), gids, step), -1, 0))
+    return found[:n]
+
+
+def uniform_of_word(words: NDArray[np.uint32], real: np.dtype) -> NDArray[np.floating]:
+    """Return numbers in (0, 1), one of 31 bits of each word; those of float32 are rounded."""
+    odd = np.minimum(words | np.uint32(1), np.uint32(MOST_WORD))
+    return odd.astype(real) * real.type(WORD_UNIT)
 
 
 def uniform(words: NDArray[np.uint32]) -> NDArray[np.float64]:

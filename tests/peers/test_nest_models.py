@@ -68,6 +68,18 @@ class Case:
 FORMS = ("spike_dependent_threshold", "after_spike_currents", "adapting_threshold")
 SLOW = {"tau_syn_ex": 3.0, "tau_syn_in": 8.0}
 LISTS = {"tau_syn": (2.0, 0.5, 7.0)}
+# So sharp that they spike where they reach the threshold
+SHARP = {
+    "Delta_V": 1e-7, "tau_sfa": (10.0, 100.0), "q_sfa": (3.0, 2.0), "tau_stc": (5.0, 50.0),
+    "q_stc": (20.0, -3.0),
+}  # fmt: skip
+# So blunt that chance decides
+GIF = "gif_psc_exp", "gif_cond_exp"
+NOISY = {
+    "Delta_V": 3.0, "lambda_0": 20.0, "tau_sfa": (10.0, 100.0), "q_sfa": (3.0, 2.0),
+    "tau_stc": (5.0, 50.0), "q_stc": (20.0, -3.0), "I_e": 170.0, "t_ref": 2.0,
+}  # fmt: skip
+N_NOISY = 1000
 ASC = {"asc_r": (0.6, 0.7), "asc_init": (-20.0, 30.0)}
 CASES = {
     "iaf_psc_exp": Case("iaf_psc_exp", {"tau_syn_in": 5.0}),
@@ -89,6 +101,9 @@ CASES = {
         f"glif_psc, form {k}": Case("glif_psc", LISTS | ASC | dict(zip(FORMS, on, strict=True)))
         for k, on in enumerate([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 1, 1)], 1)
     },
+    "gif_psc_exp": Case("gif_psc_exp", SHARP | {"tau_syn_in": 5.0}),
+    "gif_psc_exp, without lists": Case("gif_psc_exp", {"Delta_V": 1e-7}),
+    "gif_cond_exp": Case("gif_cond_exp", SHARP, share=0.998, extra={"gsl_error_tol": 1e-9}),
     "parrot_neuron": Case("parrot_neuron"),
     "ignore_and_fire": Case("ignore_and_fire", {"rate": 40.0, "phase": 0.6}),
     "iaf_cond_exp": Case("iaf_cond_exp", share=0.998),
@@ -111,7 +126,10 @@ def drawn(case, rng):
     found = {}
     for d in cls.declared_parameters():
         name = d.name.partition("[")[0]
-        value = np.array(case.given.get(name, [float(v) for v in d.value.split(",")]))
+        default = [float(v) for v in d.value.split(",") if v != "none"]
+        value = np.array(case.given.get(name, default))
+        if value.size == 0:
+            continue
         potential = d.unit_text == "mV" and np.abs(value).min() > 20.0
         if name in FORMS:
             found[name] = int(value)
@@ -130,7 +148,8 @@ def drawn(case, rng):
 def to_threshold(values):
     """Return leak conductance [nS], threshold [mV], and the current that holds a neuron there."""
     g = values.get("g_L") or values.get("g") or values["C_m"] / values["tau_m"]
-    high = values.get("V_th") or values.get("omega") or values["V_T"] + 15.0
+    high = values.get("V_th") or values.get("omega") or values.get("V_T_star")
+    high = high or values["V_T"] + 15.0
     return g, high, g * (high - values["E_L"])
 
 
@@ -209,16 +228,21 @@ def advance(model, given, quantum, counts):
     code = load_update(program, "float64")
     update = ctypes.CFUNCTYPE(
         None, ctypes.c_int64, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_void_p,
-        ctypes.c_int64, ctypes.c_void_p,
+        ctypes.c_int64, ctypes.c_void_p, *(DRAWS if program.n_draws else ()),
     )(code.address)  # fmt: skip
     base = [a.ctypes.data for a in (numbers, numbers, states, waiting)]
+    gids = np.arange(n)
     duration, input_, flags = duration_of(d, steps), arrived.ctypes.data, spiked.ctypes.data
     S, V = np.zeros((n_steps, n), np.uint8), np.zeros((n_steps, n))
     for step in range(n_steps):
-        update(n, *base, duration, input_ + step * arrived.strides[0], n, flags)
+        key = (7, step, gids.ctypes.data) if program.n_draws else ()
+        update(n, *base, duration, input_ + step * arrived.strides[0], n, flags, *key)
         S[step], V[step] = spiked, states[0]
     return S, V + values.get(d.cls.relative_to, 0.0)
 
+
+# What compiled code draws random numbers for
+DRAWS = ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
 
 NEST = """
 import json, sys
@@ -250,8 +274,13 @@ for unit in question["units"]:
     nest.Connect(cells, recorder)
     if unit["potential"]:
         nest.Connect(meter, cells)
+noisy = nest.Create("spike_recorder")
+for unit in question["noisy"]:
+    cells = nest.Create(unit["model"], question["n_noisy"], params=unit["params"])
+    first.append(cells[0].global_id)
+    nest.Connect(cells, noisy)
 nest.Simulate((n_steps + 2) * dt)
-for name, device in (("spikes", recorder), ("samples", meter)):
+for name, device in (("spikes", recorder), ("samples", meter), ("noisy", noisy)):
     events = device.events
     rows = np.rint(events["times"] / dt).astype(np.int64) - 1
     senders = np.asarray(events["senders"], np.int64)
@@ -271,7 +300,10 @@ def nest(tmp_path_factory, sets, counts):
     pairs = [(CASES[name], *one) for name, found in sets.items() for one in found]
     units = [question(case, model, given) for case, model, given, _ in pairs]
     models = sorted({unit["model"] for unit in units})
-    text = json.dumps({"dt": DT, "units": units, "models": models})
+    noisy = [{"model": name, "params": library.load(name)(**NOISY).given} for name in GIF]
+    text = json.dumps(
+        {"dt": DT, "units": units, "models": models, "noisy": noisy, "n_noisy": N_NOISY}
+    )
     (path / "question.json").write_text(text)
     np.save(path / "counts.npy", counts)
     done = subprocess.run(
@@ -280,7 +312,8 @@ def nest(tmp_path_factory, sets, counts):
     assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads((path / "answer.json").read_text())
 
-    size = max(answer["first"]) + NEURONS
+    first = answer["first"][: -len(GIF)]
+    size = max(first) + NEURONS
     S, V = np.zeros((STEPS, size), np.uint8), np.full((STEPS, size), np.nan)
     with np.load(path / "spikes.npz") as found:
         used = found["rows"] < STEPS
@@ -288,9 +321,22 @@ def nest(tmp_path_factory, sets, counts):
     with np.load(path / "samples.npz") as found:
         used = found["rows"] < STEPS
         V[found["rows"][used], found["senders"][used]] = np.asarray(found["V"])[used]
-    parts = [(S[:, a : a + NEURONS], V[:, a : a + NEURONS]) for a in answer["first"]]
+    parts = [(S[:, a : a + NEURONS], V[:, a : a + NEURONS]) for a in first]
     cut = {name: parts[SETS * k : SETS * (k + 1)] for k, name in enumerate(sets)}
-    return cut, answer["defaults"]
+    return cut, answer["defaults"], noisy_spikes(path / "noisy.npz", answer["first"][-len(GIF) :])
+
+
+def noisy_spikes(path, first):
+    """Return the spikes by model, step and neuron of those that draw when to spike."""
+    with np.load(path) as found:
+        used = found["rows"] < STEPS
+        rows, senders = found["rows"][used], found["senders"][used]
+    trains = {}
+    for name, begin in zip(GIF, first, strict=True):
+        own = (begin <= senders) & (senders < begin + N_NOISY)
+        trains[name] = np.zeros((STEPS, N_NOISY), np.uint8)
+        trains[name][rows[own], senders[own] - begin] = 1
+    return trains
 
 
 def question(case, model, given):
@@ -342,6 +388,28 @@ def test_model(nest, sets, counts, name):
     assert missing <= 0.2 * slack * total
     assert same >= (case.share - slack) * total
     assert worst <= case.near
+
+
+def rate_and_CV(spikes):
+    """Return the mean rate [1/s] and the variation of the intervals, with their errors."""
+    counts = spikes.sum(axis=0)
+    owner, steps = np.nonzero(spikes.T)
+    intervals = np.diff(steps)[np.diff(owner) == 0]
+    CV = intervals.std() / intervals.mean()
+    seconds = STEPS * DT * 1e-3
+    rate, error = counts.mean() / seconds, counts.std() / np.sqrt(counts.size) / seconds
+    return (rate, error), (CV, CV * np.sqrt((0.5 + CV**2) / intervals.size))
+
+
+@pytest.mark.parametrize("name", GIF)
+def test_rate_and_variation_of_models_with_escape_noise(nest, name):
+    model = library.load(name)(**NOISY)
+    none = np.zeros((3, STEPS, N_NOISY), np.int64)
+    S, _ = advance(model, [0.0, 0.0, 0.0], 1.0, none)
+    for (own, a), (other, b) in zip(rate_and_CV(S), rate_and_CV(nest[2][name]), strict=True):
+        print(f"\n{name:28} {own:.4f} and {other:.4f}, {100 * abs(own / other - 1):.2f} %")
+        assert own == pytest.approx(other, abs=4.0 * np.hypot(a, b))
+        assert np.hypot(a, b) < 0.02 * other
 
 
 @pytest.mark.parametrize("name", library.names())

@@ -103,6 +103,18 @@ def step(model, waiting=0, arrived=(0,), **states):
         ({"valid": "tau > E"}, "valid: units differ in 'tau > E': ms and mV"),
         ({"refractory": "t_rev: V_m"}, "refractory: unknown parameter 't_rev' in 't_rev: V_m'"),
         ({"refractory": "t_ref: U"}, "refractory: unknown state 'U' in 't_ref: U'"),
+        (
+            {"equations": "dV_m/dt = uniform()*mV/ms"},
+            r"equations: uniform\(\) is for before, update, threshold, emit, reset: it is drawn "
+            "once a step in 'dV_m/dt",
+        ),
+        ({"receptors": "in [mV]: V_m += uniform()*weight"}, r"receptors: uniform\(\) is for befo"),
+        ({"state": "V_m = uniform()*mV [mV]"}, r"state: uniform\(\) is for before, "),
+        ({"threshold": "uniform(1) > 0"}, "threshold: unknown function 'uniform' of 1 arguments, "),
+        (
+            {"threshold": "uniform() > 0.5", "method": "rk4(4)", "spikes_within": True},
+            r"threshold: uniform\(\) is drawn once a step, but this is done in each of 4 substeps",
+        ),
         ({"method": "rk5"}, r"method: expected exact, euler, rk4 or rk4\(n\) in 'rk5'"),
     ],
 )

@@ -43,6 +43,22 @@ def test_known_answers(counter, key, answer):
     assert [int(word) for word in compiled] == list(answer)
 
 
+def test_numbers_of_a_step_have_a_word_each_and_lie_between_0_and_1():
+    ends = np.array([0, 1, 2**31, 2**32 - 130, 2**32 - 1], dtype=np.uint32)
+    words = np.append(ends, random.draw(5, 1, np.arange(50_000), 0).ravel())
+    wide = random.uniform_of_word(words, np.dtype("float64"))
+    narrow = random.uniform_of_word(words, np.dtype("float32"))
+
+    assert (narrow == wide.astype(np.float32)).all()
+    assert wide[:2].tolist() == [2.0**-32] * 2
+    assert (float(wide.max()), float(narrow.max())) == (1 - 129 * 2.0**-32, 1 - 2.0**-24)
+    assert stats.kstest(wide[5:], "uniform").pvalue > 0.01
+
+    drawn = random.draw_step(9, np.arange(3), 77, 6)
+    calls = [random.draw(9, random.stream(random.STEP, k), np.arange(3), 77) for k in (0, 1)]
+    assert [d.tolist() for d in drawn] == np.concatenate(calls, axis=1).T[:6].tolist()
+
+
 def test_counters_of_many_dimensions():
     counters = np.array([[c for c, _, _ in KNOWN_ANSWERS]] * 2, dtype=np.uint32)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.library import load
 from simcore.numerics.spikes import GID_BITS, Spikes
 from simcore.partition import PARTITIONERS, partition
 from tests import mutants
@@ -99,12 +100,17 @@ def test_state_on_another_division(expected, cut):
 
 
 def only_drawn():
-    """Describe a network in which all that is random is drawn target by target."""
+    """Describe a network in which all that is random is drawn target by target.
+
+    Its neurons spike by a threshold, and others by chance.
+    """
     net = sc.Network(seed=6)
     E = net.population("E", 40, sc.LIF(tau_syn=2.0, I_e=700.0), V_m=sc.Uniform(0.0, 19.0))
     for weight in (sc.Normal(0.0, 60.0), 61.3, -70.7):
         net.connect(E, E, sc.FixedIndegree(8), weight=weight, delay=sc.Uniform(0.2, 2.0))
     net.drive(E, sc.Poisson(rate=8000.0, weight=25.1))
+    noisy = net.population("noisy", 9, load("gif_psc_exp")(Delta_V=5.0, lambda_0=9e3))
+    net.connect(noisy, E, sc.FixedIndegree(1), weight=40.3, delay=1.0)
     return net
 
 
@@ -114,6 +120,7 @@ def only_drawn():
         (mutants.initial_V_by_local_id, "reference", 1),
         (mutants.initial_V_by_local_id, "cpu", 1),
         (mutants.stimulus_by_local_id, "reference", 1),
+        (mutants.noise_by_local_id, "reference", 1),
         (mutants.synapses_by_local_id, "reference", 1),
         (mutants.synapses_by_local_id, "cpu", 3),
         (mutants.sums_in_order_of_arrival, "reference", 1),
