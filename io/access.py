@@ -8,7 +8,8 @@ import shlex
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,37 @@ _REFUSED = (
     errno.EIO, errno.EMFILE, errno.ENFILE,
 )  # fmt: skip
 
+# Files that `kept_open` holds, by their names; more than so many are opened for each access
+_KEPT: ContextVar[dict[str, h5py.File] | None] = ContextVar("_KEPT", default=None)
+_MOST_KEPT = 32
+
 # What became of the files of a run that has ended after it was opened
 _CHANGED = "is not what it was: the run has ended meanwhile. Open it again."
 
 
 @contextmanager
+def kept_open() -> Iterator[None]:
+    """Let `open_file` open each file once inside this context, whose end closes them.
+
+    For what reads many populations one after the other, in this thread.
+    """
+    if _KEPT.get() is not None:
+        yield
+        return
+    files: dict[str, h5py.File] = {}
+    token = _KEPT.set(files)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        for path, file in files.items():
+            with _blaming(path):
+                file.close()
+
+
+@contextmanager
 def open_file(path: str) -> Iterator[h5py.File]:
-    """Open a file for reading.
+    """Open a file for reading, or take the one that `kept_open` holds.
 
     Raises
     ------
@@ -62,21 +87,37 @@ def open_file(path: str) -> Iterator[h5py.File]:
     OutputError
         When it is a folder, must not be read, or was removed because the run has ended.
     """
+    kept = _KEPT.get()
+    known = None if kept is None else kept.get(path)
+    file = _open(path) if known is None else known
+    with _blaming(path), ExitStack() as stack:
+        if kept is not None and len(kept) < _MOST_KEPT:
+            kept[path] = file
+        elif known is None:
+            stack.enter_context(file)
+        yield file
+
+
+@contextmanager
+def _blaming(path: str) -> Iterator[None]:
+    """Turn what reading a damaged file may raise into one error about that file."""
+    try:
+        yield
+    except FAULTS as error:
+        if isinstance(error, OutputError) or getattr(error, "errno", None) in _FULL:
+            raise
+        raise DamagedError(f"{path!r} is damaged: {_cause(error)}. {_remedy(path)}") from error
+
+
+def _open(path: str) -> h5py.File:
     import h5py
 
     if os.path.isdir(path):
         raise OutputError(f"{path!r} is a folder, must be the output file of a run")
     try:
-        file = h5py.File(path, "r")
+        return h5py.File(path, "r")
     except OSError as error:
-        file = _open_anyway(path, error)
-    try:
-        with file:
-            yield file
-    except FAULTS as error:
-        if isinstance(error, OutputError) or getattr(error, "errno", None) in _FULL:
-            raise
-        raise DamagedError(f"{path!r} is damaged: {_cause(error)}. {_remedy(path)}") from error
+        return _open_anyway(path, error)
 
 
 def _open_anyway(path: str, error: OSError) -> h5py.File:
@@ -280,8 +321,9 @@ class Joined:
         time = grid.recorded_until(time)
         for piece in self.pieces:
             # Times of a piece are those of the ends of its steps
-            if piece.size and time < (piece.end + 0.5) * grid.dt:
-                return piece.first + _count_until(piece, time)
+            if piece.size and time < piece.end * grid.dt:
+                before = time < (piece.begin + 0.5) * grid.dt
+                return piece.first + (0 if before else _count_until(piece, time))
         return self.size
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simcore.io import schema
-from simcore.io.access import Joined, Source, datasets, list_sources, open_file
+from simcore.io.access import Joined, Source, datasets, kept_open, list_sources, open_file
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.mean_rates import Rates
 from simcore.io.packing import read_sessions
@@ -127,7 +127,7 @@ class Run(Recording):
         """Return the node ids of a population whose spikes are in the file."""
         self._spikes(population)
         with open_file(self.path) as file:
-            span = file[schema.SPIKES][population].attrs["recorded"]
+            span = file[f"{schema.SPIKES}/{population}"].attrs["recorded"]
             start, stop, step = (int(i) for i in span)
             ids = range(start, stop, step) if step > 0 else range(-1, 0)
             if ids and not (ids[0] >= 0 and ids[-1] < self.sizes[population]):
@@ -141,14 +141,15 @@ class Run(Recording):
         """
         self._spikes(population)
         with open_file(self.path) as file:
-            return str(file[schema.SPIKES][population].attrs.get("digest", ""))
+            return str(file[f"{schema.SPIKES}/{population}"].attrs.get("digest", ""))
 
-    @property
+    @cached_property
     def digests(self) -> dict[str, str]:
         """Digests of the spikes of all populations that were recorded; empty unless complete."""
         if self.status != "complete":
             return {}
-        found = {name: self.digest(name) for name in self.recorded}
+        with kept_open():
+            found = {name: self.digest(name) for name in self.recorded}
         return found if all(found.values()) else {}
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from simcore.io import schema
-from simcore.io.access import Joined, open_file
+from simcore.io.access import Joined, kept_open, open_file
 from simcore.io.mean_rates import Rate, Rates
 from simcore.io.selection import Neurons, Selection, SpikeData, choose
 from simcore.numerics.clock import Grid
@@ -283,10 +283,11 @@ class Recording(ABC):
         low = self.record_from if start is None else max(start, self.record_from)
         high = max(low, self.end if stop is None else min(stop, self.end))
         rows = {}
-        for name in self.recorded:
-            window = self._window(self._spikes(name)[0], low, high)
-            neurons = len(self.recorded_ids(name))
-            rows[name] = rate(neurons, window.stop - window.start, high - low)
+        with kept_open():
+            for name in self.recorded:
+                window = self._window(self._spikes(name)[0], low, high)
+                neurons = len(self.recorded_ids(name))
+                rows[name] = rate(neurons, window.stop - window.start, high - low)
         return Rates(rows, low, high)
 
     def _select(
@@ -309,13 +310,14 @@ class Recording(ABC):
     def _spikes(self, population: str) -> tuple[Joined, Joined]:
         """Return the times and node ids of a population."""
         self._require_known(population)
-        if population not in self.recorded:
+        place = f"{schema.SPIKES}/{population}"
+        times = self._data.get(f"{place}/timestamps")
+        if times is None:
             raise ModelError(
                 f"run {self.path!r}: spikes of population {population!r} were not recorded; "
                 f"recorded are {self.recorded}"
             )
-        place = f"{schema.SPIKES}/{population}"
-        return self._data[f"{place}/timestamps"], self._data[f"{place}/node_ids"]
+        return times, self._data[f"{place}/node_ids"]
 
     def _samples(
         self, population: str, start: float | None, stop: float | None
@@ -357,7 +359,7 @@ class Recording(ABC):
         require(forward, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
 
     def _require_known(self, population: str) -> None:
-        if population not in self.populations:
+        if population not in self.sizes:
             raise ModelError(
                 f"run {self.path!r}: there is no population {population!r}; "
                 f"there are {self.populations}"

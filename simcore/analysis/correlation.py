@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
+# Counts of all neurons in all bins up to which a table of them is faster than a sparse one
+_DENSE = 2**16
+
 
 @dataclass(frozen=True)
 class CountCorrelations:
@@ -70,7 +73,9 @@ def count_correlations(
     ConfigError
         When `max_neurons` is too small, or the width does not fit the time step or the window.
     """
-    (found,) = reduce_spikes(selection, CorrelationReduction.of(selection, width, max_neurons))
+    (found,) = reduce_spikes(
+        selection, CorrelationReduction.of(selection, Bins.of(selection, width), max_neurons)
+    )
     return found
 
 
@@ -96,15 +101,13 @@ class CorrelationReduction:
     n_neurons: int
 
     @classmethod
-    def of(
-        cls, selection: Selection, width: float = 2.0, max_neurons: int = 250
-    ) -> CorrelationReduction:
+    def of(cls, selection: Selection, bins: Bins, max_neurons: int) -> CorrelationReduction:
         """Return the reduction of a selection."""
         require(max_neurons >= 2, "max_neurons", max_neurons, ">= 2", error=ConfigError)
         n = min(max_neurons, selection.n_neurons)
         chosen = np.arange(n) * selection.n_neurons // n
         ids = np.asarray(selection.neurons, dtype=np.int64)[chosen]
-        return cls(Bins.of(selection, width), chosen, ids, selection.n_neurons)
+        return cls(bins, chosen, ids, selection.n_neurons)
 
     def partial(self, times: NDArray[np.float64], places: Ints) -> tuple[Ints, Ints]:
         """Return bin and neuron of the spikes of the chosen ones."""
@@ -121,17 +124,24 @@ class CorrelationReduction:
 
     def finish(self, total: tuple[Ints, Ints]) -> CountCorrelations:
         """Return the correlations."""
-        sparse = load("scipy.sparse", "analysis", "correlations")
-        bins, neurons = total
-        n = self.chosen.size
-        ones = np.ones(bins.size, dtype=np.int64)
-        counts = sparse.csr_array((ones, (neurons, bins)), shape=(n, self.bins.n))
-        products = (counts @ counts.T).toarray() / self.bins.n
-        means = counts.sum(axis=1) / self.bins.n
+        sums, squares = self._moments(*total)
+        products, means = squares / self.bins.n, sums / self.bins.n
         covariance = products - np.outer(means, means)
         deviation = np.sqrt(np.diag(covariance))
         deviation[deviation == 0.0] = np.nan
         return CountCorrelations(self.neurons, covariance / np.outer(deviation, deviation))
+
+    def _moments(self, bins: Ints, neurons: Ints) -> tuple[Ints, Ints]:
+        """Return the sums over bins of the counts, and of the products of those of pairs."""
+        shape = self.chosen.size, self.bins.n
+        if math.prod(shape) <= _DENSE:
+            cells = np.bincount(neurons * self.bins.n + bins, minlength=math.prod(shape))
+            counts = cells.reshape(shape)
+            return counts.sum(axis=1), counts @ counts.T
+        sparse = load("scipy.sparse", "analysis", "correlations")
+        ones = np.ones(bins.size, dtype=np.int64)
+        found = sparse.csr_array((ones, (neurons, bins)), shape=shape)
+        return found.sum(axis=1), (found @ found.T).toarray()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.engine import compute
+from simcore.io.access import kept_open
 
 if TYPE_CHECKING:
     from simcore.io.selection import Selection
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 # Spikes of a block: at least so many, and so many for each neuron, whose results are as large
 _BLOCK_SPIKES = 2**20
 _SPIKES_PER_NEURON = 4
+
+# Spikes that a task reads of small populations together, and what each costs beside, in spikes
+_TASK_SPIKES, _POPULATION_SPIKES = 2**17, 2**12
 
 
 class Reduction(Protocol):
@@ -61,42 +65,80 @@ def reduce_all(passes: Sequence[tuple[Selection, Sequence[Reduction]]]) -> list[
     list of list
         The statistics, in the order of `passes`.
     """
-    totals = compute(*(_tree(selection, tuple(reductions)) for selection, reductions in passes))
+    found = compute(*(_tree(work) for work in _works(passes)))
+    totals = [total for parts in found for total in parts]
     return [
         [reduction.finish(part) for reduction, part in zip(reductions, total, strict=True)]
         for (_, reductions), total in zip(passes, totals, strict=True)
     ]
 
 
-class _Pass:
-    """What to compute of which spikes: one object, in which dask does not look for lazy values."""
+_Passes: TypeAlias = "list[tuple[Selection, Sequence[Reduction], list[slice]]]"
 
-    def __init__(self, selection: Selection, reductions: tuple[Reduction, ...]) -> None:
-        self.selection = selection
-        self.reductions = reductions
 
-    def partials(self, rows: slice) -> tuple[Any, ...]:
-        """Return what a block tells."""
-        times, ids = self.selection.read_all(rows)
-        places = self.selection.places(ids)
-        if not self.selection.whole:
-            chosen = places >= 0
-            times, places = times[chosen], places[chosen]
-        return tuple(reduction.partial(times, places) for reduction in self.reductions)
+class _Work:
+    """What to compute of which spikes: one object, in which dask does not look for lazy values.
 
-    def combine(self, one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+    Parameters
+    ----------
+    passes : list of (Selection, sequence of Reduction, list of slice)
+        Selections that are cut into equally many blocks, and these.
+    """
+
+    def __init__(self, passes: _Passes) -> None:
+        self.passes = passes
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks of each selection."""
+        return len(self.passes[0][2])
+
+    def partials(self, k: int) -> list[list[Any]]:
+        """Return what a block of each selection tells."""
+        with kept_open():
+            return [_partial(s, reductions, blocks[k]) for s, reductions, blocks in self.passes]
+
+    def combine(self, one: list[list[Any]], other: list[list[Any]]) -> list[list[Any]]:
         """Return what neighbouring stretches tell together."""
-        return tuple(r.combine(a, b) for r, a, b in zip(self.reductions, one, other, strict=True))
+        return [
+            [r.combine(a, b) for r, a, b in zip(reductions, *pair, strict=True)]
+            for (_, reductions, _), *pair in zip(self.passes, one, other, strict=True)
+        ]
 
 
-def _tree(selection: Selection, reductions: tuple[Reduction, ...]) -> Any:
+def _partial(selection: Selection, reductions: Sequence[Reduction], rows: slice) -> list[Any]:
+    """Return what a block of a selection tells."""
+    times, ids = selection.read_all(rows)
+    places = selection.places(ids)
+    if not selection.whole:
+        chosen = places >= 0
+        times, places = times[chosen], places[chosen]
+    return [reduction.partial(times, places) for reduction in reductions]
+
+
+def _works(passes: Sequence[tuple[Selection, Sequence[Reduction]]]) -> Iterator[_Work]:
+    """Yield the work in its order; neighbouring selections of few spikes share a task."""
+    waiting: _Passes = []
+    cost = 0
+    for selection, reductions in passes:
+        size = max(_BLOCK_SPIKES, _SPIKES_PER_NEURON * selection.n_neurons)
+        blocks = list(selection.blocks(size))
+        more = selection.rows.stop - selection.rows.start + _POPULATION_SPIKES
+        if waiting and (cost + more > _TASK_SPIKES or len(blocks) > 1):
+            yield _Work(waiting)
+            waiting, cost = [], 0
+        waiting.append((selection, reductions, blocks))
+        cost += more if len(blocks) == 1 else _TASK_SPIKES
+    if waiting:
+        yield _Work(waiting)
+
+
+def _tree(work: _Work) -> Any:
     """Return a task that reads all blocks and combines them in pairs."""
     from dask.delayed import delayed
 
-    size = max(_BLOCK_SPIKES, _SPIKES_PER_NEURON * selection.n_neurons)
-    work = _Pass(selection, reductions)
-    read, join = delayed(_Pass.partials), delayed(_Pass.combine)
-    results = [read(work, rows) for rows in selection.blocks(size)]
+    read, join = delayed(_Work.partials), delayed(_Work.combine)
+    results = [read(work, k) for k in range(work.n_blocks)]
     while len(results) > 1:
         pairs = [results[k : k + 2] for k in range(0, len(results), 2)]
         results = [join(work, *pair) if len(pair) == 2 else pair[0] for pair in pairs]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from simcore.analysis.rates import (
 )
 from simcore.analysis.reduction import Reduction, reduce_all
 from simcore.analysis.spectrum import NO_SPECTRUM, Spectrum, welch
+from simcore.io.access import kept_open
 from simcore.io.recording import names_of
 
 if TYPE_CHECKING:
@@ -135,10 +137,40 @@ def summarize(
         When nothing recorded lies in the window.
     """
     names = names_of(populations, recording.recorded)
-    selections = [recording.select(name, start, stop) for name in names]
-    wanted = [SummaryTask.of(s, widths or Widths(), max_neurons) for s in selections]
-    found = reduce_all([(plan.selection, plan.reductions) for plan in wanted])
-    return {n: plan.finish(*values) for n, plan, values in zip(names, wanted, found, strict=True)}
+    with kept_open():
+        selections = {name: recording.select(name, start, stop) for name in names}
+    plans = plan_all(selections, widths or Widths(), max_neurons)
+    found = reduce_all([(plan.selection, plan.reductions) for plan in plans.values()])
+    return {n: plans[n].finish(*values) for n, values in zip(plans, found, strict=True)}
+
+
+def plan_all(
+    selections: Mapping[str, Selection], widths: Widths, max_neurons: int
+) -> dict[str, SummaryTask]:
+    """Return what is computed of populations, whose window and time step are the same."""
+    if not selections:
+        return {}
+    bins = FittedBins.of(next(iter(selections.values())), widths)
+    return {name: SummaryTask(s, bins, max_neurons) for name, s in selections.items()}
+
+
+@dataclass(frozen=True)
+class FittedBins:
+    """Bins that fit a window, and their widths."""
+
+    widths: Widths
+    rate: Bins
+    synchrony: Bins
+    correlation: Bins
+    fano: Bins
+
+    @classmethod
+    def of(cls, selection: Selection, widths: Widths) -> FittedBins:
+        """Return the bins of widths as near to those wanted as they fit."""
+        fitting = {name: _fitting(selection, width) for name, width in vars(widths).items()}
+        names = ("rate", "synchrony", "correlation", "fano")
+        bins = {name: Bins.of(selection, fitting[name]) for name in names}
+        return cls(Widths(**fitting), **bins)
 
 
 @dataclass(frozen=True)
@@ -146,26 +178,20 @@ class SummaryTask:
     """What is computed of one population."""
 
     selection: Selection
-    widths: Widths
+    bins: FittedBins
     max_neurons: int
 
-    @classmethod
-    def of(cls, selection: Selection, widths: Widths, max_neurons: int) -> SummaryTask:
-        """Return the plan of a selection, with bins that fit it."""
-        fitting = {name: _fitting(selection, width) for name, width in vars(widths).items()}
-        return cls(selection, Widths(**fitting), max_neurons)
-
-    @property
+    @cached_property
     def reductions(self) -> list[Reduction]:
         """What to compute, in the order in which `finish` takes it."""
-        s, widths = self.selection, self.widths
+        s, bins = self.selection, self.bins
         return [
             RateReduction.of(s),
             IntervalReduction.of(s),
-            FanoReduction(Bins.of(s, widths.fano), s.n_neurons),
-            CorrelationReduction.of(s, widths.correlation, self.max_neurons),
-            BinReduction(Bins.of(s, widths.rate)),
-            BinReduction(Bins.of(s, widths.synchrony)),
+            FanoReduction(bins.fano, s.n_neurons),
+            CorrelationReduction.of(s, bins.correlation, self.max_neurons),
+            BinReduction(bins.rate),
+            BinReduction(bins.synchrony),
         ]
 
     def finish(
@@ -178,7 +204,7 @@ class SummaryTask:
         coarse: NDArray[np.int64],
     ) -> Summary:
         """Return the summary."""
-        s, bins = self.selection, Bins.of(self.selection, self.widths.rate)
+        s, bins = self.selection, self.bins.rate
         return Summary(
             s,
             round(rates.sum() * s.seconds),
@@ -188,7 +214,9 @@ class SummaryTask:
             correlations,
             PopulationRate(bins.edges, mean_rates(counts, bins, s.n_neurons)),
             dispersion(coarse),
-            welch(counts, bins, s.n_neurons, self.widths.segment) if bins.n > 1 else NO_SPECTRUM,
+            welch(counts, bins, s.n_neurons, self.bins.widths.segment)
+            if bins.n > 1
+            else NO_SPECTRUM,
         )
 
 

@@ -18,11 +18,11 @@ import pytest
 import simcore as sc
 from simcore import analysis
 from simcore.analysis import reduction
-from simcore.analysis.reporting import collect, sections
+from simcore.analysis.reporting import collect, distributions, sections
 from simcore.analysis.reporting.files import FILES, NEURON_FIELDS
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.cli import main
-from simcore.io import RunWriter, open_run
+from simcore.io import RunWriter, access, open_run
 from simcore.numerics.clock import Clock
 from simcore.services.errors import ConfigError, ModelError, OutputError
 from simcore.services.progress import TaskProgress
@@ -306,6 +306,9 @@ def test_natural_spread_of_the_microcircuit_only(tmp_path):
 
 def test_many_populations(tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "SERIES", 30)
+    monkeypatch.setattr(collect, "DRAWN", 20)
+    labelled = []
+    monkeypatch.setattr(distributions, "label_rows", lambda _, names: labelled.append(names))
     sizes = {f"P{k}": 4 for k in range(40)}
     one = poisson(tmp_path / "one.h5", sizes, n_steps=5000)
     other = poisson(tmp_path / "other.h5", sizes, n_steps=5000, seed=2)
@@ -323,6 +326,28 @@ def test_many_populations(tmp_path, monkeypatch):
     for table in ("rates.csv", "spectra.csv"):
         assert list(rows(tmp_path / "report", table)[0])[1:] == list(sizes)[:30]
     assert "are written of the first 30 of 40 populations" in found.text
+
+    # Pictures have no more rows than there is room for, and their captions say so
+    assert labelled == [list(sizes)[::2]] * 6
+    assert found.text.count("20 of 40 populations are drawn, evenly spaced ones.") == 9
+
+
+def test_cost_of_many_small_populations(tmp_path, monkeypatch, no_pictures):
+    opened, tasks, path = [], [], tmp_path / "run.h5"
+    poisson(path, {f"P{k}": 1 for k in range(100)}, n_steps=500)
+    opens, compute = h5py.File, reduction.compute
+    monkeypatch.setattr(h5py, "File", lambda *args, **kw: opened.append(args) or opens(*args, **kw))
+    monkeypatch.setattr(reduction, "compute", lambda *work: tasks.extend(work) or compute(*work))
+    analysis.report(path)
+    assert len(tasks) == 4
+    assert len(opened) < 20
+
+    # Every access opens the file again where many are open already
+    monkeypatch.setattr(access, "_MOST_KEPT", 0)
+    before = (tmp_path / "run-report/numbers.json").read_bytes()
+    analysis.report(path)
+    assert len(opened) > 200
+    assert (tmp_path / "run-report/numbers.json").read_bytes() == before
 
 
 def test_potentials(tmp_path):

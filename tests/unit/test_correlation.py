@@ -7,7 +7,7 @@ from scipy import signal
 
 import simcore as sc
 from simcore import analysis
-from simcore.analysis import reduction
+from simcore.analysis import correlation, reduction
 from simcore.analysis.summary import Widths
 from simcore.io import RunWriter, open_run
 from simcore.numerics.clock import Clock
@@ -66,6 +66,14 @@ def test_count_correlations(run, blocks, width):
     assert found.pairs.size == 39 * 38 // 2
     assert np.mean(found.matrix[:10, :10]) > 0.4
     assert abs(np.mean(found.matrix[10:39, :10])) < 0.02
+
+
+def test_correlations_of_few_counts_are_the_same(run, monkeypatch):
+    found = []
+    for dense in (0, 10**9):
+        monkeypatch.setattr(correlation, "_DENSE", dense)
+        found.append(analysis.count_correlations(run.select("E")).matrix)
+    assert np.array_equal(*found, equal_nan=True)
 
 
 def test_correlations_of_some_neurons(run):

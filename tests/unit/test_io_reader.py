@@ -14,7 +14,7 @@ import pytest
 import simcore as sc
 from simcore.analysis.verification import compare_bits
 from simcore.io import RunWriter, open_run, pack, reader
-from simcore.io.access import _BLOCK
+from simcore.io.access import _BLOCK, kept_open, open_file
 from simcore.numerics.clock import Clock
 from simcore.services.errors import ConfigError, ModelError, OutputError
 
@@ -375,3 +375,19 @@ def test_open_beside_another_reader(path):
     for options in ({}, {"locking": "best-effort"}):
         with h5py.File(path, "r", **options):
             assert open_run(path).status == "complete"
+
+
+def test_files_that_are_kept_open(path, tmp_path):
+    damaged = tmp_path / "damaged.h5"
+    shutil.copy(path, damaged)
+    with kept_open():
+        with open_file(str(path)) as one:
+            pass
+        with kept_open(), open_file(str(path)) as other:
+            assert other is one
+        with pytest.raises(OutputError, match="is damaged"), open_file(str(damaged)) as file:
+            file["nothing"]
+        assert all((one, file))
+    assert not any((one, file))
+    with open_file(str(path)) as other:
+        assert other is not one

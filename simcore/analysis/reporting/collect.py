@@ -15,7 +15,8 @@ from simcore.analysis.density import Dots
 from simcore.analysis.potentials import PotentialStatistics, potential_statistics
 from simcore.analysis.reduction import reduce_all
 from simcore.analysis.reporting.raster_layout import RasterLayout
-from simcore.analysis.summary import Summary, SummaryTask, Widths
+from simcore.analysis.summary import Summary, Widths, plan_all
+from simcore.io.access import kept_open
 from simcore.io.recording import names_of
 from simcore.numerics.clock import Grid
 from simcore.services.errors import ConfigError, require
@@ -32,8 +33,9 @@ _TRACED, _TRACES, _TRACE_WINDOW = 8, 4, 200.0
 
 _PAIRED_NEURONS = 250
 
-# Bins of the rates over time, and populations whose series and rows are written, at most
-_RATE_BINS, SERIES = 250, 256
+# Bins of the rates over time, populations whose series and rows are written, and those that
+# pictures show, at most
+_RATE_BINS, SERIES, DRAWN = 250, 256, 400
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Findings:
         Bins of the statistics.
     summaries : mapping of str to Summary
         Statistics by population.
+    drawn : sequence of str
+        Populations that pictures show, of many some.
     per_bin : int
         Bins of the population rate that make one of the rates over time.
     dots_window : (float, float)
@@ -92,6 +96,7 @@ class Findings:
     window: tuple[float, float]
     widths: Widths = field(default_factory=Widths)
     summaries: Mapping[str, Summary] = field(default_factory=dict)
+    drawn: Sequence[str] = ()
     per_bin: int = 1
     dots_window: tuple[float, float] = (0.0, 0.0)
     dots: Mapping[str, Dots] = field(default_factory=dict)
@@ -144,7 +149,8 @@ def collect(
     begin, end = recording.window(*window)
     known, sampled = set(recording.recorded), set(recording.reported)
     recorded = [name for name in names if name in known]
-    selections = {name: recording.select(name, begin, end) for name in recorded}
+    with kept_open():
+        selections = {name: recording.select(name, begin, end) for name in recorded}
     some = {name: s for name, s in selections.items() if s.n_neurons}
     notes = [text for text in (recording.guesses,) if text] + _notes(names, recorded, some)
     spikes = _collect_spikes(some, (begin, end), bin_width, pictures)
@@ -166,7 +172,8 @@ def _known(recording: Recording, populations: str | Sequence[str] | None) -> lis
     known = recording.populations
     names, some = names_of(populations, known), set(known)
     for name in names:
-        require(name in some, f"run {recording.path!r}: population", name, f"one of {known}")
+        if name not in some:
+            require(False, f"run {recording.path!r}: population", name, f"one of {known}")
     return names
 
 
@@ -190,6 +197,12 @@ def first(found: Mapping[str, T]) -> dict[str, T]:
     return dict(islice(found.items(), SERIES))
 
 
+def evenly(names: Sequence[str]) -> list[str]:
+    """Return the populations that pictures show, evenly spaced ones of many."""
+    n = min(len(names), DRAWN)
+    return [names[k * len(names) // n] for k in range(n)]
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Return names as text, the first of them if there are many."""
     more = len(names) - most
@@ -205,25 +218,28 @@ def _collect_spikes(
     """Return what spikes tell, for which those of a population are read once."""
     if not selections:
         return {}
-    plans = {n: SummaryTask.of(s, Widths(), _PAIRED_NEURONS) for n, s in selections.items()}
-    # All populations have the same window and time step
-    widths = next(iter(plans.values())).widths
+    plans = plan_all(selections, Widths(), _PAIRED_NEURONS)
+    widths = next(iter(plans.values())).bins.widths
     per_bin = _per_bin(window[1] - window[0], widths.rate, bin_width)
-    layout = RasterLayout.of(selections, window) if pictures else None
-    extra = {n: layout.reductions(s) if layout else [] for n, s in selections.items()}
-    found = reduce_all([(p.selection, [*p.reductions, *extra[n]]) for n, p in plans.items()])
+    drawn = {name: selections[name] for name in evenly(list(selections))} if pictures else {}
+    layout = RasterLayout.of(drawn, window) if drawn else None
+    extra = {n: layout.reductions(s) for n, s in drawn.items()} if layout else {}
+    found = reduce_all(
+        [(p.selection, [*p.reductions, *extra.get(n, ())]) for n, p in plans.items()]
+    )
     values = dict(zip(plans, found, strict=True))
     n_statistics = {n: len(plan.reductions) for n, plan in plans.items()}
     spikes: dict[str, Any] = {
         "widths": widths,
+        "drawn": list(drawn),
         "per_bin": per_bin,
         "summaries": {n: p.finish(*values[n][: n_statistics[n]]) for n, p in plans.items()},
     }
     if layout:
-        rest = {n: values[n][n_statistics[n] :] for n in plans}
+        rest = {n: values[n][n_statistics[n] :] for n in drawn}
         spikes["dots_window"] = layout.window
         spikes["dots"] = {n: parts[0] for n, parts in rest.items()}
-        spikes["dot_rows"] = {n: layout.rows(s) for n, s in selections.items()}
+        spikes["dot_rows"] = {n: layout.rows(s) for n, s in drawn.items()}
         spikes["density"] = {n: parts[1] for n, parts in rest.items() if len(parts) > 1}
     return spikes
 

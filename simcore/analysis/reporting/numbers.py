@@ -135,30 +135,31 @@ def time_values(recording: Recording) -> dict[str, Any]:
 
 def plain(
     found: Findings,
+    table: Mapping[str, Mapping[str, float]],
     rates: Mapping[str, PopulationRate],
     other: Findings | None,
     distances: Mapping[str, Distances],
     spread: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all numbers but those of single neurons, ready for JSON."""
-    values = {**_plain_findings(found), "rates": _shared("edges_ms", "rates", rates)}
+    values = {**_plain_findings(found, table), "rates": _shared("edges_ms", "rates", rates)}
     if other is not None:
         values["comparison"] = {
             "distances": {name: dataclasses.asdict(d) for name, d in distances.items()},
             "natural_spread": spread,
-            "other": _plain_findings(other),
+            "other": _plain_findings(other, population_table(other.summaries)),
         }
     return values
 
 
-def _plain_findings(found: Findings) -> dict[str, Any]:
+def _plain_findings(found: Findings, table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     summaries = found.summaries
     return {
         "run": run_values(found.recording),
         "window_ms": found.window,
         "bins_ms": dataclasses.asdict(found.widths),
         "notes": list(found.notes),
-        "populations": population_table(summaries),
+        "populations": table,
         "intervals": _shared(
             "edges_ms", "counts", {n: (s.isi.edges, s.isi.histogram) for n, s in summaries.items()}
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,8 +67,9 @@ def density(found: Findings, places: Mapping[str, int]) -> Picture | None:
     start, stop = found.window
     title = f"All spikes from {start:g} to {stop:g} ms"
     width = (stop - start) / next(iter(found.density.values())).shape[1]
+    n_spikes = sum(found.summaries[name].n_spikes for name in found.density)
     caption = (
-        f"Left: density of all {found.n_spikes:,} spikes. Each pixel counts those of some "
+        f"Left: density of all {n_spikes:,} spikes. Each pixel counts those of some "
         f"neighbouring neurons in about {width:.3g} ms; the darker, the higher their rate, for "
         "each population up to its densest 1 %. Populations from top to bottom in the order of "
         "the model. Right: mean rate of each population, in spikes per second and neuron."
@@ -85,7 +87,7 @@ def density(found: Findings, places: Mapping[str, int]) -> Picture | None:
         interpolation="nearest",
     )  # fmt: skip
     _finish(figure, left, right, found, bands, places)
-    alt = f"Density of {found.n_spikes:,} spikes over neurons and time; {_rates_text(found)}"
+    alt = f"Density of {n_spikes:,} spikes over neurons and time; {_rates_text(found)}"
     return Picture(title, alt, caption, as_png(figure), wide=True)
 
 
@@ -196,6 +198,6 @@ def _span(window: tuple[float, float]) -> str:
 
 
 def _rates_text(found: Findings, most: int = 12) -> str:
-    rates = [f"{n} {s.rate:.3g}" for n, s in found.summaries.items()]
-    more = ", ..." if len(rates) > most else ""
-    return f"mean rates (1/s): {', '.join(rates[:most])}{more}"
+    rates = [f"{n} {s.rate:.3g}" for n, s in islice(found.summaries.items(), most)]
+    more = ", ..." if len(found.summaries) > most else ""
+    return f"mean rates (1/s): {', '.join(rates)}{more}"

@@ -121,7 +121,7 @@ def _write(place: Folder, found: Findings, other: Findings | None, progress: boo
     table = population_table(found.summaries)
     place.clear()
     spread = natural_spread(found.recording, other.recording) if other else {}
-    place.write_numbers(plain(found, rates, other, distances, spread))
+    place.write_numbers(plain(found, table, rates, other, distances, spread))
     place.write_tables(table, found.summaries, rates, distances if other else None)
     with styled():
         sections = sections_of(Story(found, rates, table, other, distances), FILES, progress)

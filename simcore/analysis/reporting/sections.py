@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
@@ -13,7 +13,7 @@ import numpy as np
 from simcore.analysis.distances import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting import activity, differences, distributions, membrane, run_time
-from simcore.analysis.reporting.collect import Findings, first, listed
+from simcore.analysis.reporting.collect import Findings, evenly, first, listed
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
 from simcore.analysis.reporting.rasters import density, dots
@@ -135,6 +135,11 @@ class Story:
         return {name: k for k, name in enumerate(self.found.recording.populations)}
 
     @property
+    def drawn(self) -> dict[str, Summary]:
+        """Statistics of the populations that pictures show."""
+        return {name: self.found.summaries[name] for name in self.found.drawn}
+
+    @property
     def others(self) -> Mapping[str, Summary]:
         """Statistics of the other run."""
         return self.other.summaries if self.other else {}
@@ -204,11 +209,25 @@ def _facts(found: Findings) -> dict[str, str]:
 
 def _spikes(story: Story) -> Section:
     drawings = [partial(draw, story.found, story.places) for draw in (dots, density)]
-    return Section("spikes", "Spikes", drawings=drawings)
+    return Section("spikes", "Spikes", drawings=_of_some(drawings, story.drawn, story.table))
+
+
+def _of_some(drawings: Sequence[Drawing], drawn: Sized, known: Sized) -> Sequence[Drawing]:
+    """Let the captions of pictures say that they show some populations of many."""
+    if len(drawn) == len(known):
+        return drawings
+    note = f"{len(drawn):,} of {len(known):,} populations are drawn, evenly spaced ones."
+    return [partial(_noted, draw, note) for draw in drawings]
+
+
+def _noted(draw: Drawing, note: str) -> Picture | None:
+    found = draw()
+    return replace(found, caption=f"{found.caption.rstrip()} {note}") if found else None
 
 
 def _rates(story: Story) -> Section:
-    drawing = partial(activity.rates_over_time, story.rates, story.places)
+    rates = {name: story.rates[name] for name in story.drawn}
+    drawing = partial(activity.rates_over_time, rates, story.places)
     head = ["population", *(f.title for f in FIELDS.values())]
     rows = [[name, *map(_text, row.values())] for name, row in first(story.table).items()]
     widths = story.found.widths
@@ -219,7 +238,8 @@ def _rates(story: Story) -> Section:
         "synchrony (Potjans and Diesmann 2014)."
     )
     table = PageTable(caption, head, rows, {f.title: f.meaning for f in FIELDS.values()})
-    return Section("rates", "Rates and synchrony", tables=[table], drawings=[drawing])
+    drawings = _of_some([drawing], rates, story.table)
+    return Section("rates", "Rates and synchrony", tables=[table], drawings=drawings)
 
 
 def _text(value: float) -> str:
@@ -230,7 +250,7 @@ def _text(value: float) -> str:
 
 
 def _distributions(story: Story) -> Section:
-    found, others = story.found.summaries, story.others
+    found, others = story.drawn, story.others
     drawings: list[Drawing] = [
         partial(
             distributions.distribution, q, found, others, story.places, _bins_note(q, story.found)
@@ -238,6 +258,7 @@ def _distributions(story: Story) -> Section:
         for q in QUANTITIES
     ]
     drawings.append(partial(activity.intervals, found, others, story.places))
+    drawings = list(_of_some(drawings, found, story.table))
     return Section("distributions", "Distributions", drawings=drawings)
 
 
@@ -248,18 +269,19 @@ def _bins_note(quantity: Quantity, found: Findings) -> str:
 
 def _spectra(story: Story) -> Section:
     found = story.found
-    drawing = partial(
-        activity.spectra, found.summaries, story.others, story.places, found.widths.rate
-    )
-    return Section("spectra", "Spectra", drawings=[drawing])
+    drawing = partial(activity.spectra, story.drawn, story.others, story.places, found.widths.rate)
+    drawings = _of_some([drawing], story.drawn, story.table)
+    return Section("spectra", "Spectra", drawings=drawings)
 
 
 def _potentials(story: Story) -> Section:
     found = story.found
     others = story.other.potentials if story.other else {}
+    some = {name: found.potentials[name] for name in evenly(list(found.potentials))}
+    distribution = partial(membrane.distribution, some, others, story.places)
     drawings: list[Drawing] = [
         partial(membrane.traces, found, story.places),
-        partial(membrane.distribution, found.potentials, others, story.places),
+        *_of_some([distribution], some, found.potentials),
     ]
     return Section("potentials", "Membrane potentials", drawings=drawings)
 
