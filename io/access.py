@@ -72,7 +72,7 @@ def kept_open() -> Iterator[None]:
     finally:
         _KEPT.reset(token)
         for path, file in files.items():
-            with _blaming(path):
+            with blaming(path):
                 file.close()
 
 
@@ -90,7 +90,7 @@ def open_file(path: str) -> Iterator[h5py.File]:
     kept = _KEPT.get()
     known = None if kept is None else kept.get(path)
     file = _open(path) if known is None else known
-    with _blaming(path), ExitStack() as stack:
+    with blaming(path), ExitStack() as stack:
         if kept is not None and len(kept) < _MOST_KEPT:
             kept[path] = file
         elif known is None:
@@ -99,7 +99,7 @@ def open_file(path: str) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def _blaming(path: str) -> Iterator[None]:
+def blaming(path: str) -> Iterator[None]:
     """Turn what reading a damaged file may raise into one error about that file."""
     try:
         yield
@@ -161,6 +161,8 @@ def _on_node() -> str:
 def _cause(error: Exception) -> str:
     """Return in a line what reading a damaged file raised."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if isinstance(error, KeyError) and " " not in text:
+        text = f"{text} is missing"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 

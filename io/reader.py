@@ -8,8 +8,19 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simcore.io import schema
-from simcore.io.access import Joined, Source, datasets, kept_open, list_sources, open_file
+from simcore.io.access import (
+    Joined,
+    Source,
+    blaming,
+    datasets,
+    kept_open,
+    list_sources,
+    open_file,
+)
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.mean_rates import Rates
 from simcore.io.packing import read_sessions
@@ -177,8 +188,8 @@ class Run(Recording):
         self.seed = int(attributes["seed"])
         self.dt = float(attributes["dt"])
         self.record_from = float(attributes["record_from"])
-        self.config: dict[str, Any] = json.loads(group["config"].asstr()[()])
-        self.network: dict[str, Any] = json.loads(group["network"].asstr()[()])
+        self.config: dict[str, Any] = dict(json.loads(group["config"].asstr()[()]))
+        self.network: dict[str, Any] = dict(json.loads(group["network"].asstr()[()]))
         self.versions = {k: str(v) for k, v in group["versions"].attrs.items()}
         self.populations: list[str] = group["populations/name"].asstr()[()].tolist()
         sizes = group["populations/size"][()].tolist()
@@ -197,9 +208,9 @@ class Run(Recording):
         counts = group["spike_counts"][()].tolist() if "spike_counts" in group else []
         self.spike_counts = dict(zip(self.populations, counts, strict=False))
         timers = group.get("timers", {})
-        self.timers = {k: v[()] for k, v in timers.items()}
+        self.timers = _of_ranks(timers)
         self.timed = float(timers.attrs["model_time"]) if self.timers else 0.0
-        self.shards = {k: v[()] for k, v in group.get("shards", {}).items()}
+        self.shards = _of_ranks(group.get("shards", {}))
 
     @cached_property
     def sessions(self) -> list[dict[str, Any]]:
@@ -209,17 +220,20 @@ class Run(Recording):
     @property
     def session(self) -> dict[str, Any]:
         """Where and how it ran last."""
-        return self.sessions[-1] if self.sessions else self.config
+        with blaming(self.path):
+            return dict(self.sessions[-1] if self.sessions else self.config)
 
     @property
     def n_ranks(self) -> int:
         """Number of ranks, of the last session."""
-        return int(self.session.get("n_ranks", 1))
+        with blaming(self.path):
+            return int(self.session.get("n_ranks", 1))
 
     @property
     def hosts(self) -> list[str]:
         """Where it ran last."""
-        return list(self.session.get("hosts", ()))
+        with blaming(self.path):
+            return list(self.session.get("hosts", ()))
 
     @cached_property
     def _data(self) -> dict[str, Joined]:
@@ -227,6 +241,19 @@ class Run(Recording):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_owner": None}
+
+
+def _of_ranks(group: Mapping[str, h5py.Dataset]) -> dict[str, NDArray[Any]]:
+    """Return the numbers of a group, one for each rank; `ValueError` if they are none."""
+    found = {name: np.asarray(dataset[()]) for name, dataset in group.items()}
+    sizes = {values.size if values.ndim == 1 else 0 for values in found.values()}
+    finite = all(
+        np.issubdtype(values.dtype, np.number) and np.isfinite(values).all()
+        for values in found.values()
+    )
+    if found and not (finite and len(sizes) == 1 and 0 not in sizes):
+        raise ValueError(f"{', '.join(found)} must be a finite number for each rank")
+    return found
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simcore.io.access import blaming
 from simcore.services.digest import digest_json
 
 if TYPE_CHECKING:
@@ -11,7 +12,18 @@ if TYPE_CHECKING:
 
 
 def run_summary(run: Run) -> dict[str, str]:
-    """Return what the file tells of a run as a whole: texts by what they are about."""
+    """Return what the file tells of a run as a whole: texts by what they are about.
+
+    Raises
+    ------
+    DamagedError
+        When it tells what cannot be.
+    """
+    with blaming(run.path):
+        return _texts(run)
+
+
+def _texts(run: Run) -> dict[str, str]:
     status = f"{run.status}: {run.error}" if run.error else run.status
     recorded = f", recorded from {run.record_from:g} ms" if run.record_from else ""
     found = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.io.access import blaming
 from simcore.planning.workload import CHECK, Workload
 from simcore.services.errors import ConfigError, require
 
@@ -237,13 +238,15 @@ def phases_of(run: Run) -> dict[str, NDArray[np.float64]]:
 
 def measured(run: Run) -> dict[str, NDArray[np.float64]]:
     """Return what costs are fitted to: the seconds of each phase in one of model time."""
-    parts = phases_of(run)
-    del parts["checkpoint"]
+    with blaming(run.path):
+        parts = phases_of(run)
+        del parts["checkpoint"]
 
-    # A rank with less to do waits for the others: what is left came by chance
-    own = np.sum([parts[phase] for phase in _OWN], axis=0)
-    chance = np.maximum(0.0, parts["waiting"] - (own.max() - own))
-    return {**parts, "waiting": np.full(run.n_ranks, chance.mean()), "build": run.timers["build"]}
+        # A rank with less to do waits for the others: what is left came by chance
+        own = np.sum([parts[phase] for phase in _OWN], axis=0)
+        chance = np.maximum(0.0, parts["waiting"] - (own.max() - own))
+        waiting = np.full(run.n_ranks, chance.mean())
+        return {**parts, "waiting": waiting, "build": run.timers["build"]}
 
 
 def _solver() -> Callable[..., tuple[NDArray[np.float64], float]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simcore.estimates.expected_synapses import Expectation, TableCounts
 from simcore.estimates.gpu_memory import device_tables
+from simcore.io.access import blaming
 from simcore.numerics.clock import Clock
 from simcore.planning.files import file_sizes
 from simcore.planning.ranks import Ranks
@@ -99,18 +100,19 @@ class Workload:
         valid = "the same number for all ranks"
         require(alike, f"{subject}: threads", threads, valid, error=ConfigError)
         seconds = run.timed / 1e3
-        counts = {name: run.shards[name] / seconds for name in COUNTS}
-        return cls(
-            n_ranks=run.n_ranks,
-            threads=int(threads),
-            n_neurons=run.shards["n_neurons"].astype(np.float64),
-            n_synapses=run.shards["n_synapses"].astype(np.float64),
-            steps=1e3 / run.dt,
-            meetings=float(counts.pop("meetings").max()),
-            epochs=float(counts.pop("epochs").max()),
-            recorded=float(counts.pop("recorded").sum()),
-            **counts,
-        )
+        with blaming(run.path):
+            counts = {name: run.shards[name] / seconds for name in COUNTS}
+            return cls(
+                n_ranks=run.n_ranks,
+                threads=int(threads),
+                n_neurons=run.shards["n_neurons"].astype(np.float64),
+                n_synapses=run.shards["n_synapses"].astype(np.float64),
+                steps=1e3 / run.dt,
+                meetings=float(counts.pop("meetings").max()),
+                epochs=float(counts.pop("epochs").max()),
+                recorded=float(counts.pop("recorded").sum()),
+                **counts,
+            )
 
 
 def expected_workload(

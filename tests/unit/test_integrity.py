@@ -13,11 +13,12 @@ import pytest
 import simcore as sc
 from simcore.analysis.verification import compare_bits
 from simcore.cli import main
+from simcore.cli.info import run_text, run_values
 from simcore.io import export_run, open_run, pack
 from simcore.io.checkpoint import list_checkpoints
 from simcore.io.integrity import check
 from simcore.services.comm import SerialComm
-from simcore.services.errors import OutputError
+from simcore.services.errors import DamagedError, OutputError
 from simcore.simulation.resumption import inspect_run
 from tests.faults.mutations import TARGETS, guarded, network
 
@@ -254,6 +255,46 @@ def test_mutations(start, tmp_path, name):
     for k in range(N_MUTATIONS.get(name, 4)):
         wrong, in_hdf5 = guarded(name, start / name, tmp_path / f"{k}", f"{name} {k}")
         assert in_hdf5 or not wrong
+
+
+def others(value):
+    """Yield a value of JSON with one of its parts changed, or the name of one."""
+    yield from (other for other in (None, "x", [3]) if other != value)
+    if isinstance(value, dict):
+        for key in value:
+            yield {name + "~" * (name == key): part for name, part in value.items()}
+            yield from ({**value, key: part} for part in others(value[key]))
+    elif isinstance(value, list) and value:
+        yield from ([part, *value[1:]] for part in others(value[0]))
+
+
+def test_options_that_cannot_be(complete):
+    for name in ("config", "sessions"):
+        run = open_run(complete)
+        for other in others(getattr(run, name)):
+            setattr(run, name, other)
+            with contextlib.suppress(DamagedError):
+                run_text(run)
+                run_values(run)
+    run = open_run(complete)
+    del run.config["weights"]["largest_rounding"]
+    with pytest.raises(DamagedError, match=r"'largest_rounding' is missing\. Copy it again\."):
+        run_text(run)
+    with h5py.File(complete, "r+") as file:
+        file["simcore/config"][()] = "3"
+    with pytest.raises(DamagedError, match="is damaged"):
+        open_run(complete)
+
+
+@pytest.mark.parametrize("values", [np.nan, b"x", np.zeros(0), np.ones(2), np.ones((1, 1))])
+def test_numbers_of_ranks_that_cannot_be(complete, capsys, values):
+    with h5py.File(complete, "r+") as file:
+        del file["simcore/timers/update"]
+        file["simcore/timers/update"] = np.atleast_1d(values)
+    assert main(["info", str(complete)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is damaged" in line
+    assert "must be a finite number for each rank. Copy it again." in line
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ def _is_microcircuit(run: Recording) -> bool:
     """Return whether a run is of the cortical microcircuit at full scale."""
     config = getattr(run, "config", {})
     parameters = config.get("parameters", {})
-    full = all(parameters.get(name, 1.0) == 1.0 for name in ("N_scaling", "K_scaling"))
+    full = isinstance(parameters, dict) and all(
+        parameters.get(name, 1.0) == 1.0 for name in ("N_scaling", "K_scaling")
+    )
     return config.get("model") == "microcircuit" and full
 
 
