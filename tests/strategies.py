@@ -74,8 +74,16 @@ def examples(count):
 
 
 @st.composite
-def networks(draw, dt=0.1):
-    """Draw a network of up to seven small populations, at least one of them neurons."""
+def networks(draw, dt=0.1, names=None):
+    """Draw a network of up to seven small populations, at least one of them neurons.
+
+    Parameters
+    ----------
+    dt : float
+        Time step [ms].
+    names : list of str, optional
+        Models of the library that may be drawn; all if left out.
+    """
     net = sc.Network(seed=draw(st.integers(0, 2**64 - 1)))
     sizes = st.integers(1, 14)
     for k in range(draw(st.integers(1, 3))):
@@ -83,7 +91,7 @@ def networks(draw, dt=0.1):
         V_m = draw(st.none() | _values(model.E_L, 0.9 * (model.V_th - model.E_L)))
         net.population(f"neurons {k}", draw(sizes), model, V_m)
     for name in draw(
-        st.lists(st.sampled_from(library.names()), min_size=1, max_size=2, unique=True)
+        st.lists(st.sampled_from(names or library.names()), min_size=1, max_size=2, unique=True)
     ):
         model = draw(models(name))
         size = draw(sizes)
@@ -160,7 +168,7 @@ def starts(draw, model):
         found["V_m"] = draw(_values(-61.0, 8.0))
     others = [name for name in columns if name != "V_m"]
     if others and draw(st.booleans()):
-        found[draw(st.sampled_from(others))] = sc.Uniform(0.0, draw(SHARE))
+        found[draw(st.sampled_from(others))] = sc.Uniform(0.0, draw(st.floats(0.01, 1.0)))
     return found
 
 
