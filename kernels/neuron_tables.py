@@ -21,6 +21,7 @@ from simcore.discretization.fixed_point import FixedPoint
 from simcore.discretization.limits import (
     active_steps,
     largest_multiplicity,
+    pieces,
     refractory_steps,
     train_steps,
 )
@@ -84,7 +85,10 @@ POISSON_GROUP = np.dtype(
         )
     ]
 )
-"""Neighbouring neurons of one block with equal Poisson input, or sources that emit it."""
+"""Neighbouring neurons of one block with equal Poisson input, or sources that emit it.
+
+Where the rate changes there is a group for each of its values, one after the other in time.
+"""
 
 
 @dataclass(frozen=True)
@@ -328,6 +332,7 @@ def _groups(shard: ShardSpec) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
     clock = Clock(shard.dt)
     rows: list[tuple[int, ...]] = []
     thresholds: list[NDArray[np.uint32]] = []
+    firsts: dict[float, int] = {}
 
     def add(
         gid_range: tuple[int, int],
@@ -337,20 +342,21 @@ def _groups(shard: ShardSpec) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
         receptor: int,
         stimulus: Poisson | PoissonSource,
     ) -> None:
-        table: DiscreteTable = poisson_table(stimulus.rate * shard.dt * 1e-3)
-        if table.last == 0:
-            return
-        first = sum(t.size for t in thresholds)
-        start, stop = active_steps(stimulus, clock)
         begin, end = shard.neurons.lid_range(gid_range)
-        for b in range(shard.blocks.size - 1):
-            low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
-            if low < high:
-                rows.append(
-                    (low, high, b, stream, int(emits), weight, receptor, start, stop,
-                     table.first, first, table.thresholds.size)
-                )  # fmt: skip
-        thresholds.append(table.thresholds)
+        for rate, start, stop in pieces(stimulus, clock):
+            table: DiscreteTable = poisson_table(rate * shard.dt * 1e-3)
+            if table.last == 0:
+                continue
+            if rate not in firsts:
+                firsts[rate] = sum(t.size for t in thresholds)
+                thresholds.append(table.thresholds)
+            for b in range(shard.blocks.size - 1):
+                low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
+                if low < high:
+                    rows.append(
+                        (low, high, b, stream, int(emits), weight, receptor, start, stop,
+                         table.first, firsts[rate], table.thresholds.size)
+                    )  # fmt: skip
 
     for drive in shard.network.drives:
         if isinstance(drive.stimulus, Poisson):

@@ -35,7 +35,8 @@ from simcore.description.distributions import (
     Uniform,
 )
 from simcore.description.network import Network
-from simcore.description.neurons import LIF, PoissonSource, SpikeTrains
+from simcore.description.neurons import LIF, GammaSource, PoissonSource, SpikeTrains
+from simcore.description.rates import Piecewise
 from simcore.description.stimulus import Current, Poisson
 from simcore.language.model import NeuronModel
 from simcore.services.errors import SimcoreError, StateError, StoppedError
@@ -52,12 +53,14 @@ __all__ = [
     "FixedIndegree",
     "FixedOutdegree",
     "FixedTotalNumber",
+    "GammaSource",
     "Lognormal",
     "Network",
     "NeuronModel",
     "Normal",
     "OneToOne",
     "PairwiseBernoulli",
+    "Piecewise",
     "Poisson",
     "PoissonSource",
     "Scaled",

@@ -10,6 +10,7 @@ from typing import get_args
 from simcore.description import neurons, stimulus
 from simcore.description.connectivity import Rule
 from simcore.description.distributions import Distribution, Scaled
+from simcore.description.rates import Piecewise
 from simcore.language.model import NeuronModel
 from simcore.language.program import make_program
 
@@ -51,6 +52,7 @@ def wanted():
     yield from (kind.__name__ for kind in get_args(neurons.Model))
     yield from (("receptors", n) for n in range(3))
     yield "random numbers in a step"
+    yield from (("rate that changes", kind) for kind in ("Poisson", "GammaSource"))
 
 
 def choices(default):
@@ -78,7 +80,11 @@ def used(net):
     for drive in net.drives:
         windowed = drive.stimulus.start > 0.0 or drive.stimulus.stop < math.inf
         yield type(drive.stimulus).__name__, windowed
+        if isinstance(getattr(drive.stimulus, "rate", None), Piecewise):
+            yield "rate that changes", "Poisson"
     for population in net.populations:
+        if isinstance(getattr(population.model, "rate", None), Piecewise):
+            yield "rate that changes", type(population.model).__name__
         library = isinstance(population.model, NeuronModel)
         yield NeuronModel.__name__ if library else type(population.model).__name__
         if population.neuron is not None and make_program(population.neuron).n_draws > 0:

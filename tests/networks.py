@@ -173,12 +173,15 @@ def every_feature(seed=12):
     )
     jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
     bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
+    pulses = sc.Piecewise([0.0, 2.1, 7.0, 20.0], [900.0, 7000.0, 0.0, 2000.0])
+    regular = net.population("regular", 6, sc.GammaSource(0.5 * pulses, shape=4, stop=30.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
     still = net.population("still", 3, sc.LIF(), V_m=0.5 * sc.Lognormal(0.7, 0.5))
     leaks = net.population("leaks", 9, load("iaf_cond_exp")(tau_syn_ex=3.0), V_m=-62.0, g_ex=2.0)
     copies = net.population("copies", 4, load("parrot_neuron")())
-    escape = {"tau_sfa": [20.0], "q_sfa": [5.0], "lambda_0": 300.0, "Delta_V": 4.0, "t_ref": 1.0}
-    noisy = net.population("noisy", 7, load("gif_psc_exp")(**escape), V_m=sc.Uniform(-70.0, -40.0))
+    lists = {"tau_sfa": [20.0, 5.0], "q_sfa": [5.0, 2.0], "tau_stc": [10.0], "q_stc": [9.0]}
+    escape = load("gif_psc_exp")(lambda_0=300.0, Delta_V=4.0, t_ref=1.0, **lists)
+    noisy = net.population("noisy", 7, escape, V_m=sc.Uniform(-70.0, -40.0))
 
     normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
     net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))
@@ -209,6 +212,7 @@ def every_feature(seed=12):
     net.connect(copies, two, sc.FixedIndegree(1), weight=40.0, delay=0.4, receptor="in")
     net.connect(one, noisy, sc.FixedIndegree(5), weight=50.0, delay=0.9)
     net.connect(noisy, two, sc.FixedIndegree(2), weight=60.0, delay=1.1)
+    net.connect(regular, one, sc.FixedIndegree(2), weight=50.0, delay=0.6)
     _connect_with_themselves(net, one, two, jumps)
     net.connect(bursts, jumps, sc.Edges([0, 1, 1, 4], [30, 2, 2, 7]), weight=0.7, delay=0.6)
 
@@ -216,17 +220,19 @@ def every_feature(seed=12):
     net.drive(two, sc.Poisson(rate=9000.0, weight=80.0))
     net.drive(two[3:], sc.Poisson(rate=2000.0, weight=-50.0, start=10.1, stop=30.0))
     net.drive(jumps, sc.Poisson(rate=12000.0, weight=0.12))
+    net.drive(jumps, sc.Poisson(rate=pulses, weight=0.2, start=1.0))
     net.drive(leaks, sc.Poisson(rate=3000.0, weight=0.4, receptor="ex"))
     net.drive(jumps[:7], sc.Current(40.0))
     net.drive(one[10:30], sc.Current(500.0, start=5.0, stop=12.3))
     net.drive([one[25:], two], sc.Current(-100.0, start=12.3, stop=20.0))
 
-    net.record([one, two[::2], jumps, bursts, trains, still, leaks, copies, noisy], "spikes")
+    net.record(
+        [one, two[::2], jumps, bursts, trains, still, leaks, copies, noisy, regular], "spikes"
+    )
     net.record(one[::3], "V_m", interval=0.5)
     net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
     net.record(jumps, "V_m", interval=2.0, dtype="float64")
     net.record(leaks[3:], "V_m", interval=0.1, dtype="float64")
-    net.record(noisy, "V_m", interval=0.2, dtype="float64")
     return net
 
 

@@ -187,11 +187,25 @@ def _times():
 
 @st.composite
 def _sources(draw, size, dt):
-    if draw(st.booleans()):
-        return sc.PoissonSource(draw(st.floats(0.0, 6000.0)), *draw(_windows()))
+    kind = draw(st.sampled_from(["Poisson", "gamma", "given"]))
+    if kind == "Poisson":
+        return sc.PoissonSource(draw(rates(6000.0)), *draw(_windows()))
+    if kind == "gamma":
+        shape = draw(st.sampled_from([1, 2, 5]))
+        return sc.GammaSource(draw(rates(3000.0)), shape, *draw(_windows()))
     rng = _generator(draw)
     count = draw(st.integers(0, 40))
     return sc.SpikeTrains(rng.integers(1, 150, count) * dt, rng.integers(0, size, count))
+
+
+@st.composite
+def rates(draw, most):
+    """Draw a rate, often one that changes, also twice within a step."""
+    if draw(st.booleans()):
+        return draw(st.floats(0.0, most))
+    times = draw(st.lists(st.floats(0.0, 15.0), min_size=1, max_size=6, unique=True))
+    values = draw(st.lists(st.floats(0.0, most), min_size=len(times), max_size=len(times)))
+    return sc.Piecewise(sorted(times), values)
 
 
 @st.composite
@@ -201,7 +215,7 @@ def stimuli(draw, population):
     if neuron.definition.cls.input_current in neuron.values and draw(st.booleans()):
         return sc.Current((4.0 * draw(SHARE) - 1.0) * _unit(population, current=True), *window)
     weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(population)
-    rate = draw(st.floats(0.0, 12_000.0))
+    rate = draw(rates(12_000.0))
     return sc.Poisson(rate, weight, *window, receptor=draw(receptors(population)))
 
 

@@ -241,7 +241,11 @@ def _state(
     n = shard.neurons.size
     largest = int(np.diff(shard.blocks).max())
     spiked = np.zeros((n + 7) // 8 * 8, dtype=np.uint8)
-    sizes = neuron_tables.groups["end"] - neuron_tables.groups["begin"]
+    groups = neuron_tables.groups
+
+    # Groups of one process, which are never on together, share their place
+    _, alike, which = np.unique(groups[["stream", "begin"]], return_index=True, return_inverse=True)
+    sizes = (groups["end"] - groups["begin"])[alike]
     return advance.StepState(
         columns=places.flat(neuron_tables.start, real),
         refractory=refractory_of(neuron_tables.start),
@@ -249,8 +253,8 @@ def _state(
         spiked=spiked,
         spiked_eights=spiked.view(np.uint64),
         counts=np.zeros((WORDS_PER_DRAW, int(sizes.sum())), dtype=np.uint16),
-        count_offsets=np.cumsum(sizes) - sizes,
-        count_index=np.full(neuron_tables.groups.size, -1, dtype=np.int64),
+        count_offsets=(np.cumsum(sizes) - sizes)[which.ravel()],
+        count_index=np.full(groups.size, -1, dtype=np.int64),
         found=np.zeros(most, dtype=np.int64),
         cursors=np.zeros(advance.N_CURSORS, dtype=np.int64),
         visits=Visits(*(np.zeros(CHUNK, dtype=np.int64) for _ in range(3))),

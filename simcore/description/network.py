@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,10 +18,17 @@ from simcore.description.connectivity import (
     check_projection,
     describe_projections,
 )
-from simcore.description.distributions import Distribution, as_distribution
-from simcore.description.neurons import LIF, Model, PoissonSource, SpikeTrains
+from simcore.description.distributions import Distribution, Uniform, as_distribution
+from simcore.description.neurons import GammaSource, Model, SpikeTrains
 from simcore.description.population import NAMES, Population, PopulationView, as_views, is_name
-from simcore.description.stimulus import Current, Drive, Poisson, Stimulus, check_drive
+from simcore.description.stimulus import (
+    Current,
+    Drive,
+    Poisson,
+    Stimulus,
+    check_drive,
+    events_of,
+)
 from simcore.language.model import NeuronModel
 from simcore.services.errors import CapacityError, ModelError, require
 
@@ -113,7 +120,7 @@ class Network:
             Its name; letters, digits and any other characters but "/".
         size : int
             Number of neurons, at least 1.
-        model : LIF, NeuronModel, PoissonSource or SpikeTrains
+        model : LIF, NeuronModel, PoissonSource, GammaSource or SpikeTrains
             The neurons' model.
         V_m : float or Distribution, optional
             First membrane potential [mV]; that of the model if left out, as it must be for sources.
@@ -139,10 +146,10 @@ class Network:
         require(total <= MAX_NEURONS, f"{subject}: neurons in all", total, f"<= {MAX_NEURONS}")
         if isinstance(model, type) and issubclass(model, NeuronModel):
             model = model()
-        if not isinstance(model, (LIF, NeuronModel, PoissonSource, SpikeTrains)):
+        if not isinstance(model, get_args(Model)):
             raise ModelError(
                 f"{subject}: model is {model!r}, must be an LIF, a model of the library, "
-                "a PoissonSource or SpikeTrains"
+                "a PoissonSource, a GammaSource or SpikeTrains"
             )
         if isinstance(model, SpikeTrains):
             _, ids = model.arrays()
@@ -153,6 +160,9 @@ class Network:
             for name, value in {"V_m": V_m, **start}.items()
             if value is not None
         }
+        if isinstance(model, GammaSource):
+            # As if the process had gone on for ever
+            first.setdefault("stage", Uniform(0.0, float(model.shape)))
         count = len(self.populations) + 1
         require(count < MAX_OBJECTS, "populations", count, "< 2**24", error=CapacityError)
         new = Population(len(self.populations), name, int(size), model, self.n_neurons, first, self)
@@ -161,6 +171,8 @@ class Network:
             valid = f"one of {', '.join(states)}" if states else "left out, the model has no state"
             require(state in states, f"{subject}: state", state, valid)
         self.populations.append(new)
+        if isinstance(model, GammaSource):
+            self._add_drive(new.view(), events_of(model))
         return new
 
     def connect(
@@ -237,11 +249,8 @@ class Network:
         if not isinstance(stimulus, (Poisson, Current)):
             raise ModelError(f"drive: stimulus is {stimulus!r}, must be a Poisson or a Current")
         for view in self._views(targets, "drive: targets"):
-            drive = Drive(len(self.drives), view, stimulus)
-            check_drive(drive)
-            count = drive.id + 1
-            require(count < MAX_OBJECTS, "drives", count, "< 2**24", error=CapacityError)
-            self.drives.append(drive)
+            check_drive(Drive(len(self.drives), view, stimulus))
+            self._add_drive(view, stimulus)
 
     def record(
         self,
@@ -305,6 +314,11 @@ class Network:
             "drives": [d.describe() for d in self.drives],
             "records": [r.describe() for r in self.records],
         }
+
+    def _add_drive(self, view: PopulationView, stimulus: Stimulus) -> None:
+        count = len(self.drives) + 1
+        require(count < MAX_OBJECTS, "drives", count, "< 2**24", error=CapacityError)
+        self.drives.append(Drive(len(self.drives), view, stimulus))
 
     def _views(self, value: Where, subject: str, contiguous: bool = True) -> list[PopulationView]:
         views = as_views(value, subject, contiguous)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.description.rates import Rate, require_rate
 from simcore.language.model import NeuronModel
 from simcore.services.errors import ModelError, require
 
@@ -111,13 +112,13 @@ class PoissonSource:
 
     Parameters
     ----------
-    rate : float
+    rate : float or Piecewise
         Spikes per second [1/s].
     start, stop : float
         The process is on in steps that end after `start` and no later than `stop` [ms].
     """
 
-    rate: float
+    rate: Rate
     start: float = 0.0
     stop: float = math.inf
 
@@ -128,6 +129,57 @@ class PoissonSource:
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
         return {"model": "PoissonSource", **asdict(self)}
+
+
+# Up to here float32 keeps a fraction beside the count of events
+_MAX_SHAPE = 10_000
+
+
+@dataclass(frozen=True)
+class GammaSource:
+    """A source of spikes with gamma distributed intervals, independent for every source.
+
+    It is a renewal process: intervals vary by 1/sqrt(shape) of their mean, and neither begin nor
+    end of a run tells them apart. Every `shape`-th event of a Poisson process is a spike; so where
+    the rate changes, it is a gamma process in the time that the rate measures.
+
+    Parameters
+    ----------
+    rate : float or Piecewise
+        Spikes per second [1/s].
+    shape : int
+        Shape of the distribution of intervals, 1 for a Poisson process.
+    start, stop : float
+        The process is on in steps that end after `start` and no later than `stop` [ms].
+
+    References
+    ----------
+    Cox, Renewal theory, Methuen 1962. NEST has ``gamma_sup_generator``.
+    """
+
+    rate: Rate
+    shape: int
+    start: float = 0.0
+    stop: float = math.inf
+
+    def __post_init__(self) -> None:
+        require_rate("GammaSource: rate", self.rate)
+        whole = isinstance(self.shape, (int, np.integer)) and not isinstance(self.shape, bool)
+        valid = f"a whole number in [1, {_MAX_SHAPE}]"
+        ok = whole and 1 <= self.shape <= _MAX_SHAPE
+        require(ok, "GammaSource: shape", self.shape, valid)
+        require_window("GammaSource", self.start, self.stop)
+        object.__setattr__(self, "shape", int(self.shape))
+
+    def neuron(self) -> NeuronModel:
+        """Return what counts the events of each source."""
+        from simcore.library import load
+
+        return load("_every_nth")(shape=self.shape)
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and parameters as plain values."""
+        return {"model": "GammaSource", **asdict(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,13 +228,7 @@ class SpikeTrains:
         return {"model": "SpikeTrains", "n_spikes": times.size, "digest": digest_arrays(times, ids)}
 
 
-Model = LIF | NeuronModel | PoissonSource | SpikeTrains
-
-
-def require_rate(subject: str, rate: float) -> None:
-    """Raise `ModelError` unless `rate` is a finite rate of at least 0 [1/s]."""
-    _require_number(subject, rate)
-    require(rate >= 0.0, subject, rate, ">= 0 [1/s]")
+Model = LIF | NeuronModel | PoissonSource | GammaSource | SpikeTrains
 
 
 def require_window(subject: str, start: float, stop: float) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.description.distributions import Distribution
-from simcore.description.neurons import LIF, Model
+from simcore.description.neurons import LIF, GammaSource, Model
 from simcore.language.model import NeuronModel
 from simcore.services.errors import ModelError, require
 
@@ -45,7 +45,7 @@ class Population:
         Its name, also in the output file.
     size : int
         Number of neurons.
-    model : LIF, NeuronModel, PoissonSource or SpikeTrains
+    model : LIF, NeuronModel, PoissonSource, GammaSource or SpikeTrains
         The neurons' model.
     first : int
         Global id of neuron 0.
@@ -63,15 +63,15 @@ class Population:
 
     @cached_property
     def neuron(self) -> NeuronModel | None:
-        """The equations of the neurons; None for sources, which only emit spikes."""
-        if isinstance(self.model, LIF):
+        """The equations of the neurons; None for sources that have no state."""
+        if isinstance(self.model, (LIF, GammaSource)):
             return self.model.neuron()
         return self.model if isinstance(self.model, NeuronModel) else None
 
     @property
     def is_source(self) -> bool:
         """Whether the neurons only emit spikes and receive none."""
-        return self.neuron is None
+        return self.neuron is None or isinstance(self.model, GammaSource)
 
     @property
     def n_receptors(self) -> int:

@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from simcore.description.neurons import _require_number, require_rate, require_window
+from simcore.description.neurons import GammaSource, _require_number, require_window
 from simcore.description.population import PopulationView
+from simcore.description.rates import Rate, require_rate
 from simcore.services.errors import require
 
 
@@ -17,7 +18,7 @@ class Poisson:
 
     Parameters
     ----------
-    rate : float
+    rate : float or Piecewise
         Events per second and neuron [1/s].
     weight : float
         Weight of an event, in the unit of the target: pA, or mV for delta synapses.
@@ -27,7 +28,7 @@ class Poisson:
         Which input of the target; by the sign of the weight if left out.
     """
 
-    rate: float
+    rate: Rate
     weight: float
     start: float = 0.0
     stop: float = math.inf
@@ -100,6 +101,12 @@ class Drive:
     def describe(self) -> dict[str, Any]:
         """Return the drive as plain values."""
         return {"target": self.target.name, **self.stimulus.describe()}
+
+
+def events_of(source: GammaSource) -> Poisson:
+    """Return the events of a source, of which every `shape`-th is a spike."""
+    rate = source.shape * source.rate
+    return Poisson(rate, 1.0, source.start, source.stop, receptor="events")
 
 
 def check_drive(drive: Drive) -> None:

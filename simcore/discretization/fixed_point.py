@@ -35,8 +35,8 @@ from simcore.description.distributions import Distribution
 from simcore.description.network import Network
 from simcore.description.population import Population
 from simcore.description.stimulus import Drive, Poisson
-from simcore.discretization.limits import check_limits, largest_multiplicity
-from simcore.discretization.tables import poisson_table, weight_table
+from simcore.discretization.limits import check_limits, largest_multiplicity, most_events
+from simcore.discretization.tables import weight_table
 from simcore.numerics.clock import Clock
 from simcore.numerics.portable import standard_deviation
 from simcore.services.digest import digest_arrays, digest_json
@@ -220,7 +220,7 @@ def _quanta(
             sums[target.id][receptor] += max(1, bound) * copies * largest
     for drive in network.drives:
         if isinstance(drive.stimulus, Poisson):
-            most = poisson_table(drive.stimulus.rate * dt * 1e-3).last
+            most = most_events(drive.stimulus.rate, dt)
             target = drive.target.population
             for receptor in _together(target, drive.receptor):
                 sums[target.id][receptor] += most * abs(_drive_weight(drive))

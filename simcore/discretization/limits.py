@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description import rates
 from simcore.description.connectivity import Edges
 from simcore.description.degrees import indegree_bound
-from simcore.description.neurons import PoissonSource, SpikeTrains
+from simcore.description.neurons import GammaSource, PoissonSource, SpikeTrains
 from simcore.description.stimulus import Current, Poisson
 from simcore.discretization.tables import poisson_table
 from simcore.language.stiffness import fastest_state
@@ -70,7 +71,7 @@ def check_limits(network: Network, clock: Clock) -> None:
             refractory_steps(population, clock)
         if isinstance(model, PoissonSource):
             active_steps(model, clock, subject)
-            _check_events(model.rate, clock, f"{subject}: rate")
+            _check_events(rates.largest(model.rate), clock, f"{subject}: rate")
         if isinstance(model, SpikeTrains):
             train_steps(population, clock)
         copies = largest_multiplicity(population, clock.dt)
@@ -83,7 +84,7 @@ def check_limits(network: Network, clock: Clock) -> None:
         subject = f"drive of {drive.target.name!r}"
         active_steps(drive.stimulus, clock, subject)
         if isinstance(drive.stimulus, Poisson):
-            _check_events(drive.stimulus.rate, clock, f"{subject}: rate")
+            _check_events(rates.largest(drive.stimulus.rate), clock, f"{subject}: rate")
 
 
 def refractory_steps(population: Population, clock: Clock) -> int:
@@ -134,6 +135,19 @@ def active_steps(
     return start, stop
 
 
+def pieces(process: Poisson | PoissonSource, clock: Clock) -> list[tuple[float, int, int]]:
+    """Return each rate of a process [1/s], the first step that has it, and the one after the last.
+
+    Rates that last for no step are left out.
+    """
+    found = []
+    for rate, start, stop in rates.windows(process.rate, process.start, process.stop):
+        begin, end = clock.window(start, stop)
+        if begin < end:
+            found.append((rate, begin, end))
+    return found
+
+
 def train_steps(population: Population, clock: Clock) -> NDArray[np.int64]:
     """Return the steps in which given spikes are emitted, one before the step they start.
 
@@ -163,7 +177,7 @@ def largest_multiplicity(population: Population, dt: float) -> int:
     """Return how many spikes one neuron of the population may emit in one step."""
     model = population.model
     if isinstance(model, PoissonSource):
-        return max(1, poisson_table(model.rate * dt * 1e-3).last)
+        return max(1, most_events(model.rate, dt))
     if isinstance(model, SpikeTrains):
         times, ids = model.arrays()
         if times.size == 0:
@@ -176,6 +190,8 @@ def largest_multiplicity(population: Population, dt: float) -> int:
     neuron = population.neuron
     assert neuron is not None
     d = neuron.definition
+    if isinstance(model, GammaSource):
+        return 1 + _arriving(population, dt) // model.shape
     if d.cls.emit:
         return max(1, min(_arriving(population, dt), MAX_MULTIPLICITY))
     if d.cls.spikes_within and neuron.values.get(d.duration, 0.0) == 0.0:
@@ -197,8 +213,13 @@ def _arriving(population: Population, dt: float) -> int:
             found += max(1, indegree_bound(p)) * copies
     for drive in network.drives:
         if drive.target.population is population and isinstance(drive.stimulus, Poisson):
-            found += poisson_table(drive.stimulus.rate * dt * 1e-3).last
+            found += most_events(drive.stimulus.rate, dt)
     return found
+
+
+def most_events(rate: rates.Rate, dt: float) -> int:
+    """Return how many events a Poisson process may have in one step."""
+    return poisson_table(rates.largest(rate) * dt * 1e-3).last
 
 
 def notes_on(network: Network, clock: Clock, points: FixedPoint) -> list[str]:
@@ -252,12 +273,10 @@ def _moved_times(network: Network, clock: Clock) -> Iterator[_Note]:
             what, time = _refractory_time(population)
             yield from moved(name, what, time, clock.up(time))
         if isinstance(model, PoissonSource):
-            for border in ("start", "stop"):
-                time = getattr(model, border)
+            for border, time in _borders(model):
                 yield from moved(name, border, time, clock.down(time))
     for drive in network.drives:
-        for border in ("start", "stop"):
-            time = getattr(drive.stimulus, border)
+        for border, time in _borders(drive.stimulus):
             yield from moved(f"drive of {drive.target.name!r}", border, time, clock.down(time))
     for projection in network.projections:
         if projection.delay is None:
@@ -270,6 +289,15 @@ def _moved_times(network: Network, clock: Clock) -> Iterator[_Note]:
         elif projection.delay.constant:
             time = float(projection.delay.quantile([0.5])[0])
             yield from moved(projection.name, "delay", time, clock.nearest(time))
+
+
+def _borders(process: Poisson | PoissonSource | Current) -> Iterator[tuple[str, float]]:
+    """Yield the times at which a process changes, and what they are called."""
+    yield "start", process.start
+    yield "stop", process.stop
+    rate = getattr(process, "rate", None)
+    if isinstance(rate, rates.Piecewise):
+        yield from (("change of the rate", time) for time in rate.columns()[0])
 
 
 def _long_steps(network: Network, clock: Clock) -> Iterator[_Note]:
@@ -295,16 +323,17 @@ def _coarse_rates(network: Network, clock: Clock) -> Iterator[_Note]:
     ]
     processes += [(f"drive of {d.target.name!r}", d.stimulus) for d in network.drives]
     for name, process in processes:
-        if not isinstance(process, (Poisson, PoissonSource)) or process.rate == 0.0:
+        if not isinstance(process, (Poisson, PoissonSource)):
             continue
-        mean = process.rate * clock.dt * 1e-3
-        table = poisson_table(mean)
-        p = table.probabilities()
-        drawn = float(p @ np.arange(table.first, table.last + 1))
-        if abs(drawn - mean) > _TOLD[0] * mean:
-            became = f"{drawn / clock.dt * 1e3:.4g} 1/s" if drawn else "none at all"
-            reason = f"{mean:.3g} events a step are few beside 2**-32"
-            yield name, "rate", f"{process.rate!r} 1/s becomes {became}, because {reason}"
+        for rate in rates.values_of(process.rate):
+            mean = rate * clock.dt * 1e-3
+            table = poisson_table(mean)
+            p = table.probabilities()
+            drawn = float(p @ np.arange(table.first, table.last + 1))
+            if abs(drawn - mean) > _TOLD[0] * mean:
+                became = f"{drawn / clock.dt * 1e3:.4g} 1/s" if drawn else "none at all"
+                reason = f"{mean:.3g} events a step are few beside 2**-32"
+                yield name, "rate", f"{rate!r} 1/s becomes {became}, because {reason}"
 
 
 def _coarse_weights(network: Network, points: FixedPoint) -> Iterator[_Note]:

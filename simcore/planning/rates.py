@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.description.network import Network
-from simcore.description.neurons import PoissonSource, SpikeTrains
+from simcore.description.neurons import GammaSource, PoissonSource, SpikeTrains
 from simcore.description.population import Population
+from simcore.description.rates import largest, windows
 from simcore.estimates.expected_synapses import Expectation
 from simcore.services.errors import ConfigError, require
 
@@ -69,7 +70,7 @@ def choose_rates(
         require(name in ("", *names), "rate: population", name, valid, error=ConfigError)
         ok = 0.0 <= rate < float("inf")
         require(ok, f"rate of {name or 'all'}", rate, ">= 0 [1/s]", error=ConfigError)
-    neurons = [p.name for p in network.populations if p.neuron is not None]
+    neurons = [p.name for p in network.populations if not p.is_source]
     origin, found = "given", dict(given)
     if not all(name in given or "" in given for name in neurons):
         origin, more = next(
@@ -120,9 +121,10 @@ def most_spikes(network: Network, rates: Rates, window: float) -> NDArray[np.flo
     found = 1e-3 * window * rates.values
     for population in network.populations:
         model = population.model
-        if isinstance(model, PoissonSource):
+        if isinstance(model, (PoissonSource, GammaSource)):
             length = min(window, max(0.0, model.stop - model.start))
-            found[population.id] = max(found[population.id], 1e-3 * length * model.rate)
+            busy = 1e-3 * length * largest(model.rate)
+            found[population.id] = max(found[population.id], busy)
         elif isinstance(model, SpikeTrains):
             times = np.sort(model.arrays()[0])
             inside = np.searchsorted(times, times + window) - np.arange(times.size)
@@ -132,8 +134,9 @@ def most_spikes(network: Network, rates: Rates, window: float) -> NDArray[np.flo
 
 def _rate(population: Population, duration: float, found: Mapping[str, float]) -> float:
     model = population.model
-    if isinstance(model, PoissonSource):
-        return model.rate * on_share(model.start, model.stop, duration)
+    if isinstance(model, (PoissonSource, GammaSource)):
+        parts = windows(model.rate, model.start, model.stop)
+        return sum(rate * on_share(start, stop, duration) for rate, start, stop in parts)
     if isinstance(model, SpikeTrains):
         times, _ = model.arrays()
         return 1e3 * int((times <= duration).sum()) / population.size / duration

@@ -16,6 +16,7 @@ from simcore.description.connectivity import FixedTotalNumber, PairwiseBernoulli
 from simcore.description.distributions import Distribution
 from simcore.description.network import Network
 from simcore.description.neurons import PoissonSource
+from simcore.description.rates import values_of
 from simcore.description.stimulus import Poisson
 from simcore.discretization.fixed_point import FixedPoint
 from simcore.discretization.tables import delay_table, poisson_table
@@ -57,7 +58,7 @@ def _numbers(network: Network, points: FixedPoint, dt: float) -> Iterator[NDArra
 
     processes: list[Any] = [d.stimulus for d in network.drives if isinstance(d.stimulus, Poisson)]
     processes += [p.model for p in network.populations if isinstance(p.model, PoissonSource)]
-    for rate in dict.fromkeys(process.rate for process in processes):
+    for rate in dict.fromkeys(rate for process in processes for rate in values_of(process.rate)):
         table = poisson_table(rate * dt * 1e-3)
         yield np.append(table.thresholds, table.first)
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from simcore.description.network import Network
 from simcore.description.neurons import PoissonSource
 from simcore.description.population import PopulationView
+from simcore.description.rates import largest
 from simcore.description.stimulus import Poisson
-from simcore.discretization.limits import active_steps
+from simcore.discretization.limits import pieces
 from simcore.numerics.clock import Clock
 from simcore.shards.local_neurons import LocalNeurons
 from simcore.shards.shard_spec import Inventory
@@ -61,7 +62,7 @@ def poisson_processes(
     found += [
         (p.view(), p.model) for p in network.populations if isinstance(p.model, PoissonSource)
     ]
-    return [(view, process) for view, process in found if process.rate > 0.0]
+    return [(view, process) for view, process in found if largest(process.rate) > 0.0]
 
 
 def delivery_work(
@@ -91,5 +92,6 @@ def delivery_work(
 
 
 def _active_steps(process: Poisson | PoissonSource, clock: Clock, begin: int, end: int) -> int:
-    start, stop = active_steps(process, clock)
-    return max(0, min(end, stop) - max(begin, start))
+    """Return in how many of some steps a process draws."""
+    found = [(start, stop) for rate, start, stop in pieces(process, clock) if rate > 0.0]
+    return sum(max(0, min(end, stop) - max(begin, start)) for start, stop in found)

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <math.h>
 #include <memory>
 #include <vector>
 

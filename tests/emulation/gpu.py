@@ -24,6 +24,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import simcore as sc
 from simcore import library as library_of_models
 from simcore.kernels.cuda import backend
 from simcore.kernels.cuda.compiler import SOURCE, headers
@@ -392,7 +393,11 @@ def every_model():
     programs = [make_program(library_of_models.load(name)()) for name in library_of_models.names()]
     taus = [(2.0,) * n for n in (2, 3)]
     multi = library_of_models.load("iaf_psc_exp_multisynapse")
-    return ModelSet((*programs, *(make_program(multi(tau_syn=tau)) for tau in taus)))
+    lists = {"tau_sfa": [1.0] * 2, "q_sfa": [1.0] * 2, "tau_stc": [1.0], "q_stc": [1.0]}
+    others = [multi(tau_syn=tau) for tau in taus]
+    others += [library_of_models.load(name)(**lists) for name in ("gif_psc_exp", "gif_cond_exp")]
+    others.append(sc.GammaSource(1.0, 2).neuron())
+    return ModelSet((*programs, *map(make_program, others)))
 
 
 def shared_models(programs):

@@ -145,7 +145,7 @@ MOST_STACK = 600
 
 def test_the_whole_library_compiles_with_few_spills(nvrtc, monkeypatch):
     """Spills stay in the two kernels that advance neurons, and fit the first cache."""
-    log = compiled(nvrtc, monkeypatch, "float64", 90, models(*library.names()))
+    log = compiled(nvrtc, monkeypatch, "float64", 90, models(*library.names(), "_every_nth"))
     frames = re.findall(r"Function properties for (\w+)\s.*?(\d+) bytes stack frame", log)
     assert len(frames) == 8
     spilt = {name: int(n) for name, n in frames if int(n) > 0}

@@ -197,6 +197,8 @@ def test_quanta_are_chosen_for_each_population():
         (sc.LIF(), 1),
         (sc.PoissonSource(0.0), 1),
         (sc.PoissonSource(20_000.0), poisson_table(2.0).last),
+        (sc.PoissonSource(sc.Piecewise([0, 1], [20_000.0, 5.0])), poisson_table(2.0).last),
+        (sc.GammaSource(10_000.0, 2), 1 + poisson_table(2.0).last // 2),
         (sc.SpikeTrains([]), 1),
         (sc.SpikeTrains([0.3, 0.1 + 0.2, 0.3, 0.4], [1, 1, 0, 1]), 2),
     ],

@@ -68,6 +68,11 @@ def test_a_step_that_is_long_beside_a_time_constant_is_told():
         (sc.PoissonSource(1.0, 10.02, 10.08), None, f"population 'a': {BETWEEN}"),
         (sc.LIF(), sc.Poisson(2e9, 1.0), r"drive of 'a': rate is 2000000000\.0, must be at most"),
         (sc.LIF(), sc.Poisson(1.0, 1.0, 10.02, 10.08), f"drive of 'a': {BETWEEN}"),
+        (
+            sc.LIF(),
+            sc.Poisson(sc.Piecewise([0.0, 1.0], [2e9, 1.0]), 1.0),
+            r"drive of 'a': rate is 2000000000\.0, must be at most",
+        ),
         (sc.LIF(), sc.Current(1.0, 10.02, 10.08), f"drive of 'a': {BETWEEN}"),
     ],
 )
@@ -162,11 +167,13 @@ def test_moved_times_are_told_once_and_kept(capsys, tmp_path):
     net.connect(E, F, sc.Edges([0, 1, 2], [1, 1, 1], delays=[0.1, 0.11, 0.25]), weight=1.0)
     net.connect(E, F, sc.OneToOne(), weight=1.0, delay=sc.Normal(1.0, 0.1, low=0.1))
     net.drive(E, sc.Current(1.0, stop=7.77))
+    net.drive(E, sc.Poisson(sc.Piecewise([0.0, 0.42], [9.0, 5.0]), 0.0))
     run = sc.simulate(net, 1.0, backend="reference", output=tmp_path / "run.h5")
     expected = [
         "population 'E' and 1 more: t_ref 0.04 ms is taken as 0.1 ms",
         "population 'S': start 1.06 ms is taken as 1 ms",
         "drive of 'E': stop 7.77 ms is taken as 7.7 ms",
+        "drive of 'E': change of the rate 0.42 ms is taken as 0.4 ms",
         "projection 'E' to 'E' and 1 more: delay 0.25 ms is taken as 0.3 ms",
         "projection 'E' to 'F': delays of 2 synapses are taken as the nearest steps",
     ]

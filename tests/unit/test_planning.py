@@ -16,6 +16,7 @@ from simcore.partition import PARTITIONERS, partition
 from simcore.planning import Planner, Rates, Setup, Workload, choose_rates
 from simcore.planning.crossing import epoch_steps, ranks_reached
 from simcore.planning.ranks import Ranks
+from simcore.planning.rates import most_spikes
 from simcore.planning.workload import expected_workload
 from simcore.services.errors import ConfigError, ModelError
 from simcore.shards.recording_buffers import longest_epoch
@@ -214,8 +215,13 @@ def test_rates_of_sources_are_those_of_the_model():
     net = sc.Network(seed=1)
     net.population("poisson", 5, sc.PoissonSource(rate=40.0, start=100.0, stop=300.0))
     net.population("trains", 4, sc.SpikeTrains([1.0, 2.0, 900.0], [0, 1, 3]))
+    pulse = sc.Piecewise([100.0, 150.0], [80.0, 20.0])
+    net.population("changing", 2, sc.PoissonSource(rate=pulse, stop=350.0))
+    net.population("gamma", 2, sc.GammaSource(rate=pulse, shape=3))
     rates = choose_rates(net, 400.0, {}, {})
-    assert rates.values.tolist() == [20.0, 2 / 4 / 0.4]
+    assert rates.values.tolist() == [20.0, 2 / 4 / 0.4, 20.0, 22.5]
+    assert rates.origin == "the sources of the model"
+    assert most_spikes(net, rates, 100.0).tolist() == [4.0, 0.5, 8.0, 8.0]
 
 
 @pytest.mark.parametrize("given", [{"X": 1.0}, {"E": -1.0}, {"": math.inf}, {"": math.nan}])

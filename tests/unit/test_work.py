@@ -50,8 +50,13 @@ def test_poisson_numbers_are_drawn_while_a_process_is_on():
     net.population("S", 3, sc.PoissonSource(rate=5.0, start=1.0))
     net.drive(P[:4], sc.Poisson(rate=10.0, weight=1.0, start=0.5, stop=2.0))
     net.drive(P, sc.Poisson(rate=0.0, weight=1.0))
+    changing = sc.Piecewise([0.0, 0.1, 0.2], [1.0, 0.0, 1.0])
+    net.drive(P[:1], sc.Poisson(rate=changing, weight=1.0, stop=0.3))
     neurons = LocalNeurons(np.array([0, 2, 3, 7, 11, 12]))
-    assert neuron_work(net, neurons, 0.1, 0, 30) == {"updates": 4 * 30, "draws": 3 * 15 + 2 * 20}
+    assert neuron_work(net, neurons, 0.1, 0, 30) == {
+        "updates": 4 * 30,
+        "draws": 3 * 15 + 2 * 20 + 2,
+    }
     assert neuron_work(net, neurons, 0.1, 10, 30) == {"updates": 4 * 20, "draws": 3 * 10 + 2 * 20}
 
 
@@ -63,7 +68,7 @@ def test_a_run_tells_its_counts(tmp_path):
     recorded = sum(run.spikes(name).times.size for name in run.recorded)
     assert counts["sent"] == spikes > 0
     assert counts["recorded"] == 16 * recorded + potentials
-    assert counts["updates"] == 400 * (40 + 24 + 31 + 3 + 9 + 4)
+    assert counts["updates"] == 400 * (40 + 24 + 31 + 3 + 9 + 4 + 7 + 6)
     assert counts["received"] == counts["meetings"] == 0
     assert counts["epochs"] == 2
     assert counts["events"] > counts["runs"] > counts["lookups"] > 0
