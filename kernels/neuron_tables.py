@@ -26,7 +26,7 @@ from simcore.discretization.limits import (
     train_steps,
 )
 from simcore.discretization.tables import DiscreteTable, poisson_table
-from simcore.language.expression import evaluate
+from simcore.language.expression import Expression, evaluate, symbols
 from simcore.language.model import NeuronModel
 from simcore.language.program import Program, dependent, make_program
 from simcore.language.step import duration_of
@@ -283,12 +283,26 @@ def numbers_of(
     values = {"h": dt, **neuron.values, **(changed or {})}
     values |= {f"quantum{k}": q for k, q in enumerate(points.quantum[population.id])}
     found = program.values(values, some)
-    bad = [value for value in found if not math.isfinite(value)]
+    which = range(len(found)) if some is None else some
+    for k, value in zip(which, found, strict=True):
+        _require_finite(population, program.numbers[k], values, value)
+    return found
+
+
+def _require_finite(
+    population: Population, number: Expression, values: Mapping[str, float], found: float
+) -> None:
+    """Raise `ModelError` if a number of a step is not finite, with the parameters it is made of."""
+    if math.isfinite(found):
+        return
+    assert population.neuron is not None
+    parts = sorted(symbols(number) & population.neuron.values.keys())
+    made = ", ".join(f"{name} = {values[name]:.6g}" for name in parts)
+    subject = "a number of its step" + (f" made of {made}" if made else "")
     require(
-        not bad, f"population {population.name!r}: a number of its step", bad[:1], "finite",
+        False, f"population {population.name!r}: {subject}", found, "finite",
         "Check the units of the parameters of its neurons, and of its currents.",
     )  # fmt: skip
-    return found
 
 
 def _pieces(
