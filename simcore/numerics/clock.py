@@ -84,10 +84,10 @@ class Grid:
         finite = number and not isinstance(time, bool) and math.isfinite(time)
         require(finite, subject, time, "a finite number [ms]", error=error)
         count = float(self._in_steps(time))
-        valid = f"a multiple of dt = {self.dt!r} ms"
-        require(count.is_integer(), subject, time, valid, error=error)
         valid = f"below {MAX_STEPS:.3g} steps of dt = {self.dt!r} ms"
         require(abs(count) < MAX_STEPS, subject, time, valid, error=error)
+        valid = f"a multiple of dt = {self.dt!r} ms"
+        require(count.is_integer(), subject, time, valid, error=error)
         return int(count)
 
     def down(self, times: ArrayLike) -> NDArray[np.int64]:
@@ -119,7 +119,8 @@ class Grid:
 
     def recorded_steps(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the step that each recorded time [ms] belongs to; it may be that of its end."""
-        return _whole(np.ceil(times / self.dt - GRAIN)) - 1
+        with np.errstate(over="ignore"):
+            return _whole(np.ceil(times / self.dt - GRAIN)) - 1
 
     def times(self, steps: ArrayLike) -> NDArray[np.float64]:
         """Return numbers of steps as times [ms], exact decimals where dt is 1/n."""
@@ -131,9 +132,9 @@ class Grid:
 
     def _in_steps(self, times: ArrayLike) -> NDArray[np.float64]:
         """Return times [ms] in steps; those that are whole or half but for rounding are so."""
-        steps = np.asarray(times, dtype=np.float64) / self.dt
-        halves = np.rint(2.0 * steps) * 0.5
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            steps = np.asarray(times, dtype=np.float64) / self.dt
+            halves = np.rint(2.0 * steps) * 0.5
             slack = np.spacing(np.maximum(np.abs(steps), 1.0)) * _SLACK
             close = np.abs(steps - halves) <= np.minimum(slack, _MOST_SLACK)
         return np.where(close, halves, steps)

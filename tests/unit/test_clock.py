@@ -1,5 +1,7 @@
 """Times as steps: the same rule wherever a time is given."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -63,7 +65,17 @@ def test_refractory_times_go_up_and_windows_down():
     assert clock.window(0.1 + 0.2 - 0.3, np.inf) == (0, 2**62)
 
 
-def test_times_beyond_all_runs():
-    with pytest.raises(ModelError, match=r"time is 1e\+300, must be below"):
-        Clock(0.1).steps(1e300, "time")
-    assert Clock(0.1).down(1e300) == 2**62
+@pytest.mark.parametrize("time", [1e300, 1.7e308, -1.7e308])
+def test_times_beyond_all_runs(time):
+    clock, never = Clock(0.1), 2**62 if time > 0 else -(2**62)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(
+            ModelError, match=r"time is -?1\.?7?e\+30., must be below 7\.04e\+13 steps"
+        ):
+            clock.steps(time, "time")
+        for turn in (clock.down, clock.nearest, clock.up):
+            assert turn(time) == never
+        assert not clock.off(time)
+        assert clock.recorded_until(time) == time
+        assert clock.recorded_steps(np.array([time])) == never - 1
