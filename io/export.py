@@ -126,11 +126,10 @@ def write_sonata(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
         spikes = schema.write_sonata(file)
         schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
         for selection in excerpt.spikes:
-            name, ids, span = selection.population, selection.recorded, None
-            if isinstance(ids, range) and name not in excerpt.run.unsized:
-                span = np.array([ids.start, ids.stop, ids.step], dtype=np.int64)
-            group = schema.create_spikes(file, name, span, count(selection))
-            if span is not None:
+            name = selection.population
+            ids = None if name in excerpt.run.unsized else selection.recorded
+            group = schema.create_spikes(file, name, ids, count(selection))
+            if ids is not None:
                 schema.write_size(group, excerpt.run.sizes[name])
             schema.fill_spikes(group, blocks(selection, work))
         for report in reports:

@@ -228,9 +228,9 @@ def _write(
         schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
-            span = np.array([0, int(last - first) + 1, 1], dtype=np.int64)
-            groups.append(schema.create_spikes(file, name, span, int(n)))
-            schema.write_size(groups[-1], int(span[1]))
+            ids = range(int(last - first) + 1)
+            groups.append(schema.create_spikes(file, name, ids, int(n)))
+            schema.write_size(groups[-1], len(ids))
         filled = np.zeros(counts.size, dtype=np.int64)
         n_repeated, before = 0, (np.zeros(0), np.zeros(0, dtype=np.uint64))
         for times, ids in spikes:

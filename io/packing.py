@@ -15,6 +15,7 @@ from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.atomic_file import atomic_file
 from simcore.io.integrity import check_file, write_digests
 from simcore.io.parts import Lock, first_damaged, parts_folder, remove_parts
+from simcore.io.recorded import read_recorded
 from simcore.services.errors import OutputError, cause, remedy
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _write(
     for name in old[schema.SPIKES]:
         place = f"{schema.SPIKES}/{name}"
         times, ids = tables[f"{place}/timestamps"], tables[f"{place}/node_ids"]
-        spikes = schema.create_spikes(file, name, old[place].attrs["recorded"], times.size)
+        spikes = schema.create_spikes(file, name, read_recorded(old[place]), times.size)
         spikes.attrs["digest"] = _copy_spikes(spikes, times, ids)
     for name in old.get(schema.REPORT, ()):
         _copy_report(file, old[schema.REPORT][name], tables[f"{schema.REPORT}/{name}/data"])

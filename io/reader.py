@@ -25,7 +25,9 @@ from simcore.io.checkpoint import list_checkpoints
 from simcore.io.mean_rates import Rates
 from simcore.io.packing import read_sessions
 from simcore.io.parts import is_being_written
+from simcore.io.recorded import read_recorded
 from simcore.io.recording import Recording, rate
+from simcore.io.selection import Neurons
 from simcore.io.sonata import SonataFile
 from simcore.numerics.clock import Clock
 from simcore.services.errors import ConfigError, OutputError, require
@@ -134,15 +136,14 @@ class Run(Recording):
             return Rates(rows, self.record_from, self.duration)
         return super().rates(start, stop)
 
-    def recorded_ids(self, population: str) -> range:
+    def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
         self._spikes(population)
         with open_file(self.path) as file:
-            span = file[f"{schema.SPIKES}/{population}"].attrs["recorded"]
-            start, stop, step = (int(i) for i in span)
-            ids = range(start, stop, step) if step > 0 else range(-1, 0)
-            if ids and not (ids[0] >= 0 and ids[-1] < self.sizes[population]):
-                raise ValueError(f"recorded of {population!r} is {(start, stop, step)}")
+            ids = read_recorded(file[f"{schema.SPIKES}/{population}"])
+            size = self.sizes[population]
+            if ids is None or (len(ids) and not (ids[0] >= 0 and ids[-1] < size)):
+                raise ValueError(f"recorded of {population!r} is {ids}")
             return ids
 
     def digest(self, population: str) -> str:

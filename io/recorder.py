@@ -9,8 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.ids import Ids, as_array
 from simcore.description.network import Network, Record
-from simcore.io.schema import SPIKE_TYPE, first_sample, recorded_span, sample_interval
+from simcore.io.recorded import recorded_nodes
+from simcore.io.schema import SPIKE_TYPE, first_sample, sample_interval
 from simcore.numerics.clock import Clock, Epoch
 from simcore.numerics.spikes import GID_BITS, Spikes
 from simcore.services.comm import Comm
@@ -75,11 +77,7 @@ def probes(
 
 
 def _lids(record: Record, neurons: LocalNeurons) -> NDArray[np.int64]:
-    first = record.target.population.first
-    start, stop, step = recorded_span(record)
-    begin, end = neurons.lid_range((first + start, first + stop))
-    lids = np.arange(begin, end, dtype=np.int64)
-    return lids[(neurons.gids[begin:end] - first - start) % step == 0]
+    return as_array(neurons.lids(record.target.ids))
 
 
 class Recorder:
@@ -149,7 +147,7 @@ class Recorder:
         self._emitted = self._flushed = 0
         self._sampled = sampled_bytes(network, clock)
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
-        self._spans = _recorded_gids(network)
+        self._spans, self._lists = _recorded_gids(network)
         self._columns = _Columns.plan(network, clock, neurons, comm)
         self.spike_counts = np.zeros(self._first.size, dtype=np.int64)
         self.emitted = np.zeros(self._first.size, dtype=np.int64)
@@ -252,6 +250,10 @@ class Recorder:
         self.spike_counts += np.bincount(owners, minlength=self._first.size)
         start, stop, step = (bound[owners] for bound in self._spans)
         chosen = (gids >= start) & (gids < stop) & ((gids - start) % step == 0)
+        for ids in self._lists:
+            begin, end = ids.span
+            within = np.flatnonzero((begin <= gids) & (gids < end))
+            chosen[within] = ids.contains(gids[within])
         chosen &= steps >= self._write_from
         self.bytes += SPIKE_TYPE.itemsize * int(np.count_nonzero(chosen))
         return (steps[chosen] - self._begin) << _SHIFT | gids[chosen]
@@ -303,9 +305,8 @@ class _Columns:
         plans = []
         records = [r for r in network.records if r.variable == "V_m"]
         for record, (lids, interval) in zip(records, probes(network, neurons, clock), strict=True):
-            first = record.target.population.first
-            start, _, step = recorded_span(record)
-            owned = comm.gather_array((neurons.gids[lids] - first - start) // step)
+            place = record.target.ids.ascending.position(neurons.gids[lids])
+            owned = comm.gather_array(place)
             plans.append(cls(interval, record.dtype, record.target.size, owned or []))
         return plans
 
@@ -332,13 +333,18 @@ def _batches(pending: list[Spikes]) -> Iterator[list[Spikes]]:
     yield batch
 
 
-def _recorded_gids(network: Network) -> NDArray[np.int64]:
-    """Return start, stop and step of the recorded gids of each population, shape (3, n)."""
+def _recorded_gids(network: Network) -> tuple[NDArray[np.int64], list[Ids]]:
+    """Return start, stop and step of the recorded gids of each population, and those listed."""
     spans = np.zeros((3, len(network.populations)), dtype=np.int64)
     spans[2] = 1
+    lists = []
     for record in network.records:
         if record.variable == "spikes":
-            population = record.target.population
-            start, stop, step = recorded_span(record)
-            spans[:, population.id] = population.first + start, population.first + stop, step
-    return spans
+            ids, nodes = record.target.ids, recorded_nodes(record)
+            if isinstance(nodes, range):
+                first = record.target.population.first
+                span = first + nodes.start, first + nodes.stop, nodes.step
+                spans[:, record.target.population.id] = span
+            else:
+                lists.append(ids)
+    return spans, lists

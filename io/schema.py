@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.ids import Indices, as_array
 from simcore.description.network import Network, Record
+from simcore.io.recorded import recorded_nodes, recorded_of, write_recorded
 from simcore.numerics.clock import Clock
 from simcore.services.errors import ConfigError, require
 
@@ -109,14 +111,6 @@ def sample_interval(record: Record, clock: Clock) -> int:
     return interval
 
 
-def recorded_span(record: Record) -> tuple[int, int, int]:
-    """Return start, stop and step of the node ids of a record, in ascending order."""
-    span = record.target.indices
-    if span.step < 0:
-        span = span[::-1]
-    return span.start, span.stop, span.step
-
-
 def write_header(
     file: h5py.File, network: Network, clock: Clock, config: dict[str, Any], uuid: str
 ) -> None:
@@ -159,8 +153,8 @@ def write_header(
     populations["size"] = np.array([p.size for p in network.populations], dtype=np.int64)
     populations["first_gid"] = np.array([p.first for p in network.populations], dtype=np.int64)
     write_steps(group, 0, 0)
-    for index, span in spans_of(network).items():
-        create_spikes(file, names[index], span, 0)
+    for index, nodes in recorded_of(network).items():
+        create_spikes(file, names[index], nodes, 0)
     for samples in samples_of(network, clock):
         begin = clock.steps(config.get("record_from") or 0.0, "record_from")
         create_report(file, samples, first_sample(begin, samples.interval), 0)
@@ -275,9 +269,7 @@ class Results:
     model_time: float
 
 
-def create_spikes(
-    file: h5py.File, name: str, recorded: NDArray[np.int64] | None, n: int
-) -> h5py.Group:
+def create_spikes(file: h5py.File, name: str, recorded: Indices | None, n: int) -> h5py.Group:
     """Create the group of the spikes of one population.
 
     Parameters
@@ -286,8 +278,8 @@ def create_spikes(
         Open for writing.
     name : str
         Name of the population.
-    recorded : ndarray of int64, shape (3,)
-        Start, stop and step of the node ids that are recorded; None if they are not known.
+    recorded : range or ndarray of int64
+        The node ids that are recorded, ascending; None if they are not known.
     n : int
         Number of spikes, for which there is space.
     """
@@ -297,7 +289,7 @@ def create_spikes(
     sorting = h5py.enum_dtype(SORTING, basetype="u1")
     group.attrs.create("sorting", np.uint8(SORTING["by_time"]), dtype=sorting)
     if recorded is not None:
-        group.attrs["recorded"] = recorded
+        write_recorded(group, recorded)
     for field, dtype in (("timestamps", np.float64), ("node_ids", np.uint64)):
         group.create_dataset(field, (n,), dtype)
     group["timestamps"].attrs["units"] = "ms"
@@ -439,7 +431,7 @@ def samples_of(network: Network, clock: Clock) -> list[Samples]:
     return [
         Samples(
             r.target.population.name,
-            np.arange(*recorded_span(r), dtype=np.uint64),
+            as_array(recorded_nodes(r)).astype(np.uint64),
             r.dtype,
             sample_interval(r, clock),
             clock,
@@ -447,12 +439,3 @@ def samples_of(network: Network, clock: Clock) -> list[Samples]:
         for r in network.records
         if r.variable == "V_m"
     ]
-
-
-def spans_of(network: Network) -> dict[int, NDArray[np.int64]]:
-    """Return start, stop and step of the recorded node ids, by index of the population."""
-    return {
-        r.target.population.id: np.array(recorded_span(r), dtype=np.int64)
-        for r in network.records
-        if r.variable == "spikes"
-    }

@@ -176,7 +176,7 @@ def choose(recorded: Neurons, neurons: ArrayLike | None, subject: str) -> Neuron
     if neurons is None:
         return recorded
     ids = recorded if isinstance(recorded, range) else None
-    valid = f"in {recorded}" if ids is not None else f"one of the {len(recorded)} that fired"
+    valid = f"in {recorded}" if ids is not None else f"one of the {len(recorded)} in the file"
     if ids and ids.step == 1 and isinstance(neurons, range) and neurons.step > 0 and neurons:
         inside = neurons[0] in ids and neurons[-1] in ids
         require(inside, f"{subject}: neurons", neurons, valid)

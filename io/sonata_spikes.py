@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
 from simcore.io.atomic_file import create_file
+from simcore.io.recorded import read_recorded
 from simcore.io.selection import Neurons
 from simcore.io.sorting import SortedSpikes
 from simcore.io.temporary import TemporaryFolder
@@ -86,14 +87,15 @@ class ForeignSpikes:
             first, last, previous = min(first, times.min()), max(last, times.max()), times[-1]
         size = len(group["timestamps"])
         attributes = group.attrs
-        told = "recorded" in attributes
-        recorded = range(*attributes.get("recorded", (0, largest + 1, 1)))
-        if largest >= recorded.stop:
+        found = read_recorded(group)
+        told, recorded = found is not None, range(largest + 1) if found is None else found
+        end = recorded.stop if isinstance(recorded, range) else int(recorded[-1]) + 1
+        if largest >= end:
             raise OutputError(
                 f"{path!r}: {group.name!r}: a node id is {largest}, but recorded are {recorded}"
             )
-        neurons = int(attributes.get("size", recorded.stop))
-        if recorded and neurons <= recorded[-1]:
+        neurons = int(attributes.get("size", end))
+        if len(recorded) and neurons <= recorded[-1]:
             raise OutputError(
                 f"{path!r}: {group.name!r}: size is {neurons}, but recorded are {recorded}"
             )
@@ -107,7 +109,7 @@ class ForeignSpikes:
     @property
     def far_apart(self) -> bool:
         """Whether ids are so far apart that only those with a spike are taken for neurons."""
-        return not isinstance(self.recorded, range)
+        return not self.told and not isinstance(self.recorded, range)
 
     def joined(self, name: str) -> Joined:
         """Return a dataset of the spikes, which keeps the owner of its file alive."""

@@ -29,6 +29,7 @@ from simcore.io.parts import (
     remove_parts,
     remove_run,
 )
+from simcore.io.recorded import recorded_of
 from simcore.numerics.clock import Clock
 from simcore.services.errors import OutputError, StoppedError, cause, remedy
 
@@ -119,7 +120,7 @@ class RunWriter:
         self._clock, self._config = clock, config
         self._names = [p.name for p in network.populations]
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
-        self._spans, self._samples = schema.spans_of(network), schema.samples_of(network, clock)
+        self._nodes, self._samples = recorded_of(network), schema.samples_of(network, clock)
         self._forget()
         self._written_bytes = 0
         if going_on is not None:
@@ -334,8 +335,8 @@ class RunWriter:
             schema.write_steps(group, self.end, end)
             schema.write_state(group, status, self._config, error)
             for index, blocks in populations:
-                span, n = self._spans[index], int(counts[index])
-                found = schema.create_spikes(file, self._names[index], span, n)
+                nodes, n = self._nodes[index], int(counts[index])
+                found = schema.create_spikes(file, self._names[index], nodes, n)
                 schema.fill_spikes(found, blocks)
             for samples, rows in reports:
                 first = schema.first_sample(max(self.end, self._record_from), samples.interval)

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.ids import Ids, as_array, places_within
 from simcore.description.neurons import PoissonSource, SpikeTrains
 from simcore.description.population import Population
 from simcore.description.stimulus import Current, Drive, Poisson
@@ -82,11 +83,14 @@ POISSON_GROUP = np.dtype(
             "smallest",
             "first_threshold",
             "n_thresholds",
+            "first_member",
+            "n_members",
         )
     ]
 )
-"""Neighbouring neurons of one block with equal Poisson input, or sources that emit it.
+"""Neurons of one block with equal Poisson input, or sources that emit it.
 
+They are all from `begin` to `end`; or, where `first_member` is not -1, those that are listed.
 Where the rate changes there is a group for each of its values, one after the other in time.
 """
 
@@ -110,6 +114,8 @@ class NeuronTables:
         See `POISSON_GROUP`; ordered by block.
     thresholds : ndarray of uint32
         Thresholds of the groups' tables, one after the other.
+    members : ndarray of int64
+        Lids of groups with gaps, ascending in each, one group after the other.
     trains : (ndarray of int64, ndarray of int64)
         Step and lid of every given spike, ordered by step, then lid.
     start : NeuronState
@@ -124,6 +130,7 @@ class NeuronTables:
     changes: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
     groups: NDArray[np.void]
     thresholds: NDArray[np.uint32]
+    members: NDArray[np.int64]
     trains: tuple[NDArray[np.int64], NDArray[np.int64]]
     start: NeuronState
     n_receptors: int
@@ -140,7 +147,7 @@ def make_neuron_tables(shard: ShardSpec, real: np.dtype) -> NeuronTables:
         Type of the state, float64 or float32.
     """
     segments = _Segments(shard)
-    groups, thresholds = _groups(shard)
+    groups, thresholds, members = _groups(shard)
     steps, places, values = segments.changes()
     return NeuronTables(
         segments=segments.table(),
@@ -149,6 +156,7 @@ def make_neuron_tables(shard: ShardSpec, real: np.dtype) -> NeuronTables:
         changes=(steps, places, values.astype(real)),
         groups=groups,
         thresholds=thresholds,
+        members=members,
         trains=_trains(shard),
         start=_start(shard, real),
         n_receptors=max((p.n_receptors for p in shard.network.populations), default=1),
@@ -308,11 +316,13 @@ def _require_finite(
 def _pieces(
     shard: ShardSpec, population: Population, drives: list[Drive]
 ) -> list[tuple[int, int, int]]:
-    """Cut the neurons of a population at the borders of blocks and driven views."""
+    """Cut the neurons of a population at the borders of blocks and of driven neighbours."""
     begin, end = shard.neurons.lid_range(population.view().gid_range)
     cuts = {begin, end}
     for drive in drives:
-        cuts |= set(shard.neurons.lid_range(drive.target.gid_range))
+        lids = as_array(shard.neurons.lids(drive.target.ids))
+        gaps = lids[1:][np.diff(lids) > 1], lids[:-1][np.diff(lids) > 1] + 1
+        cuts |= {int(k) for k in np.concatenate([lids[:1], lids[-1:] + 1, *gaps])}
     cuts |= {int(b) for b in shard.blocks if begin < b < end}
     bounds = sorted(cuts)
     return [
@@ -323,8 +333,7 @@ def _pieces(
 
 
 def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
-    first, stop = neurons.lid_range(drive.target.gid_range)
-    return first <= lid < stop
+    return bool(drive.target.ids.contains(neurons.gids[lid]))
 
 
 def _schedule(constant: float, drives: list[Drive], clock: Clock) -> list[tuple[int, float]]:
@@ -341,22 +350,35 @@ def _schedule(constant: float, drives: list[Drive], clock: Clock) -> list[tuple[
     return schedule
 
 
-def _groups(shard: ShardSpec) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
-    """Return the groups of Poisson input and Poisson sources, and their thresholds."""
+def _groups(
+    shard: ShardSpec,
+) -> tuple[NDArray[np.void], NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the groups of Poisson input and Poisson sources, their thresholds and members."""
     clock = Clock(shard.dt)
     rows: list[tuple[int, ...]] = []
     thresholds: list[NDArray[np.uint32]] = []
     firsts: dict[float, int] = {}
+    members = [np.zeros(0, dtype=np.int64)]
 
     def add(
-        gid_range: tuple[int, int],
+        ids: Ids,
         stream: int,
         emits: bool,
         weight: int,
         receptor: int,
         stimulus: Poisson | PoissonSource,
     ) -> None:
-        begin, end = shard.neurons.lid_range(gid_range)
+        lids = shard.neurons.lids(ids)
+        own = {}
+        for b in range(shard.blocks.size - 1):
+            inside = lids[places_within(lids, int(shard.blocks[b]), int(shard.blocks[b + 1]))]
+            if not len(inside):
+                continue
+            listed = -1, 0
+            if not isinstance(inside, range):
+                listed = sum(m.size for m in members), inside.size
+                members.append(inside)
+            own[b] = int(inside[0]), int(inside[-1]) + 1, listed
         for rate, start, stop in pieces(stimulus, clock):
             table: DiscreteTable = poisson_table(rate * shard.dt * 1e-3)
             if table.last == 0:
@@ -364,27 +386,26 @@ def _groups(shard: ShardSpec) -> tuple[NDArray[np.void], NDArray[np.uint32]]:
             if rate not in firsts:
                 firsts[rate] = sum(t.size for t in thresholds)
                 thresholds.append(table.thresholds)
-            for b in range(shard.blocks.size - 1):
-                low, high = max(begin, int(shard.blocks[b])), min(end, int(shard.blocks[b + 1]))
-                if low < high:
-                    rows.append(
-                        (low, high, b, stream, int(emits), weight, receptor, start, stop,
-                         table.first, firsts[rate], table.thresholds.size)
-                    )  # fmt: skip
+            for b, (low, high, listed) in own.items():
+                rows.append(
+                    (low, high, b, stream, int(emits), weight, receptor, start, stop,
+                     table.first, firsts[rate], table.thresholds.size, *listed)
+                )  # fmt: skip
 
     for drive in shard.network.drives:
         if isinstance(drive.stimulus, Poisson):
             weight = shard.fixed_point.stimulus_weights[drive.id]
             receptor = drive.receptor
             stream = random.stream(random.STIMULUS, drive.id)
-            add(drive.target.gid_range, stream, False, weight, receptor, drive.stimulus)
+            add(drive.target.ids, stream, False, weight, receptor, drive.stimulus)
     for population in shard.network.populations:
         if isinstance(population.model, PoissonSource):
             stream = random.stream(random.SOURCE, population.id)
-            add(population.view().gid_range, stream, True, 0, 0, population.model)
+            add(population.view().ids, stream, True, 0, 0, population.model)
     rows.sort(key=lambda row: row[2])
     empty = np.zeros(0, dtype=np.uint32)
-    return np.array(rows, dtype=POISSON_GROUP), np.concatenate([empty, *thresholds])
+    groups = np.array(rows, dtype=POISSON_GROUP)
+    return groups, np.concatenate([empty, *thresholds]), np.concatenate(members)
 
 
 def _trains(shard: ShardSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

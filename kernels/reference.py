@@ -127,6 +127,9 @@ class ReferenceBackend(Backend):
             if not group["start"] <= step < group["stop"]:
                 continue
             lids = np.arange(group["begin"], group["end"])
+            if group["first_member"] >= 0:
+                listed = group["first_member"]
+                lids = self.plan.members[listed : listed + group["n_members"]]
             index, word = divmod(step, WORDS_PER_DRAW)
             gids = self.shard.neurons.gids[lids]
             words = random.draw(self.shard.network.seed, int(group["stream"]), gids, index)

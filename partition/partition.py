@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.description.ids import Ids
 from simcore.services.digest import digest_arrays
 from simcore.services.errors import ModelError, require
 from simcore.shards.local_neurons import Lids
@@ -45,15 +46,17 @@ class Partition(ABC):
         """
 
     @abstractmethod
-    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
-        """Return how many neurons of a range have a partner on the same rank.
+    def n_inside(self, ids: Ids) -> NDArray[np.int64]:
+        """Return how many of some neurons every rank has, shape (n_ranks,)."""
+
+    @abstractmethod
+    def n_together(self, one: Ids, other: Ids, threads: int) -> int:
+        """Return how many neurons have their partner on the same rank.
 
         Parameters
         ----------
-        one, other : int
-            First neuron of a range, and first partner; the next has the next, and so on.
-        n : int
-            Neurons in the range.
+        one, other : Ids
+            Neurons, and the partner of each.
         threads : int
             Neighbouring parts that are one rank.
         """
@@ -87,6 +90,18 @@ class Ranges(Lids):
         )
         return first, stop
 
+    def n_below(self, ids: Ids, lids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of some ids belong to the neurons before each of some lids."""
+        sizes = self._ends - self._begins
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        owned = ids.below(self._ends) - ids.below(self._begins)
+        before = np.concatenate([[0], np.cumsum(owned)])
+        which = np.minimum(np.searchsorted(first[1:], lids, side="right"), sizes.size)
+        begins = np.append(self._begins, 0)[which]
+        within = ids.below(begins + lids - first[which]) - ids.below(begins)
+        found: NDArray[np.int64] = before[which] + within
+        return found
+
 
 class Cycle(Lids):
     """Every n-th neuron.
@@ -112,6 +127,11 @@ class Cycle(Lids):
             for gid in gid_range
         )
         return first, stop
+
+    def n_below(self, ids: Ids, lids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of some ids belong to the neurons before each of some lids."""
+        own = ids.thinned(self._gids.start, self._gids.step)
+        return own.below(self._gids.start + lids * self._gids.step)
 
 
 class RangePartition(Partition):
@@ -177,12 +197,16 @@ class RangePartition(Partition):
         found = np.bincount(index, weights=sizes, minlength=self.n_ranks * n)
         return found.astype(np.int64).reshape(self.n_ranks, n)
 
-    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
-        """Return how many neurons of a range have a partner on the same rank."""
-        cuts = np.concatenate([self.bounds - one, self.bounds - other, [0, n]])
-        edges = np.sort(np.clip(cuts, 0, n))
-        begin = np.minimum(edges[:-1], n - 1)
-        same = self.owner(one + begin) // threads == self.owner(other + begin) // threads
+    def n_inside(self, ids: Ids) -> NDArray[np.int64]:
+        """Return how many of some neurons every rank has, shape (n_ranks,)."""
+        owned = np.diff(ids.below(self.bounds))
+        return np.bincount(self.owners, owned, self.n_ranks).astype(np.int64)
+
+    def n_together(self, one: Ids, other: Ids, threads: int) -> int:
+        """Return how many neurons have their partner on the same rank."""
+        edges = np.sort(np.concatenate([one.cuts(self.bounds), other.cuts(self.bounds)]))
+        begin = np.minimum(edges[:-1], one.size - 1)
+        same = self.owner(one.at(begin)) // threads == self.owner(other.at(begin)) // threads
         return int(np.diff(edges)[same].sum())
 
     def digest(self) -> str:
@@ -220,12 +244,24 @@ class CyclicPartition(Partition):
         ranks = np.arange(self.n_ranks, dtype=np.int64)[:, None]
         return np.diff(-((ranks - bounds) // self.n_ranks), axis=1)
 
-    def n_together(self, one: int, other: int, n: int, threads: int) -> int:
-        """Return how many neurons of a range have a partner on the same rank."""
-        period = np.arange(min(n, self.n_ranks), dtype=np.int64)
-        same = self.owner(one + period) // threads == self.owner(other + period) // threads
-        times = (n - period - 1) // self.n_ranks + 1
+    def n_inside(self, ids: Ids) -> NDArray[np.int64]:
+        """Return how many of some neurons every rank has, shape (n_ranks,)."""
+        first, times = self._period(ids)
+        return np.bincount(self.owner(ids.at(first)), times, self.n_ranks).astype(np.int64)
+
+    def n_together(self, one: Ids, other: Ids, threads: int) -> int:
+        """Return how many neurons have their partner on the same rank."""
+        first, times = self._period(one, other)
+        same = self.owner(one.at(first)) // threads == self.owner(other.at(first)) // threads
         return int(times[same].sum())
+
+    def _period(self, *some: Ids) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return positions that stand for all, and for how many: owners recur, but in lists."""
+        n = some[0].size
+        even = all(isinstance(ids.indices, range) for ids in some)
+        first = np.arange(min(n, self.n_ranks) if even else n, dtype=np.int64)
+        times = (n - first - 1) // self.n_ranks + 1
+        return first, times if even else np.ones_like(first)
 
     def digest(self) -> str:
         """Return a digest of who owns which neuron."""

@@ -16,6 +16,10 @@ from simcore.language.program import make_program
 
 ROLES = ("weight", "delay", "V_m")
 
+# Where a view occurs, and what it may be
+VIEWS = ("source", "target", "drive", "record")
+FORMS = ("neighbours", "step", "list")
+
 
 def kinds(base):
     """Return the public classes of a kind, exported or not."""
@@ -53,6 +57,7 @@ def wanted():
     yield from (("receptors", n) for n in range(3))
     yield "random numbers in a step"
     yield from (("rate that changes", kind) for kind in ("Poisson", "GammaSource"))
+    yield from ((place, form) for place in VIEWS for form in FORMS)
 
 
 def choices(default):
@@ -73,6 +78,9 @@ def used(net):
                 yield type(p.rule).__name__, name, "left out" if value is None else "given"
             elif name != "allow_autapses" or p.autapses_possible:
                 yield type(p.rule).__name__, name, value
+    for place, view in views(net):
+        listed = not isinstance(view.indices, range)
+        yield place, "list" if listed else "neighbours" if view.contiguous else "step"
     for role, value in distributions(net):
         yield role, type(value).__name__
         if hasattr(value, "outside"):
@@ -91,6 +99,14 @@ def used(net):
             yield "random numbers in a step"
         if isinstance(population.model, neurons.LIF):
             yield "receptors", len(population.model.tau_receptors)
+
+
+def views(net):
+    """Yield each view of a network, and where it occurs."""
+    for p in net.projections:
+        yield from (("source", p.source), ("target", p.target))
+    yield from (("drive", drive.target) for drive in net.drives)
+    yield from (("record", record.target) for record in net.records)
 
 
 def distributions(net):

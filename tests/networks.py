@@ -84,9 +84,8 @@ def shard_for(backend, *given, **options):
 
 def of_projection(rows, projection):
     """Return the synapses between the two sides of a projection."""
-    (a, b), (c, d) = projection.source.gid_range, projection.target.gid_range
-    from_source = (rows["source"] >= a) & (rows["source"] < b)
-    return rows[from_source & (rows["target"] >= c) & (rows["target"] < d)]
+    from_source = projection.source.ids.contains(rows["source"])
+    return rows[from_source & projection.target.ids.contains(rows["target"])]
 
 
 @dataclass
@@ -215,6 +214,9 @@ def every_feature(seed=12):
     net.connect(regular, one, sc.FixedIndegree(2), weight=50.0, delay=0.6)
     _connect_with_themselves(net, one, two, jumps)
     net.connect(bursts, jumps, sc.Edges([0, 1, 1, 4], [30, 2, 2, 7]), weight=0.7, delay=0.6)
+    some = np.arange(31) % 5 % 3 == 1
+    net.connect(one[::3], jumps[some], sc.FixedIndegree(4), weight=0.03, delay=0.8)
+    net.connect(jumps[some], jumps[1::2], sc.FixedTotalNumber(90, False), weight=0.02, delay=0.9)
 
     net.drive(one, sc.Poisson(rate=8000.0, weight=25.0))
     net.drive(two, sc.Poisson(rate=9000.0, weight=80.0))
@@ -225,10 +227,12 @@ def every_feature(seed=12):
     net.drive(jumps[:7], sc.Current(40.0))
     net.drive(one[10:30], sc.Current(500.0, start=5.0, stop=12.3))
     net.drive([one[25:], two], sc.Current(-100.0, start=12.3, stop=20.0))
+    net.drive(two[1::2], sc.Poisson(rate=1000.0, weight=20.0))
+    net.drive(jumps[some], sc.Poisson(rate=500.0, weight=0.1, stop=40.0))
+    net.drive(leaks[[1, 2, 5]], sc.Current(30.0))
 
-    net.record(
-        [one, two[::2], jumps, bursts, trains, still, leaks, copies, noisy, regular], "spikes"
-    )
+    recorded = [one, two[::2], jumps[~some], bursts, trains, still, leaks, copies, noisy, regular]
+    net.record(recorded, "spikes")
     net.record(one[::3], "V_m", interval=0.5)
     net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
     net.record(jumps, "V_m", interval=2.0, dtype="float64")

@@ -241,11 +241,18 @@ def _windows(draw):
 
 @st.composite
 def _views(draw, population, size=None):
-    """Draw neighbours in a population, most often all; with a size, that many."""
+    """Draw a view of a population, often all; with a size, that many neurons."""
     if size is None:
         size = draw(st.just(population.size) | st.integers(1, population.size))
-    first = draw(st.integers(0, population.size - size))
-    return population[first : first + size]
+    form = draw(st.sampled_from(["neighbours", "neighbours", "step", "list", "mask"]))
+    if form in ("list", "mask"):
+        chosen = np.sort(_generator(draw).permutation(population.size)[:size])
+        return population[chosen if form == "list" else np.isin(range(population.size), chosen)]
+    longest = max(1, (population.size - 1) // max(1, size - 1))
+    step = draw(st.integers(1, longest)) if form == "step" else 1
+    first = draw(st.integers(0, population.size - 1 - (size - 1) * step))
+    view = population[first::step][:size]
+    return view[::-1] if draw(st.integers(0, 7)) == 0 else view
 
 
 def _connect(draw, net, source, target, dt):
@@ -318,10 +325,9 @@ DISTRIBUTIONS = {
 
 
 def _record(draw, net, population, dt):
-    start, step = draw(st.integers(0, population.size - 1)), draw(st.integers(1, 3))
     interval = draw(st.integers(1, 20)) * dt
     dtype = draw(st.sampled_from(["float32", "float64"]))
-    net.record(population[start::step], "V_m", interval, dtype)
+    net.record(draw(_views(population)), "V_m", interval, dtype)
 
 
 def _generator(draw):

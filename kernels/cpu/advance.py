@@ -59,6 +59,7 @@ class Constants(NamedTuple):
     groups: NDArray[np.void]
     group_bounds: NDArray[np.int64]
     thresholds: NDArray[np.uint32]
+    members: NDArray[np.int64]
     train_steps: NDArray[np.int64]
     train_lids: NDArray[np.int64]
     probe_places: NDArray[np.int64]
@@ -339,20 +340,33 @@ def _stimulate(block, step, c, state):
             state.count_index[g] = index
             first = group.first_threshold
             thresholds = c.thresholds[first : first + group.n_thresholds]
-            gids = c.gids[group.begin : group.end]
+            if group.first_member < 0:
+                gids = c.gids[group.begin : group.end]
+            else:
+                gids = c.gids[_members(group, c)]
             poisson.refill(
                 c.seed, np.uint64(group.stream), gids, np.uint64(index), group.smallest,
                 thresholds, offset, state.counts,
             )  # fmt: skip
-        n = group.end - group.begin
+        n = group.end - group.begin if group.first_member < 0 else group.n_members
         counts = state.counts[step % WORDS_PER_DRAW, offset : offset + n]
-        if group.emits:
+        if group.first_member >= 0:
+            row = state.arrived[group.receptor]
+            origin, weight = c.blocks[block], np.int32(group.weight)
+            poisson.scatter_counts(counts, weight, _members(group, c), origin, row)
+        elif group.emits:
             for i in range(n):
                 state.spiked[group.begin + i] += counts[i]
         else:
             first = group.begin - c.blocks[block]
             row = state.arrived[group.receptor, first : first + n]
             poisson.add_counts(counts, np.int32(group.weight), row)
+
+
+@njit
+def _members(group, c):
+    """Return the lids of a group with gaps."""
+    return c.members[group.first_member : group.first_member + group.n_members]
 
 
 @njit

@@ -221,6 +221,7 @@ def _constants(
         groups=neuron_tables.groups,
         group_bounds=np.searchsorted(neuron_tables.groups["block"], per_block),
         thresholds=neuron_tables.thresholds,
+        members=neuron_tables.members,
         train_steps=neuron_tables.trains[0],
         train_lids=neuron_tables.trains[1],
         probe_places=np.concatenate([empty, *[places.of_column(p.lids, p.column) for p in probes]]),
@@ -242,10 +243,12 @@ def _state(
     largest = int(np.diff(shard.blocks).max())
     spiked = np.zeros((n + 7) // 8 * 8, dtype=np.uint8)
     groups = neuron_tables.groups
+    all_between = groups["end"] - groups["begin"]
+    sizes = np.where(groups["first_member"] < 0, all_between, groups["n_members"])
 
     # Groups of one process, which are never on together, share their place
     _, alike, which = np.unique(groups[["stream", "begin"]], return_index=True, return_inverse=True)
-    sizes = (groups["end"] - groups["begin"])[alike]
+    sizes = sizes[alike]
     return advance.StepState(
         columns=places.flat(neuron_tables.start, real),
         refractory=refractory_of(neuron_tables.start),

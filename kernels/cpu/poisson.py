@@ -105,6 +105,27 @@ def _search(words, smallest, thresholds, counts):
 
 
 @njit
+def scatter_counts(counts, weight, lids, origin, arrived):
+    """Add ``weight`` times the counts to the input of neurons with gaps between them.
+
+    Parameters
+    ----------
+    counts : ndarray of uint16, shape (n,)
+        The counts.
+    weight : int32
+        What a count adds.
+    lids : ndarray of int64, shape (n,)
+        The neurons.
+    origin : int
+        Lid of the first place of the input.
+    arrived : ndarray of int32
+        The input.
+    """
+    for i in range(counts.size):
+        arrived[lids[i] - origin] += np.int32(counts[i]) * weight
+
+
+@njit
 def add_counts(counts, weight, arrived):
     """Add ``weight`` times the counts to the input."""
     for i in range(counts.size):

@@ -197,6 +197,7 @@ def _state(
         "first_groups": pieces.first_groups,
         "groups": pieces.groups.reshape(-1),
         "thresholds": neuron_tables.thresholds,
+        "members": pieces.members,
         "first_columns": pieces.first_columns,
         "first_numbers": pieces.first_numbers,
         "columns": pieces.places.flat(neuron_tables.start, neuron_tables.numbers.dtype),

@@ -44,6 +44,14 @@ __device__ inline int32 count_at_most(const uint32 *list, int32 n, uint32 word) 
     return first;
 }
 
+// Tell whether a neuron within a group has its input
+__device__ inline bool is_member(const uint32 *members, const Group &g, int64 lid) {
+    if (g.members == ALL_MEMBERS)
+        return true;
+    const int64 bit = g.members + lid;
+    return members[bit / 32] >> bit % 32 & 1;
+}
+
 // Number of events of a neuron in a step
 __device__ inline int32 count_events(
     const uint32 *thresholds, const Group &g, uint64 seed, int64 gid, int64 step) {

@@ -25,6 +25,9 @@ const int64 SOURCE = -1;
 // Forms of weights, as in simcore.discretization.fixed_point
 enum WeightForm { CONSTANT, DRAWN, EXACT };
 
+// Members of a group without gaps, as in kernels/cuda/structs.py
+const int64 ALL_MEMBERS = -((int64)1 << 62);
+
 const int WARP = 32;
 const int GID_BITS = 48;
 const int64 GID_MASK = ((int64)1 << GID_BITS) - 1;
@@ -38,6 +41,7 @@ struct Segment {
 // Poisson input of some neurons, or what Poisson sources emit
 struct Group {
     int64 stream, emits, weight, receptor, start, stop, smallest, first_threshold, n_thresholds;
+    int64 members;         // ALL_MEMBERS, or where among the bits of members that of lid 0 would be
 };
 
 // What a synapse does, apart from its target
@@ -116,7 +120,7 @@ struct DeviceShard {
     Segment *segments;
     const int64 *first_segments, *first_groups, *first_columns, *first_numbers;   // of each part
     const Group *groups;
-    const uint32 *thresholds;
+    const uint32 *thresholds, *members;
     real *columns, *numbers;
     const real *values;
     int16 *refractory;

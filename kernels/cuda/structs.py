@@ -28,7 +28,7 @@ SEGMENT = np.dtype(
 
 GROUP_FIELDS = (
     "stream", "emits", "weight", "receptor", "start", "stop", "smallest", "first_threshold",
-    "n_thresholds",
+    "n_thresholds", "members",
 )  # fmt: skip
 
 TABLE_FIELDS = (
@@ -41,16 +41,16 @@ SHARD_FIELDS = (
     "n_thresholds", "n_changes", "n_probes", "n_entries", "n_left", "n_words", "most_spikes",
     "interval", "room", "most_segments", "most_groups", "most_columns", "most_numbers", "gids",
     "segment_of", "segments", "first_segments", "first_groups", "first_columns", "first_numbers",
-    "groups", "thresholds", "columns", "numbers", "values", "refractory", "ring", "tables",
-    "entries", "left", "change_steps", "change_places", "change_values", "first_trains",
+    "groups", "thresholds", "members", "columns", "numbers", "values", "refractory", "ring",
+    "tables", "entries", "left", "change_steps", "change_places", "change_values", "first_trains",
     "train_steps", "train_lids", "probe_columns", "probe_bounds", "probe_intervals", "probe_places",
     "probe_resting", "samples", "cursors", "control", "posts", "mail",
 )  # fmt: skip
 
 DRAWING_FIELDS = (
-    "choice", "seed", "stream", "first_source", "n_sources", "excluded_begin", "excluded_end",
-    "first_target", "n_targets", "n_thresholds", "n_weights", "indegrees", "thresholds", "weights",
-    "channel_of", "n_slots", "slots",
+    "choice", "seed", "stream", "origin", "step", "n_sources", "listed", "excludes",
+    "first_target", "n_targets", "targets", "n_thresholds", "n_weights", "indegrees", "thresholds",
+    "weights", "channel_of", "n_slots", "slots",
 )  # fmt: skip
 
 LISTING_FIELDS = ("n_synapses", "sources", "targets", "channels", "weights")
@@ -59,6 +59,9 @@ FILING_FIELDS = (
     "tables", "section_size", "n_sources", "n_parts", "part_size", "n_neurons", "gids", "counts",
     "shortest",
 )  # fmt: skip
+
+# What a group of all neurons from one to another has in place of its members
+ALL_MEMBERS = -(2**62)
 
 CURSOR_FIELDS = ("train", "trains", "change", "due", "drawn")
 
@@ -161,6 +164,9 @@ class Pieces:
         The piece of each neuron, which counts from the first of the part.
     groups : ndarray of int64, shape (n, len(GROUP_FIELDS))
         The groups of all pieces, one piece after the other.
+    members : ndarray of uint32
+        A bit for each neuron from the begin to the end of a group with gaps, one group after the
+        other; `members` of a group tells where the bit of lid 0 would be, or is `ALL_MEMBERS`.
     first_segments, first_groups, first_columns, first_numbers : ndarray of int64, (n_parts + 1,)
         Where those of each part begin.
     numbers : ndarray
@@ -173,6 +179,7 @@ class Pieces:
     places: Places
     segment_of: NDArray[np.int32]
     groups: NDArray[np.int64]
+    members: NDArray[np.uint32]
     first_segments: NDArray[np.int64]
     first_groups: NDArray[np.int64]
     first_columns: NDArray[np.int64]
@@ -210,7 +217,13 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     first_numbers = _firsts(counts[kinds])
     over = [groups[(groups["begin"] <= b) & (b < groups["end"])] for b in begins]
     segments["n_groups"] = [found.size for found in over]
-    rows = [[int(group[name]) for name in GROUP_FIELDS] for found in over for group in found]
+    members, first_bits = _member_bits(neuron_tables)
+    bits_of = {int(g["first_member"]): int(b) for g, b in zip(groups, first_bits, strict=True)}
+    rows = [
+        [*(int(group[name]) for name in GROUP_FIELDS[:-1]), bits_of[int(group["first_member"])]]
+        for found in over
+        for group in found
+    ]
     first_groups = _firsts(segments["n_groups"])
     for name, places in (
         ("first_state", firsts), ("first_number", first_numbers), ("first_group", first_groups),
@@ -227,6 +240,7 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
         places=Places(flat, neuron_tables),
         segment_of=np.repeat(local, sizes),
         groups=np.array(rows, dtype=np.int64).reshape(-1, len(GROUP_FIELDS)),
+        members=members,
         first_segments=first_segments.astype(np.int64),
         first_groups=first_groups[first_segments],
         first_columns=firsts[first_segments],
@@ -234,6 +248,23 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
         numbers=neuron_tables.numbers[taken],
         changes=_changes(neuron_tables, taken),
     )
+
+
+def _member_bits(neuron_tables: NeuronTables) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return a bit for each neuron of groups with gaps, and for each group its bit of lid 0.
+
+    That may lie before the first bit of all; groups without gaps have `ALL_MEMBERS`.
+    """
+    groups = neuron_tables.groups
+    bits, firsts, n = [], np.full(groups.size, ALL_MEMBERS, dtype=np.int64), 0
+    for k in np.flatnonzero(groups["first_member"] >= 0):
+        begin, first = int(groups["begin"][k]), int(groups["first_member"][k])
+        lids = neuron_tables.members[first : first + int(groups["n_members"][k])]
+        own = np.zeros(-(-int(groups["end"][k] - begin) // 32) * 32, dtype=np.uint8)
+        own[lids - begin] = 1
+        bits.append(np.packbits(own, bitorder="little"))
+        firsts[k], n = n - begin, n + own.size
+    return np.concatenate([np.zeros(0, np.uint8), *bits]).view(np.uint32), firsts
 
 
 def _firsts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

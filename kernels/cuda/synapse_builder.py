@@ -220,7 +220,8 @@ class SynapseBuilder:
 
     def _draw(self, verb: str, drawn: ProceduralSynapses, filing: NDArray[np.int64]) -> int:
         """Let the device draw the synapses of a projection."""
-        device, n_sources = self._device, drawn.sources[1]
+        device = self._device
+        origin, step, n_sources, listed = drawn.sources.packed
         if id(drawn) not in self._indegrees:
             self._indegrees[id(drawn)] = drawn.indegrees()
         indegrees = self._indegrees[id(drawn)]
@@ -231,6 +232,13 @@ class SynapseBuilder:
             "thresholds": self._share(drawn.thresholds),
             "weights": self._share(drawn.weights),
         }
+        if listed.size:
+            buffers["listed"] = self._share(listed)
+        first = 0
+        if isinstance(drawn.lids, range):
+            first = drawn.lids.start
+        else:
+            buffers["targets"] = device.upload(drawn.lids)
         if drawn.choice is SourceChoice.DISTINCT:
             n_slots = _slots(indegrees, n_sources)
             kernel = self._fewer(kernel, SCRATCH_BYTES // (4 * n_slots))
@@ -239,12 +247,12 @@ class SynapseBuilder:
             "choice": int(drawn.choice),
             "seed": self._spec.network.seed,
             "stream": drawn.stream,
-            "first_source": drawn.sources[0],
+            "origin": origin,
+            "step": step,
             "n_sources": n_sources,
-            "excluded_begin": drawn.excluded[0],
-            "excluded_end": drawn.excluded[1],
-            "first_target": drawn.lids[0],
-            "n_targets": drawn.lids[1] - drawn.lids[0],
+            "excludes": int(drawn.excludes),
+            "first_target": first,
+            "n_targets": len(drawn.lids),
             "n_thresholds": drawn.thresholds.size,
             "n_weights": drawn.weights.size,
             "n_slots": n_slots,

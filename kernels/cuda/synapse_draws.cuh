@@ -16,9 +16,12 @@ enum SourceChoice { UNIFORM, DISTINCT, ALL };
 
 // The synapses of a projection at some targets; see kernels/cuda/synapse_builder.py
 struct Drawing {
-    int64 choice, seed, stream, first_source, n_sources;
-    int64 excluded_begin, excluded_end;    // the global ids that do not connect to themselves
-    int64 first_target, n_targets;         // the first as a lid
+    int64 choice, seed, stream;
+    int64 origin, step, n_sources;         // global ids of the sources: every step-th, or
+    const int64 *listed;                   // these distances from the origin
+    int64 excludes;                        // whether targets do not connect to themselves
+    int64 first_target, n_targets;         // lids: neighbours, or
+    const int64 *targets;                  // these
     int64 n_thresholds, n_weights;
     const int64 *indegrees;                // of the targets
     const uint32 *thresholds;              // of the delays
@@ -117,11 +120,30 @@ template <bool PUTS> struct Target {
     uint64 &shortest;
 
     __device__ Target(const Drawing &drawing, const Filing &filing, int64 number, uint64 &found)
-        : d(drawing), place(filing, d.first_target + number), gid(filing.gids[place.target]),
-          shortest(found) {
-        const bool skips = d.excluded_begin <= gid && gid < d.excluded_end;
-        n_sources = d.n_sources - skips;
-        skip = skips ? gid - d.first_source : NEVER;
+        : d(drawing),
+          place(filing, d.targets == nullptr ? d.first_target + number : d.targets[number]),
+          gid(filing.gids[place.target]), shortest(found) {
+        const int64 own = d.excludes ? number_of(gid - d.origin) : NEVER;
+        n_sources = d.n_sources - (own < NEVER);
+        skip = own;
+    }
+
+    // Return the number of the source at some distance from the origin; NEVER if there is none
+    __device__ int64 number_of(int64 away) const {
+        if (d.listed == nullptr) {
+            const int64 number = away / d.step;
+            const bool is_one = away >= 0 && number < d.n_sources && number * d.step == away;
+            return is_one ? number : NEVER;
+        }
+        int64 first = 0, end = d.n_sources;
+        while (first < end) {
+            const int64 middle = (first + end) / 2;
+            if (d.listed[middle] < away)
+                first = middle + 1;
+            else
+                end = middle;
+        }
+        return first < d.n_sources && d.listed[first] == away ? first : NEVER;
     }
 
     __device__ Words draw(int64 index) const {
@@ -137,7 +159,9 @@ template <bool PUTS> struct Target {
 
     // Count or put a synapse, whose source and words are given
     __device__ void file(int64 number, const Words &words) {
-        const int64 source = d.first_source + number + (number >= skip);
+        number += number >= skip;
+        const int64 source =
+            d.origin + (d.listed == nullptr ? number * d.step : d.listed[number]);
         if (!PUTS) {
             place.count(source);
             if (place.f.shortest == nullptr)

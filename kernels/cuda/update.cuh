@@ -26,6 +26,8 @@ __device__ inline void draw_input(
 #pragma unroll 1
     for (int32 k = 0; k < (int32)s.n_groups; ++k) {
         const Group &g = part.groups[s.first_group + k];
+        if (!is_member(m.members, g, part.first + neuron))
+            continue;
         const int32 n = count_events(part.thresholds, g, m.seed, part.gids[neuron], step);
         *input_of(m, part, step, g.receptor, neuron) += n * (int32)g.weight;
     }
@@ -48,6 +50,8 @@ __device__ inline int32 update(const DeviceShard &m, const Part &part, int64 ste
     for (int32 r = 0; r < MOST_RECEPTORS; ++r)
         arrived[r] = r < m.n_receptors ? take_input(m, part, step, r, neuron) : 0;
     for (int64 k = 0; !IS_DRAWN && k < s.n_groups; ++k) {
+        if (!is_member(m.members, groups[k], part.first + neuron))
+            continue;
         const int32 n = count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
 #pragma unroll
         for (int32 r = 0; r < MOST_RECEPTORS; ++r)

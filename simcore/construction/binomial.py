@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from simcore.construction.id_search import first_at_least, n_below
 from simcore.numerics.jit import njit
 from simcore.numerics.philox import draw
 from simcore.numerics.portable import exp
@@ -146,7 +147,7 @@ def _atanh(v):
 
 
 @njit
-def split_total(seed, stream, total, n_sources, excluded_begin, excluded_end, n_targets, wanted):
+def split_total(seed, stream, total, n_sources, fewer, n_targets, wanted):
     """Return how many of `total` synapses arrive at each wanted target.
 
     The total is split over the targets by a binary tree. Each node gives its left half a binomial
@@ -160,7 +161,9 @@ def split_total(seed, stream, total, n_sources, excluded_begin, excluded_end, n_
     total : int
         Synapses in all.
     n_sources : int
-        Possible sources of a target; one fewer for targets in [excluded_begin, excluded_end).
+        Possible sources of a target.
+    fewer : tuple
+        Indices of the targets that have one fewer, see `simcore.description.ids.Packed`.
     n_targets : int
         Number of targets.
     wanted : ndarray of int64, shape (n_wanted,)
@@ -183,10 +186,10 @@ def split_total(seed, stream, total, n_sources, excluded_begin, excluded_end, n_
             counts[first] = count
             continue
         middle = (begin + end) // 2
-        left = _pairs(begin, middle, n_sources, excluded_begin, excluded_end)
-        both = _pairs(begin, end, n_sources, excluded_begin, excluded_end)
+        left = _pairs(begin, middle, n_sources, fewer)
+        both = _pairs(begin, end, n_sources, fewer)
         share = binomial(count, left / both, uniform(seed, stream, node, 0))
-        cut = _first_at_least(wanted, first, last, middle)
+        cut = first_at_least(wanted, first, last, middle)
         depth = _push(stack, depth, 2 * node + 1, middle, end, cut, last, count - share)
         depth = _push(stack, depth, 2 * node, begin, middle, first, cut, share)
     return counts
@@ -201,26 +204,13 @@ def _push(stack, depth, node, begin, end, first, last, count):
 
 
 @njit
-def _first_at_least(values, first, last, bound):
-    """Return the first place in [first, last) whose value is at least `bound`, or `last`."""
-    while first < last:
-        middle = (first + last) // 2
-        if values[middle] < bound:
-            first = middle + 1
-        else:
-            last = middle
-    return first
-
-
-@njit
-def _pairs(begin, end, n_sources, excluded_begin, excluded_end):
+def _pairs(begin, end, n_sources, fewer):
     """Return the number of allowed pairs for the targets in [begin, end)."""
-    excluded = max(0, min(end, excluded_end) - max(begin, excluded_begin))
-    return float(n_sources) * (end - begin) - excluded
+    return float(n_sources) * (end - begin) - (n_below(fewer, end) - n_below(fewer, begin))
 
 
 @njit
-def bernoulli_indegrees(seed, stream, gids, n_sources, excluded_begin, excluded_end, p):
+def bernoulli_indegrees(seed, stream, gids, n_sources, p):
     """Return the binomial in-degree of each target, shape (gids.size,).
 
     Parameters
@@ -229,13 +219,12 @@ def bernoulli_indegrees(seed, stream, gids, n_sources, excluded_begin, excluded_
         Key of the draws.
     gids : ndarray of int64
         Global ids of the targets.
-    n_sources : int
-        Possible sources; one fewer for targets with a gid in [excluded_begin, excluded_end).
+    n_sources : ndarray of int64
+        Possible sources of each target.
     p : float
         Probability of a connection.
     """
     counts = np.empty(gids.size, dtype=np.int64)
     for i, gid in enumerate(gids):
-        n = n_sources - (excluded_begin <= gid < excluded_end)
-        counts[i] = binomial(n, p, uniform(seed, stream, gid, 0))
+        counts[i] = binomial(n_sources[i], p, uniform(seed, stream, gid, 0))
     return counts

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simcore.construction import synapse_draws
 from simcore.construction.buckets import put_each, rows_per_bucket, shortest_remote, sort_buckets
 from simcore.construction.specification import specify_shards
+from simcore.description.ids import as_array, as_key, places_within
 from simcore.description.network import Network
 from simcore.discretization.fixed_point import FixedPoint, WeightForm
 from simcore.partition.partition import Partition
@@ -228,15 +229,14 @@ class Draws:
         arrays : tuple of ndarray
             Cursors of the buckets, words, exact weights, keys.
         """
+        if isinstance(self.projection, ProceduralSynapses):
+            self._visit_drawn(self.projection, form, block, arrays)
+            return
         origin = int(block[0])
         first, stop = self.projection.lids
         begin = min(max(first, origin), int(block[1]))
         end = max(begin, min(stop, int(block[1])))
-        if begin == end:
-            return
-        if isinstance(self.projection, ProceduralSynapses):
-            self._visit_drawn(self.projection, form, begin, end, origin, arrays)
-        else:
+        if begin < end:
             for rows, targets, channels, weights in self.projection.synapses(begin, end):
                 places = begin - origin + targets
                 put_each(form, places, rows, channels, weights, self.buckets, arrays)
@@ -245,19 +245,22 @@ class Draws:
         self,
         drawn: ProceduralSynapses,
         form: int,
-        begin: int,
-        end: int,
-        origin: int,
+        block: NDArray[np.int64],
         arrays: Arrays,
     ) -> None:
-        first = drawn.lids[0]
+        begin, end = int(block[0]), int(block[1])
+        some = places_within(drawn.lids, begin, end)
+        lids = drawn.lids[some]
+        if not len(lids):
+            return
         synapse_draws.visit_targets(
             form,
             int(drawn.choice),
             (np.uint64(self.seed), np.uint64(drawn.stream)),
-            (self.gids[begin:end], np.arange(begin - origin, end - origin)),
-            self.indegrees[begin - first : end - first],
-            (*drawn.sources, *drawn.excluded),
+            (self.gids[as_key(lids)], as_array(lids) - begin),
+            self.indegrees[some],
+            drawn.sources.packed,
+            drawn.excludes,
             (drawn.thresholds, drawn.guide, drawn.weights, drawn.channel_of),
             self.buckets,
             arrays,

@@ -59,12 +59,11 @@ def explicit_synapses(
 def _edges(
     seed: int, tables: ProjectionTables, rule: Edges, gids: NDArray[np.int64]
 ) -> Iterator[GivenSynapses]:
-    first_source = tables.projection.source.gid_range[0]
-    first_target = tables.projection.target.gid_range[0]
+    source_ids, target_ids = tables.projection.source.ids, tables.projection.target.ids
     stream = random.stream(random.CONNECT, tables.projection.id)
     sources, targets = rule.pairs()
     for begin in range(0, sources.size, _CHUNK):
-        chunk = first_target + targets[begin : begin + _CHUNK]
+        chunk = target_ids.at(targets[begin : begin + _CHUNK])
         kept, found = _members(chunk, gids)
         edges = begin + kept
         words = random.draw(seed, stream, chunk[kept], edges)
@@ -73,17 +72,18 @@ def _edges(
             weights = tables.weights[edges]
         if tables.edge_delays is not None:
             delays = tables.edge_delays[edges] - tables.delays.first
-        yield first_source + sources[edges], found, delays, weights
+        yield source_ids.at(sources[edges]), found, delays, weights
 
 
 def _one_to_one(
     seed: int, tables: ProjectionTables, gids: NDArray[np.int64], part: slice
 ) -> GivenSynapses:
     stream = random.stream(random.CONNECT, tables.projection.id)
-    shift = tables.projection.source.gid_range[0] - tables.projection.target.gid_range[0]
-    targets = np.arange(gids.size)[part]
-    words = random.draw(seed, stream, gids[part], 0)
-    return gids[part] + shift, targets, *_values(tables, words)
+    source_ids, target_ids = tables.projection.source.ids, tables.projection.target.ids
+    places = target_ids.position(gids[part])
+    own = np.flatnonzero(places >= 0)
+    words = random.draw(seed, stream, gids[part][own], 0)
+    return source_ids.at(places[own]), part.start + own, *_values(tables, words)
 
 
 def _outdegree(
@@ -95,17 +95,16 @@ def _outdegree(
     """
     projection = tables.projection
     stream = random.stream(random.OUTDEGREE, projection.id)
-    first_target, last_target = projection.target.gid_range
-    excluded = (first_target, last_target) if projection.excludes_autapses else (-1, -1)
+    all_sources, others = projection.source.ids.ascending, projection.target.ids.ascending.packed
     degree = rule.outdegree
     if degree == 0 or gids.size == 0:
         return
     per_chunk = max(1, _CHUNK // degree)
-    for begin in range(*projection.source.gid_range, per_chunk):
-        sources = np.arange(begin, min(begin + per_chunk, projection.source.gid_range[1]))
+    for begin in range(0, all_sources.size, per_chunk):
+        sources = all_sources.at(np.arange(begin, min(begin + per_chunk, all_sources.size)))
         targets = draw_targets(
             np.uint64(seed), np.uint64(stream), sources, degree, rule.allow_multapses,
-            (first_target, projection.target.size, *excluded),
+            others, projection.excludes_autapses,
         )  # fmt: skip
         flat = targets.ravel()
         # The targets of a hub are more than a chunk

@@ -29,6 +29,7 @@ from simcore.description.connectivity import (
     PairwiseBernoulli,
 )
 from simcore.description.degrees import n_synapses
+from simcore.description.ids import Ids, Indices, as_key
 from simcore.description.network import Network
 from simcore.discretization.fixed_point import FixedPoint, WeightForm, fixed_point
 from simcore.numerics import random
@@ -89,9 +90,7 @@ def _specify(
     receptors = max((p.n_receptors for p in network.populations), default=1)
 
     # Edges without entries have no weights
-    used = [
-        r for r in projections if r.weights.size and _size(neurons, r.projection.target.gid_range)
-    ]
+    used = [r for r in projections if r.weights.size and neurons.count(r.projection.target.ids)]
     forms = sorted({r.form for r in used})
     outside = [r.delays.first for r in used if _reaches_outside(neurons, r)]
     return ShardSpec(
@@ -151,17 +150,17 @@ def _projection(
     seed: int, tables: ProjectionTables, neurons: LocalNeurons, channel_of: NDArray[np.int32]
 ) -> ProceduralSynapses | ExplicitSynapses:
     projection = tables.projection
-    lids = neurons.lid_range(projection.target.gid_range)
     if isinstance(projection.rule, (Edges, OneToOne, FixedOutdegree)):
-        return ExplicitSynapses(lids, partial(_listed, seed, tables, neurons, channel_of))
-    first, stop = projection.source.gid_range
+        span = neurons.lid_range(projection.target.ids.span)
+        return ExplicitSynapses(span, partial(_listed, seed, tables, neurons, channel_of))
+    lids = neurons.lids(projection.target.ids)
     return ProceduralSynapses(
         choice=_choice(projection.rule),
         stream=random.stream(random.CONNECT, projection.id),
         lids=lids,
-        indegrees=partial(_indegrees, seed, tables, neurons.gids[slice(*lids)]),
-        sources=(first, stop - first),
-        excluded=(first, stop) if projection.excludes_autapses else (-1, -1),
+        indegrees=partial(_indegrees, seed, tables, neurons, lids),
+        sources=projection.source.ids.ascending,
+        excludes=projection.excludes_autapses,
         thresholds=tables.delays.thresholds,
         guide=tables.delays.guide,
         weights=tables.weights,
@@ -196,9 +195,11 @@ def _choice(rule: object) -> SourceChoice:
     return SourceChoice.UNIFORM
 
 
-def _indegrees(seed: int, tables: ProjectionTables, gids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of synapses at each of the targets `gids`."""
-    found = _drawn_indegrees(seed, tables, gids)
+def _indegrees(
+    seed: int, tables: ProjectionTables, neurons: LocalNeurons, lids: Indices
+) -> NDArray[np.int64]:
+    """Return the number of synapses at each of some targets."""
+    found = _drawn_indegrees(seed, tables, neurons.gids[as_key(lids)])
     _check_indegrees(tables, found)
     return found
 
@@ -207,23 +208,24 @@ def _drawn_indegrees(
     seed: int, tables: ProjectionTables, gids: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     projection, rule = tables.projection, tables.projection.rule
-    n_sources = projection.source.size
-    first, stop = projection.source.gid_range if projection.excludes_autapses else (-1, -1)
+    sources, targets = projection.source.ids.ascending, projection.target.ids.ascending
+    excludes = projection.excludes_autapses
     stream = np.uint64(random.stream(random.INDEGREE, projection.id))
     if isinstance(rule, FixedIndegree):
         return np.full(gids.size, rule.indegree, dtype=np.int64)
-    if isinstance(rule, AllToAll):
-        return n_sources - ((gids >= first) & (gids < stop)).astype(np.int64)
-    if isinstance(rule, PairwiseBernoulli):
-        return binomial.bernoulli_indegrees(
-            np.uint64(seed), stream, gids, n_sources, first, stop, float(rule.p)
-        )
     if isinstance(rule, FixedTotalNumber):
-        origin = projection.target.gid_range[0]
+        fewer = targets.common(sources) if excludes else Ids(0, range(0))
         return binomial.split_total(
-            np.uint64(seed), stream, rule.n, n_sources, first - origin, stop - origin,
-            projection.target.size, gids - origin,
+            np.uint64(seed), stream, rule.n, sources.size, fewer.packed, targets.size,
+            targets.position(gids),
         )  # fmt: skip
+    partners = np.full(gids.size, sources.size, dtype=np.int64)
+    if excludes:
+        partners -= sources.contains(gids)
+    if isinstance(rule, AllToAll):
+        return partners
+    if isinstance(rule, PairwiseBernoulli):
+        return binomial.bernoulli_indegrees(np.uint64(seed), stream, gids, partners, float(rule.p))
     raise TypeError(f"unknown rule {rule!r}")
 
 
@@ -238,14 +240,9 @@ def _check_indegrees(tables: ProjectionTables, indegrees: NDArray[np.int64]) -> 
 
 def _reaches_outside(neurons: LocalNeurons, tables: ProjectionTables) -> bool:
     source = tables.projection.source
-    return _size(neurons, source.gid_range) < source.size
+    return neurons.count(source.ids) < source.size
 
 
 def _share(neurons: LocalNeurons, tables: ProjectionTables) -> float:
     target = tables.projection.target
-    return _size(neurons, target.gid_range) / target.size
-
-
-def _size(neurons: LocalNeurons, gid_range: tuple[int, int]) -> int:
-    begin, end = neurons.lid_range(gid_range)
-    return end - begin
+    return neurons.count(target.ids) / target.size

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.construction.buckets import count_rows, put
+from simcore.construction.id_search import position, to_ids
 from simcore.numerics.jit import njit
 from simcore.numerics.philox import draw, draw_many
 from simcore.shards.shard_spec import SourceChoice
@@ -139,7 +140,7 @@ def to_channels(count, words, delay_table, values, channel_of, keys, weights):
 
 
 @njit
-def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, arrays):
+def visit_targets(form, kind, key, targets, indegrees, sources, excludes, tables, buckets, arrays):
     """Draw all synapses of some targets, and count them or put them into buckets.
 
     Parameters
@@ -154,9 +155,10 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
         Global id of each target, and its index within the block.
     indegrees : ndarray of int64
         Synapses of each target.
-    source : (int, int, int, int)
-        First global id of the sources and their number; the global ids of the first target that
-        must not connect to itself, and of the one after the last.
+    sources : tuple
+        Global ids of the sources, see `simcore.description.ids.Packed`.
+    excludes : bool
+        Whether a target that is a source as well must not connect to itself.
     tables : (ndarray, ndarray, ndarray, ndarray)
         Thresholds and guide of the delay, weights, channels.
     buckets : (int, int, int)
@@ -166,7 +168,6 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
     """
     seed, stream = key
     gids, in_block = targets
-    first, n_sources, excluded_begin, excluded_end = source
     thresholds, guide, values, channel_of = tables
     rows = np.empty(BUFFER, dtype=np.int64)
     w0 = np.empty(BUFFER, dtype=np.uint32)
@@ -179,9 +180,7 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
 
     for t in range(gids.size):
         gid = np.uint64(gids[t])
-        skips = excluded_begin <= gids[t] < excluded_end
-        skip = gids[t] - first if skips else _NO_SELF
-        n = np.uint64(n_sources - skips)
+        skip, n = _self_among(sources, excludes, gids[t])
         if kind == DISTINCT:
             chosen = distinct_sources(seed, stream, gid, indegrees[t], n, skip)
         for begin in range(0, indegrees[t], BUFFER):
@@ -195,8 +194,7 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
             else:
                 for i in range(count):
                     rows[i] = chosen[begin + i]
-            for i in range(count):
-                rows[i] += first
+            to_ids(sources, count, rows)
             if form < 0:
                 count_rows(count, rows, buckets, arrays)
             else:
@@ -206,7 +204,16 @@ def visit_targets(form, kind, key, targets, indegrees, source, tables, buckets, 
 
 
 @njit
-def draw_targets(seed, stream, sources, outdegree, multapses, target):
+def _self_among(others, excludes, gid):
+    """Return the index of a neuron to leave out of others, or 2**62; and how many that leaves."""
+    found = position(others, gid) if excludes else -1
+    if found < 0:
+        return _NO_SELF, np.uint64(others[2])
+    return np.int64(found), np.uint64(others[2] - 1)
+
+
+@njit
+def draw_targets(seed, stream, sources, outdegree, multapses, others, excludes):
     """Return the targets of each source, drawn uniformly, shape (n_sources, outdegree).
 
     Parameters
@@ -219,24 +226,22 @@ def draw_targets(seed, stream, sources, outdegree, multapses, target):
         Targets per source.
     multapses : bool
         Whether a target may occur more than once.
-    target : (int, int, int, int)
-        First global id of the targets and their number; the global ids of the first source that
-        must not connect to itself, and of the one after the last.
+    others : tuple
+        Global ids of all targets, see `simcore.description.ids.Packed`.
+    excludes : bool
+        Whether a source that is a target as well must not connect to itself.
     """
-    first, n_targets, excluded_begin, excluded_end = target
     targets = np.empty((sources.size, outdegree), dtype=np.int64)
     for s in range(sources.size):
         gid = np.uint64(sources[s])
-        skips = excluded_begin <= sources[s] < excluded_end
-        skip = sources[s] - first if skips else _NO_SELF
-        n = np.uint64(n_targets - skips)
+        skip, n = _self_among(others, excludes, sources[s])
         if multapses:
             for i in range(outdegree):
                 w0, _, _, w3 = draw(seed, stream, gid, np.uint64(i))
                 index = np.int64(_scaled(w0, w3, n))
-                targets[s, i] = first + index + (index >= skip)
+                targets[s, i] = index + (index >= skip)
         else:
             chosen = distinct_sources(seed, stream, gid, outdegree, n, skip)
-            for i in range(outdegree):
-                targets[s, i] = first + chosen[i]
+            targets[s, :] = chosen
+        to_ids(others, outdegree, targets[s])
     return targets

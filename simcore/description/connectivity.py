@@ -121,7 +121,11 @@ class PairwiseBernoulli(Rule):
 
 @dataclass(frozen=True)
 class OneToOne(Rule):
-    """Source i is connected to target i; both sides have the same size."""
+    """Source i is connected to target i; both sides have the same size.
+
+    They count in the order of the views: ``connect(E, E[::-1], OneToOne(), ...)`` connects the
+    first with the last.
+    """
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class Edges(Rule):
     Parameters
     ----------
     sources, targets : array_like of int, shape (n_synapses,)
-        Indices within the source and the target population.
+        Indices within the source and the target, populations or views, in their order.
     weights : array_like of float, shape (n_synapses,), optional
         Weight of each synapse, in the unit of the target; instead of `weight` in `connect`.
     delays : array_like of float, shape (n_synapses,), optional

@@ -80,5 +80,4 @@ def _most_equal(numbers: NDArray[np.int64]) -> int:
 def _n_autapses(projection: Projection) -> int:
     if not projection.excludes_autapses:
         return 0
-    (a, b), (c, d) = projection.source.gid_range, projection.target.gid_range
-    return max(0, min(b, d) - max(a, c))
+    return projection.source.ids.n_common(projection.target.ids)

@@ -278,7 +278,7 @@ class Network:
             require(interval is None, "record: interval", interval, "None for spikes")
         elif interval is None:
             interval = 1.0
-        for view in self._views(targets, "record: targets", contiguous=False):
+        for view in self._views(targets, "record: targets"):
             if variable == "V_m":
                 name = view.population.name
                 neuron = view.population.neuron
@@ -320,8 +320,8 @@ class Network:
         require(count < MAX_OBJECTS, "drives", count, "< 2**24", error=CapacityError)
         self.drives.append(Drive(len(self.drives), view, stimulus))
 
-    def _views(self, value: Where, subject: str, contiguous: bool = True) -> list[PopulationView]:
-        views = as_views(value, subject, contiguous)
+    def _views(self, value: Where, subject: str) -> list[PopulationView]:
+        views = as_views(value, subject)
         for view in views:
             require(
                 view.population.network is self,

@@ -33,7 +33,8 @@ from simcore.shards.shard import block_bounds
 class TableCounts:
     """What is expected of one `SynapseTable`.
 
-    Sources are taken together in segments of neighbours that have the same projections.
+    Sources are taken together in segments of neighbours that have the same projections, but for
+    views with gaps.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ class TableCounts:
     fullest : float
         Synapses of the block that has most.
     indegrees : int
-        In-degrees that the build keeps, one per projection and target.
+        In-degrees that the build keeps, one per projection and target; the lids of targets with
+        gaps count as well.
     """
 
     form: WeightForm
@@ -98,7 +100,9 @@ class Expectation:
         self.segments = np.unique([*firsts, *(g for pair in ranges for g in pair), self._n])
         used = [r for r in self.projections if r.weights.size]
         forms = sorted({r.form for r in used})
-        self._targets = sorted({r.projection.target.gid_range for r in self.projections})
+        targets = [r.projection.target.ids for r in self.projections]
+        self._targets = sorted({ids.span for ids in targets if ids.contiguous})
+        self._scattered = list({ids.key: ids for ids in targets if not ids.contiguous}.values())
         self._known: dict[tuple[object, ...], list[TableCounts]] = {}
         self._tables = [_Sources(f, [r for r in used if r.form is f], self.segments) for f in forms]
 
@@ -137,10 +141,11 @@ class Expectation:
         if neurons.size == 0:
             return []
         # Many ranks and threads own the same
+        blocks = self.blocks(neurons) if bounds is None else bounds
         owned = (neurons.lid_range(target) for target in self._targets)
-        key = neurons.size, None if bounds is None else bounds.tobytes(), *owned
+        among = (neurons.n_below(ids, blocks).tobytes() for ids in self._scattered)
+        key = neurons.size, None if bounds is None else bounds.tobytes(), *owned, *among
         if key not in self._known:
-            blocks = self.blocks(neurons) if bounds is None else bounds
             counts = [table.counts(neurons, blocks) for table in self._tables]
             self._known[key] = [found for found in counts if found.synapses.any()]
         return self._known[key]
@@ -174,18 +179,28 @@ class _Sources:
         channels = {c: i for i, c in enumerate(all_channels(projections))}
         self._n_channels = len(channels)
         self._places, self._parts = _places_and_parts(projections, channels)
-        ranges = np.array([r.projection.source.gid_range for r in projections])
-        self._spans = np.searchsorted(segments, ranges)
-        self._n_sources = ranges[:, 1] - ranges[:, 0]
+        sources = [r.projection.source.ids for r in projections]
+        self._spans = np.searchsorted(segments, np.array([ids.span for ids in sources]))
+        self._n_sources = np.array([ids.size for ids in sources])
         self._sizes = np.diff(segments).astype(np.float64)
+        gaps = {ids.key: ids for ids in sources if not ids.contiguous}
+        self._shares = {k: np.diff(ids.below(segments)) / self._sizes for k, ids in gaps.items()}
+        self._gaps = [None if ids.contiguous else ids.key for ids in sources]
+        self._listed = [not r.projection.target.contiguous for r in projections]
 
     def inside(self, neurons: Lids, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the targets that each projection has in each block, shape (n, n_blocks)."""
-        lids = np.array(
-            [neurons.lid_range(r.projection.target.gid_range) for r in self.projections]
-        )
+        targets = [r.projection.target.ids for r in self.projections]
+        lids = np.array([neurons.lid_range(ids.span) for ids in targets])
         begin = np.maximum(lids[:, :1], blocks[:-1])
-        return np.maximum(np.minimum(lids[:, 1:], blocks[1:]) - begin, 0).astype(np.float64)
+        found = np.maximum(np.minimum(lids[:, 1:], blocks[1:]) - begin, 0).astype(np.float64)
+        known: dict[object, NDArray[np.int64]] = {}
+        for k, ids in enumerate(targets):
+            if not ids.contiguous:
+                if ids.key not in known:
+                    known[ids.key] = np.diff(neurons.n_below(ids, blocks))
+                found[k] = known[ids.key]
+        return found
 
     def counts(self, neurons: Lids, blocks: NDArray[np.int64]) -> TableCounts:
         """Return what is expected of the table of a shard."""
@@ -194,7 +209,9 @@ class _Sources:
         each = indegree * inside.sum(axis=1) / self._n_sources
         synapses = np.zeros(self._sizes.size)
         for k in np.flatnonzero(each):
-            synapses[slice(*self._spans[k])] += each[k]
+            span = slice(*self._spans[k])
+            share = self._shares[self._gaps[k]][span] if self._gaps[k] else 1.0
+            synapses[span] += each[k] * share
         rows, runs = np.zeros((2, self._sizes.size))
 
         # Blocks inside of one population are alike
@@ -211,7 +228,7 @@ class _Sources:
             rows=self._sizes * rows,
             runs=self._sizes * runs,
             fullest=float((indegree @ inside).max()),
-            indegrees=int(inside.sum()),
+            indegrees=int(inside.sum() + inside[self._listed].sum()),
         )
 
     def presence(
@@ -220,7 +237,8 @@ class _Sources:
         """Return the chance that a source has a row in a block, and its expected number of runs.
 
         A source with m expected synapses has none with the probability exp(-m), as if synapses
-        were independent, or (1 - m/n)^n where it has n chances of one.
+        were independent, or (1 - m/n)^n where it has n chances of one. Views with gaps are taken
+        to share no source with one another: at most so many have a row.
 
         Parameters
         ----------
@@ -229,13 +247,24 @@ class _Sources:
         """
         rows = np.zeros(self._sizes.size)
         runs = np.zeros((self._sizes.size, self._n_channels))
+        some: dict[object, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         for k in np.flatnonzero(targets):
             projection, span = self.projections[k].projection, slice(*self._spans[k])
             each = mean_indegree(projection) * targets[k] / self._n_sources[k]
             chances = _chances(projection.rule, targets[k])
-            rows[span] += _exponent(each, chances)
-            runs[span, self._places[k]] += _exponent(each * self._parts[k], chances)
-        return -np.expm1(-rows), -np.expm1(-runs).sum(axis=1)
+            key, to = self._gaps[k], (rows, runs)
+            if key is not None:
+                to = some.setdefault(key, (np.zeros_like(rows), np.zeros_like(runs)))
+            to[0][span] += _exponent(each, chances)
+            to[1][span, self._places[k]] += _exponent(each * self._parts[k], chances)
+        if not some:
+            return -np.expm1(-rows), -np.expm1(-runs).sum(axis=1)
+        row, run = np.zeros_like(rows), np.zeros_like(runs)
+        for key, (of_rows, of_runs) in some.items():
+            row -= self._shares[key] * np.expm1(-of_rows)
+            run -= self._shares[key][:, None] * np.expm1(-of_runs)
+        row, run = np.minimum(row, 1.0), np.minimum(run, 1.0)
+        return 1.0 - np.exp(-rows) * (1.0 - row), (1.0 - np.exp(-runs) * (1.0 - run)).sum(axis=1)
 
 
 def _exponent(expected: NDArray[np.float64] | float, chances: float) -> NDArray[np.float64]:

@@ -28,9 +28,10 @@ _INDEGREE = 8
 _EDGE_DELAY = 8
 
 # A projection, its weights and its name, and what it is drawn from in the build, measured; index
-# of a given source and target, and each weight or delay that is given beside [B]
+# of a given source and target, each weight or delay that is given beside, and an index of a view
+# that lists its neurons [B]
 _PROJECTION, _RECIPE = 700, 900
-_EDGE, _GIVEN = 16, 8
+_EDGE, _GIVEN, _LISTED = 16, 8, 8
 
 # Words and exact weights of a synapse, see `simcore.shards.shard.SynapseTable` [B]
 SYNAPSE_BYTES = {WeightForm.CONSTANT: 2, WeightForm.DRAWN: 4, WeightForm.EXACT: 6}
@@ -138,7 +139,11 @@ def _description(expectation: Expectation) -> float:
             columns = sum(values is not None for values in (rule.weights, rule.delays))
             total += float(np.size(rule.sources)) * (_EDGE + _GIVEN * columns)
             total += recipe.weights.nbytes
-    return total
+    network = expectation.network
+    views = [view for p in network.projections for view in (p.source, p.target)]
+    views += [d.target for d in network.drives] + [r.target for r in network.records]
+    lists = {id(v.indices): v.size for v in views if not isinstance(v.indices, range)}
+    return total + _LISTED * float(sum(lists.values()))
 
 
 def neuron_bytes(shards: Sequence[Lids]) -> float:

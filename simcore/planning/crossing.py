@@ -41,21 +41,18 @@ def _crossing(tables: ProjectionTables, ranks: Ranks) -> list[tuple[int, float]]
     projection, threads = tables.projection, ranks.setup.threads
     if isinstance(projection.rule, Edges):
         pairs = zip(projection.rule.pairs(), (projection.source, projection.target), strict=True)
-        one, other = (
-            ranks.division.owner(view.gid_range[0] + ids) // threads for ids, view in pairs
-        )
+        one, other = (ranks.division.owner(view.ids.at(ids)) // threads for ids, view in pairs)
         apart = one != other
         if tables.edge_delays is not None:
             delays, counts = np.unique(tables.edge_delays[apart], return_counts=True)
             return list(zip(delays.tolist(), counts.tolist(), strict=True))
         n = float(apart.sum())
     elif isinstance(projection.rule, OneToOne):
-        first, partner = projection.source.gid_range[0], projection.target.gid_range[0]
-        size = projection.target.size
-        n = size - float(ranks.division.n_together(first, partner, size, threads))
+        one, other = projection.source.ids, projection.target.ids
+        n = other.size - float(ranks.division.n_together(one, other, threads))
     else:
         sources, targets = (
-            ranks.inside(v.gid_range) / v.size for v in (projection.source, projection.target)
+            ranks.inside(v) / v.size for v in (projection.source, projection.target)
         )
         n = n_synapses(projection) * float(1.0 - sources @ targets)
     table = tables.delays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simcore.description.network import Network
-from simcore.io.schema import SPIKE_TYPE, recorded_span, sample_interval
+from simcore.io.schema import SPIKE_TYPE, sample_interval
 from simcore.numerics.clock import Clock
 from simcore.planning.rates import Rates
 
@@ -14,7 +14,7 @@ def file_sizes(network: Network, rates: Rates, dt: float) -> dict[str, float]:
     """Return what a second of model time adds to the file, and the size of a checkpoint [B]."""
     spikes = potentials = 0.0
     for record in network.records:
-        n = len(range(*recorded_span(record)))
+        n = record.target.size
         if record.variable == "spikes":
             spikes += n * float(rates.values[record.target.population.id]) * SPIKE_TYPE.itemsize
         else:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from simcore.description.degrees import mean_indegree
 from simcore.description.network import Network
+from simcore.description.population import PopulationView
 from simcore.partition import Partition, partition
 from simcore.shards.local_neurons import Lids
 
@@ -55,7 +56,7 @@ class Ranks:
     division : Partition
         Who owns which neuron; each thread counts.
     bounds : ndarray of int64, shape (n_segments + 1,)
-        Global ids between which neurons are alike.
+        Global ids between which neurons are alike, but for views with gaps.
     counts : ndarray of int64, shape (n_ranks, n_segments)
         Neurons of every rank in each segment.
     """
@@ -72,6 +73,8 @@ class Ranks:
         parts = self.division.counts(self.bounds)
         shape = setup.n_ranks, setup.threads, self.bounds.size - 1
         self.counts = parts.reshape(shape).sum(axis=1)
+        gaps = {v.ids.key: v for v in views if not v.contiguous}
+        self._inside = {key: self._count(view) for key, view in gaps.items()}
 
     @property
     def n_neurons(self) -> NDArray[np.int64]:
@@ -81,12 +84,16 @@ class Ranks:
     @cached_property
     def n_synapses(self) -> NDArray[np.float64]:
         """Expected synapses of every rank, shape (n_ranks,)."""
-        indegrees = np.zeros(self.bounds.size)
+        indegrees, scattered = np.zeros(self.bounds.size), np.zeros(len(self.counts))
         for projection in self.network.projections:
-            first, stop = np.searchsorted(self.bounds, projection.target.gid_range)
+            target = projection.target
+            if not target.contiguous:
+                scattered += mean_indegree(projection) * self.inside(target)
+                continue
+            first, stop = np.searchsorted(self.bounds, target.gid_range)
             indegrees[first] += mean_indegree(projection)
             indegrees[stop] -= mean_indegree(projection)
-        found: NDArray[np.float64] = self.counts @ np.cumsum(indegrees)[:-1]
+        found: NDArray[np.float64] = self.counts @ np.cumsum(indegrees)[:-1] + scattered
         return np.maximum(found, 0.0)
 
     def per_neuron(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,10 +108,16 @@ class Ranks:
         owner = np.searchsorted(firsts, self.bounds[:-1], side="right") - 1
         return self.counts @ values[owner]
 
-    def inside(self, gid_range: tuple[int, int]) -> NDArray[np.int64]:
-        """Return the neurons of every rank in the range of a view, shape (n_ranks,)."""
-        first, stop = np.searchsorted(self.bounds, gid_range)
+    def inside(self, view: PopulationView) -> NDArray[np.int64]:
+        """Return the neurons of every rank in a view, shape (n_ranks,)."""
+        if not view.contiguous:
+            return self._inside[view.ids.key]
+        first, stop = np.searchsorted(self.bounds, view.gid_range)
         return self.counts[:, first:stop].sum(axis=1)
+
+    def _count(self, view: PopulationView) -> NDArray[np.int64]:
+        parts = self.division.n_inside(view.ids)
+        return parts.reshape(self.setup.n_ranks, self.setup.threads).sum(axis=1)
 
     def shards(self, rank: int) -> list[Lids]:
         """Return the neurons of each thread of a rank."""
@@ -119,8 +132,9 @@ class Ranks:
         and the most synapses are among them, and others at equal distances between.
         """
         load = np.round(self.n_synapses, 3)
-        order = np.lexsort((*self.counts.T, self.n_neurons, load))
-        alike = (self.counts[order[1:]] == self.counts[order[:-1]]).all(axis=1)
+        owned = np.column_stack([self.counts, *self._inside.values()])
+        order = np.lexsort((*owned.T, self.n_neurons, load))
+        alike = (owned[order[1:]] == owned[order[:-1]]).all(axis=1)
         first = np.concatenate([[0], np.flatnonzero(~alike) + 1])
         counts = np.diff(np.append(first, order.size))
         n = min(first.size, MOST_KINDS)

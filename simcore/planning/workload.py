@@ -146,7 +146,7 @@ def expected_workload(
     draws = np.zeros(chosen.size)
     for view, process in poisson_processes(network):
         share = on_share(process.start, process.stop, setup.duration)
-        draws += ranks.inside(view.gid_range)[chosen] * steps * share
+        draws += ranks.inside(view)[chosen] * steps * share
     sent = ranks.per_neuron(rates.values)[chosen]
     files = file_sizes(network, rates, setup.dt)
 

@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.ids import Ids, Indices
+
 
 class Lids(Protocol):
     """Some neurons in ascending order of global id; a local id (lid) is a place in this order."""
@@ -18,6 +20,9 @@ class Lids(Protocol):
 
     def lid_range(self, gid_range: tuple[int, int]) -> tuple[int, int]:
         """Return first lid, and the one after the last, of the global ids in a range."""
+
+    def n_below(self, ids: Ids, lids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of some ids belong to the neurons before each of some lids."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,22 @@ class LocalNeurons:
         """Return first lid, and the one after the last, of the global ids in a range."""
         begin, end = np.searchsorted(self.gids, gid_range)
         return int(begin), int(end)
+
+    def lids(self, ids: Ids) -> Indices:
+        """Return the lids, in ascending order, of those of some ids that are here."""
+        begin, end = self.lid_range(ids.span)
+        if ids.contiguous:
+            return range(begin, end)
+        found: NDArray[np.int64] = begin + np.flatnonzero(ids.contains(self.gids[begin:end]))
+        return found
+
+    def n_below(self, ids: Ids, lids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many of some ids belong to the neurons before each of some lids."""
+        own = self.lids(ids)
+        if isinstance(own, range):
+            return np.clip(lids, own.start, own.stop) - own.start
+        return np.searchsorted(own, lids).astype(np.int64)
+
+    def count(self, ids: Ids) -> int:
+        """Return how many of some ids are here."""
+        return len(self.lids(ids))

@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.ids import Ids, Indices
 from simcore.description.network import Network
 from simcore.discretization.fixed_point import FixedPoint, WeightForm
 from simcore.shards.local_neurons import LocalNeurons
@@ -41,15 +42,14 @@ class ProceduralSynapses:
         With repetition, without, or every source once.
     stream : int
         Stream of the draws.
-    lids : (int, int)
-        First target, and the one after the last.
+    lids : range or ndarray of int64, shape (n_targets,)
+        The targets, ascending.
     indegrees : callable
         Returns the number of synapses of each target, ndarray of int64.
-    sources : (int, int)
-        First global id of the sources, and their number.
-    excluded : (int, int)
-        Global ids of the first target that must not connect to itself, and of the one after the
-        last; (-1, -1) without any.
+    sources : Ids
+        The sources, ascending.
+    excludes : bool
+        Whether a target that is a source as well must not connect to itself.
     thresholds, guide : ndarray of uint32, ndarray of int32
         Of the table of delays, see `simcore.discretization.tables.DiscreteTable`.
     weights : ndarray of int32, shape (65536,) or (1,)
@@ -60,10 +60,10 @@ class ProceduralSynapses:
 
     choice: SourceChoice
     stream: int
-    lids: tuple[int, int]
+    lids: Indices
     indegrees: Callable[[], NDArray[np.int64]]
-    sources: tuple[int, int]
-    excluded: tuple[int, int]
+    sources: Ids
+    excludes: bool
     thresholds: NDArray[np.uint32]
     guide: NDArray[np.int32]
     weights: NDArray[np.int32]
@@ -77,7 +77,7 @@ class ExplicitSynapses:
     Parameters
     ----------
     lids : (int, int)
-        First target, and the one after the last.
+        The first target, and the one after the last; there may be others between.
     synapses : callable
         Yields those that arrive at the targets from one lid to another, in chunks; targets count
         from the first of these.

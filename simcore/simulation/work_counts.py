@@ -42,8 +42,7 @@ def neuron_work(
     """
 
     def local(view: PopulationView) -> int:
-        first, stop = neurons.lid_range(view.gid_range)
-        return stop - first
+        return neurons.count(view.ids)
 
     updates = sum(local(p.view()) for p in network.populations if p.neuron is not None)
     draws = sum(

@@ -12,6 +12,7 @@ import simcore.shards.shard
 from simcore.construction import binomial
 from simcore.construction.build import build_shard
 from simcore.description.degrees import n_synapses
+from simcore.description.ids import Ids
 from simcore.discretization.fixed_point import WeightForm
 from simcore.models import microcircuit
 from simcore.partition import PARTITIONERS, RangePartition, partition
@@ -260,9 +261,9 @@ def test_microcircuit_has_the_published_numbers():
 
 def test_microcircuit_indegrees_sum_to_the_published_numbers():
     net = microcircuit.build(seed=55)
-    total = 0
+    total, nobody = 0, Ids(0, range(0)).packed
     for p in net.projections:
-        numbers = p.rule.n, p.source.size, -1, -1, p.target.size, np.arange(p.target.size)
+        numbers = p.rule.n, p.source.size, nobody, p.target.size, np.arange(p.target.size)
         indegrees = binomial.split_total(np.uint64(55), np.uint64(p.id), *numbers)
         spread = indegrees.var() / (p.rule.n / p.target.size)
         assert abs(spread - 1.0) < 5 * np.sqrt(2.0 / p.target.size)

@@ -213,7 +213,7 @@ def test_ids_far_apart(tmp_path):
     assert again.rates()["E"] == run.rates()["E"] == pytest.approx(4 / 3 / 0.004)
     assert run.n_neurons == 3
     assert "only those that fired of E, whose ids are far apart" in run.guesses
-    with pytest.raises(ModelError, match=r"neurons is \[8\], must be one of the 3 that fired"):
+    with pytest.raises(ModelError, match=r"neurons is \[8\], must be one of the 3 in the file"):
         run.select("E", neurons=[7, 8])
 
 

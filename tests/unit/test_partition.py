@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import simcore as sc
 from simcore.description.degrees import mean_indegree
+from simcore.description.ids import Ids
 from simcore.partition import PARTITIONERS, CyclicPartition, RangePartition, partition
 from simcore.services.errors import ConfigError, ModelError
 from simcore.shards.local_neurons import LocalNeurons
@@ -122,11 +123,21 @@ DIVISIONS = [
 @pytest.mark.parametrize("division", DIVISIONS)
 def test_owned_is_what_the_gids_say_without_them(division):
     rng = np.random.default_rng(1)
-    ranges = [(0, division.n_neurons), *np.sort(rng.integers(0, division.n_neurons + 1, (20, 2)))]
+    n = division.n_neurons
+    ranges = [(0, n), *np.sort(rng.integers(0, n + 1, (20, 2)))]
+    views = [Ids(0, range(2, n)), Ids(1, range(3, n - 1, 4)), Ids(0, range(n - 1, 5, -3))]
+    views += [Ids(0, np.unique(rng.integers(0, n, 20)))]
     for rank in range(division.n_ranks):
         true, owned = LocalNeurons(division.gids(rank)), division.owned(rank)
         assert owned.size == true.size
         assert all(owned.lid_range(r) == true.lid_range(r) for r in ranges)
+        lids = np.unique([0, true.size, *rng.integers(0, true.size + 1, 5)])
+        for ids in views:
+            own = np.flatnonzero(np.isin(true.gids, ids.at(np.arange(ids.size))))
+            assert list(true.lids(ids)) == own.tolist()
+            assert division.n_inside(ids)[rank] == own.size
+            for some in (true, owned):
+                assert some.n_below(ids, lids).tolist() == np.searchsorted(own, lids).tolist()
 
 
 @pytest.mark.parametrize("division", DIVISIONS)
@@ -140,6 +151,10 @@ def test_counts_are_those_of_the_gids(division):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("division", DIVISIONS)
 def test_partners_on_the_same_rank(division, threads):
-    for one, other, n in ((0, 0, 50), (3, 40, 31), (60, 7, 40), (5, 6, 1)):
-        owners = [division.owner(np.arange(g, g + n)) // threads for g in (one, other)]
-        assert division.n_together(one, other, n, threads) == (owners[0] == owners[1]).sum()
+    spans = ((0, 0, 50), (3, 40, 31), (60, 7, 40), (5, 6, 1))
+    pairs = [(range(a, a + n), range(b, b + n)) for a, b, n in spans]
+    pairs += [(range(1, 96, 5), range(60, 22, -2)), (range(3, 8), np.array([0, 1, 9, 40, 94]))]
+    for pair in pairs:
+        one, other = (Ids(0, indices) for indices in pair)
+        owners = [division.owner(np.array(indices)) // threads for indices in pair]
+        assert division.n_together(one, other, threads) == (owners[0] == owners[1]).sum()

@@ -14,7 +14,7 @@ from simcore.language.model import NeuronModel
 from simcore.partition import PARTITIONERS
 from simcore.simulation import spike_exchange
 from tests import mutants
-from tests.features import ROLES, used, wanted
+from tests.features import ROLES, VIEWS, used, wanted
 from tests.networks import advance, build, differences, same_bits, synapses
 from tests.ranks.compare import outcome
 from tests.side_by_side import Ranks, dismiss, divide, on_ranks
@@ -128,7 +128,7 @@ def test_any_network_in_any_division():
     for group in GROUPS:
         examples(25)(given(cases(group))(check))()
 
-    assert {f for f in wanted() if isinstance(f, str) or f[0] in ROLES} <= features
+    assert {f for f in wanted() if isinstance(f, str) or f[0] in (*ROLES, *VIEWS)} <= features
     assert names >= set(library.names())
     # Networks that are silent, or whose parts do not hear of each other, show nothing
     assert share(counts, 50) > 0.5

@@ -12,9 +12,12 @@ from scipy import stats
 
 import simcore as sc
 from simcore.construction import binomial, explicit
+from simcore.description.ids import Ids
 from tests.networks import build, synapses
 
 LEAST_P = 1e-3
+
+NOBODY = Ids(0, range(0)).packed
 
 
 def connect(rule, sources=120, targets=80, weight=1.0, delay=1.0, seed=5, tau_syn=2.0):
@@ -41,8 +44,9 @@ def matrix(rule, sources=120, targets=80, **options):
     rows, shard = connect(rule, sources, targets, **options)
     projection = shard.network.projections[0]
     counts = np.zeros((projection.target.size, projection.source.size), dtype=int)
-    target = rows["target"] - projection.target.gid_range[0]
-    source = rows["source"] - projection.source.gid_range[0]
+    target = projection.target.ids.position(rows["target"])
+    source = projection.source.ids.position(rows["source"])
+    assert min([*target, *source, 0]) == 0
     np.add.at(counts, (target, source), 1)
     return counts
 
@@ -182,7 +186,7 @@ class TestFixedTotalNumber:
         found = {}
         for seed in range(repeats):
             shares = binomial.split_total(
-                np.uint64(seed), stream, total, 10, -1, -1, n_targets, wanted
+                np.uint64(seed), stream, total, 10, NOBODY, n_targets, wanted
             )
             found[tuple(shares.tolist())] = found.get(tuple(shares.tolist()), 0) + 1
 
