@@ -172,8 +172,6 @@ def every_feature(seed=12):
     )
     jumps = net.population("jumps", 31, sc.LIF(tau_m=20.0, t_ref=0.5), V_m=5.0)
     bursts = net.population("bursts", 5, sc.PoissonSource(rate=6000.0, start=3.0, stop=35.0))
-    pulses = sc.Piecewise([0.0, 2.1, 7.0, 20.0], [900.0, 7000.0, 0.0, 2000.0])
-    regular = net.population("regular", 6, sc.GammaSource(0.5 * pulses, shape=4, stop=30.0))
     trains = net.population("trains", 4, sc.SpikeTrains(*_trains(seed)))
     still = net.population("still", 3, sc.LIF(), V_m=0.5 * sc.Lognormal(0.7, 0.5))
     leaks = net.population("leaks", 9, load("iaf_cond_exp")(tau_syn_ex=3.0), V_m=-62.0, g_ex=2.0)
@@ -181,6 +179,8 @@ def every_feature(seed=12):
     lists = {"tau_sfa": [20.0, 5.0], "q_sfa": [5.0, 2.0], "tau_stc": [10.0], "q_stc": [9.0]}
     escape = load("gif_psc_exp")(lambda_0=300.0, Delta_V=4.0, t_ref=1.0, **lists)
     noisy = net.population("noisy", 7, escape, V_m=sc.Uniform(-70.0, -40.0))
+    pulses = sc.Piecewise([0.0, 2.1, 7.0, 20.0], [900.0, 7000.0, 0.0, 2000.0])
+    regular = net.population("regular", 6, sc.GammaSource(0.5 * pulses, shape=4, stop=30.0))
 
     normal = sc.Normal(1.5, 0.75, low=0.15, high=3.5)
     net.connect(bursts, one, sc.FixedIndegree(3), weight=60.0, delay=sc.Uniform(0.2, 2.0))

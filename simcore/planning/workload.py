@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.rates import windows
 from simcore.estimates.expected_synapses import Expectation, TableCounts
 from simcore.estimates.gpu_memory import device_tables
 from simcore.io.access import blaming
@@ -145,7 +146,8 @@ def expected_workload(
     neurons = np.array([float(p.neuron is not None) for p in network.populations])
     draws = np.zeros(chosen.size)
     for view, process in poisson_processes(network):
-        share = on_share(process.start, process.stop, setup.duration)
+        parts = windows(process.rate, process.start, process.stop)
+        share = sum(on_share(start, stop, setup.duration) for rate, start, stop in parts if rate)
         draws += ranks.inside(view)[chosen] * steps * share
     sent = ranks.per_neuron(rates.values)[chosen]
     files = file_sizes(network, rates, setup.dt)

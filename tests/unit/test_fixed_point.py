@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import simcore as sc
 from simcore.discretization.fixed_point import MAX_SUM, WeightForm, fixed_point
-from simcore.discretization.limits import largest_multiplicity
+from simcore.discretization.limits import largest_multiplicity, most_events
 from simcore.discretization.tables import poisson_table, weight_table
 from simcore.services.errors import CapacityError
 from tests.networks import advance, build, every_feature, synapses
@@ -66,7 +66,7 @@ def largest_sums(net, shard):
     np.add.at(sums, rows["target"], np.abs(rows["weight"]) * copies[source])
     for drive in net.drives:
         if isinstance(drive.stimulus, sc.Poisson):
-            most = poisson_table(drive.stimulus.rate * 1e-4).last
+            most = most_events(drive.stimulus.rate, 0.1)
             weight = shard.fixed_point.stimulus_weights[drive.id]
             sums[drive.target.gids()] += most * abs(weight)
     return sums

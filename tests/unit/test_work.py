@@ -70,5 +70,6 @@ def test_a_run_tells_its_counts(tmp_path):
     assert counts["recorded"] == 16 * recorded + potentials
     assert counts["updates"] == 400 * (40 + 24 + 31 + 3 + 9 + 4 + 7 + 6)
     assert counts["received"] == counts["meetings"] == 0
-    assert counts["epochs"] == 2
+    # More where the machine is busy: a piece of a run ends after a second, too
+    assert counts["epochs"] >= 2
     assert counts["events"] > counts["runs"] > counts["lookups"] > 0
