@@ -54,6 +54,7 @@ test: env ## Run every test, serial and on 1 to 7 ranks; ARGS="..." goes to pyte
 
 faults: env ## Kill runs at every operation on files and 200 times at random, damage files (half an hour)
 	$(BIN)/pytest --quiet tests/faults/test_locks.py
+	SIMCORE_EXPONENTIALS=10000000 $(BIN)/pytest --quiet tests/unit/test_portable.py
 	$(BIN)/python -m tests.faults.points
 	$(BIN)/python -m tests.faults.mutations
 	$(BIN)/python -m tests.faults.campaign $(ARGS)

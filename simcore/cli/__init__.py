@@ -23,7 +23,7 @@ from simcore.cli.verify import add_verify
 from simcore.services.comm import Comm, SerialComm, world
 from simcore.services.errors import ConfigError, SimcoreError, StoppedError, cause, remedy
 from simcore.services.failure import full, report, summary
-from simcore.services.launcher import launched_process
+from simcore.services.launcher import NOBODY, launched_process
 from simcore.services.signals import orderly_end
 
 # Exit codes: an error of the run, a mistake in the command or the run file, Ctrl-C
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0 when all went well, 1 after an error, when `verify` found damage or a difference or
         when what was planned does not fit, 2 after a mistake in the command or the run file, 75
-        when the run was asked to stop.
+        when the run was asked to stop, 130 after Ctrl-C.
     """
     with standard_streams():
         return _run(argv)
@@ -75,6 +75,8 @@ def _run(argv: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt as error:
         print(f"simcore: {error if error.args else 'interrupted'}", file=sys.stderr)
+        if launched_process() == NOBODY:
+            return INTERRUPTED
         comm.abort(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has left: say nothing more

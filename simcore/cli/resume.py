@@ -24,7 +24,7 @@ file is the same as if nothing had happened. The number of ranks, the partitione
 the backend may change; the model, its seed, the time step and the precision may not.
 
 A run writes checkpoints into the folder FILE.checkpoints: every 15 minutes unless told otherwise,
-on SIGUSR1, and on SIGTERM or Ctrl-C before it stops with exit code 75.
+on SIGUSR1, on SIGTERM before it stops with exit code 75, and on Ctrl-C.
 """
 
 _EXAMPLES = """\

@@ -76,7 +76,7 @@ def simulate(
     StoppedError
         When the run was asked to stop. It can be resumed.
     KeyboardInterrupt
-        The same after Ctrl-C in an interactive session or a notebook, which goes on.
+        The same after Ctrl-C, where no launcher started the process.
     """
     comm = world() if comm is None else comm
     asked = RunOptions(**how)

@@ -13,6 +13,7 @@ import numpy as np
 from simcore.numerics.clock import NEVER
 from simcore.services.errors import StoppedError
 from simcore.services.failure import fail_together
+from simcore.services.launcher import NOBODY, launched_process
 from simcore.services.progress import duration
 from simcore.services.signals import STOPS, Signals, in_session
 from simcore.simulation.guards import RATE_WINDOW, Guards
@@ -100,7 +101,7 @@ class RunSupervisor:
         StoppedError
             When the run was asked to stop; a checkpoint is written.
         KeyboardInterrupt
-            The same after Ctrl-C in an interactive session, which goes on.
+            The same after Ctrl-C, where no launcher started the process.
         """
         self._beat()
         simulation = self._simulation
@@ -114,7 +115,8 @@ class RunSupervisor:
             time = float(simulation.clock.times(simulation.step))
             who = " and ".join(STOPS[number] for number in stops)
             text = f"stopped at {time:.10g} ms as asked by {who}, with a checkpoint. {self._way}"
-            if signal.SIGINT in stops and in_session():
+            # Ranks leave MPI in order; others as a shell or an interactive session expects it
+            if signal.SIGINT in stops and (in_session() or launched_process() == NOBODY):
                 raise KeyboardInterrupt(text)
             raise StoppedError(text)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -285,10 +286,20 @@ def test_interrupt_has_its_code(calls, monkeypatch, capsys):
 
     monkeypatch.setattr(simcore.simulation.job, "simulate", simulate)
 
-    with pytest.raises(SystemExit) as stopped:
-        run("brunel", "--set", "order=20")
-    assert stopped.value.code == 130
+    assert run("brunel", "--set", "order=20") == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_interrupted_command_dies_of_the_signal():
+    """A shell goes on with its loop after any exit code."""
+    script = (
+        "import atexit, sys; from simcore import __main__ as m; m.cli.main = lambda: {}; "
+        "code = m.main(); atexit.register(print, 'cleaned', end=''); sys.exit(code)"
+    )
+    for code, end in ((130, -signal.SIGINT), (75, 75)):
+        command = [sys.executable, "-c", script.format(code)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (end, "cleaned", "")
 
 
 @pytest.mark.parametrize(

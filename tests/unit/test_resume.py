@@ -17,6 +17,7 @@ from simcore.io.checkpoint import list_checkpoints
 from simcore.io.parts import Lock
 from simcore.services.comm import SerialComm
 from simcore.services.errors import ConfigError, OutputError, StoppedError
+from simcore.services.launcher import NOBODY, LaunchedProcess
 from simcore.services.progress import Progress
 from simcore.simulation import supervisor
 from simcore.simulation.options import RunOptions
@@ -225,16 +226,28 @@ def test_command_that_goes_on_can_be_copied(tmp_path):
     assert job.way_on({"model_place": "brunel"}) == f"Go on with: simcore resume '{path}'"
 
 
-@pytest.mark.parametrize("session", [False, True])
-def test_interrupt_stops_with_a_checkpoint(whole, tmp_path, capsys, monkeypatch, session):
-    """In an interactive session it must not end Python."""
+@pytest.mark.parametrize(
+    ("session", "launched", "error"),
+    [
+        (False, False, KeyboardInterrupt),
+        (True, False, KeyboardInterrupt),
+        (True, True, KeyboardInterrupt),
+        (False, True, StoppedError),
+    ],
+)
+def test_interrupt_stops_with_a_checkpoint(
+    whole, tmp_path, capsys, monkeypatch, session, launched, error
+):
+    """An interactive session must not end, but a loop of the shell; ranks leave in order."""
     path = tmp_path / "run.h5"
     monkeypatch.setattr(supervisor, "in_session", lambda: session)
-    with pytest.raises(KeyboardInterrupt if session else StoppedError) as stopped:
+    job = LaunchedProcess(0, 1, "PMI_RANK") if launched else NOBODY
+    monkeypatch.setattr(supervisor, "launched_process", lambda: job)
+    with pytest.raises(error) as stopped:
         simulated(path, progress=At(send(signal.SIGINT), 20.0))
     text = "stopped at 20 ms as asked by Ctrl-C, with a checkpoint. Go on with: simcore.resume("
     assert text in str(stopped.value)
-    assert (f"simcore: {text}" in capsys.readouterr().err) is not session
+    assert (f"simcore: {text}" in capsys.readouterr().err) is (error is StoppedError)
     assert (open_run(path).status, open_run(path).checkpoints) == ("stopped", [20.0])
     check(whole, resumed(path))
 
