@@ -333,9 +333,8 @@ class Recording(ABC):
             )
         with open_file(self.path) as file:
             mapping = file[schema.REPORT][population]["mapping"]
-            first, _, interval = mapping["time"][()]
+            times = schema.read_times(mapping, data.size)
             node_ids = mapping["node_ids"][()]
-        times = first + interval * np.arange(data.size)
         begin, end = 0, times.size
         if start is not None:
             begin = int(np.searchsorted(times, self.grid.recorded_until(start), side="right"))

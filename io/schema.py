@@ -396,6 +396,27 @@ def write_grid(mapping: h5py.Group, n: int, grid: tuple[float, float]) -> None:
     mapping["time"][:] = start, stop, interval
 
 
+def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
+    """Return when samples were taken [ms]; `ValueError` where they cannot have been.
+
+    Parameters
+    ----------
+    mapping : h5py.Group
+        The group "mapping" of a report.
+    n : int
+        Number of samples.
+    """
+    first, _, interval = mapping["time"][()]
+    with np.errstate(over="ignore", invalid="ignore"):
+        ascend = interval > 2.0 * np.spacing(max(abs(first), abs(first + n * interval)))
+    if not ascend:
+        raise ValueError(
+            f"samples from {first:.10g} ms on, {interval:.10g} ms apart, must be at times that "
+            "ascend"
+        )
+    return first + interval * np.arange(n)
+
+
 @dataclass(frozen=True)
 class Samples:
     """The samples of one record of membrane potentials.

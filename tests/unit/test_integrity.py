@@ -286,6 +286,17 @@ def test_options_that_cannot_be(complete):
         open_run(complete)
 
 
+@pytest.mark.parametrize("grid", [(1.0, 0.0), (1.0, -1.0), (1e300, 1.0), (1.0, np.nan)])
+def test_samples_at_times_that_cannot_be(start, tmp_path, capsys, grid):
+    shutil.copy(start / "sonata/foreign.h5", tmp_path)
+    with h5py.File(tmp_path / "foreign.h5", "r+") as file:
+        file["report/E/mapping/time"][::2] = grid
+    assert main(["export", str(tmp_path / "foreign.h5"), "-o", str(tmp_path / "out.h5")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is damaged: samples from" in line
+    assert line.endswith("must be at times that ascend. Copy it again.")
+
+
 @pytest.mark.parametrize("values", [np.nan, b"x", np.zeros(0), np.ones(2), np.ones((1, 1))])
 def test_numbers_of_ranks_that_cannot_be(complete, capsys, values):
     with h5py.File(complete, "r+") as file:
