@@ -6,18 +6,21 @@ from simcore.io.packing import pack
 from simcore.io.parts import check_output
 from simcore.io.reader import Run, open_recording, open_run
 from simcore.io.recorder import Recorder, probes
-from simcore.io.recording import PotentialData, Recording
+from simcore.io.recording import Recording
+from simcore.io.reports import Report
+from simcore.io.sampled import SampleData
 from simcore.io.selection import Selection, SpikeData
 from simcore.io.sonata import SonataFile
 from simcore.io.temporary import TemporaryFolder
 from simcore.io.writer import RunWriter
 
 __all__ = [
-    "PotentialData",
     "Recorder",
     "Recording",
+    "Report",
     "Run",
     "RunWriter",
+    "SampleData",
     "Selection",
     "SonataFile",
     "SpikeData",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from simcore.io import schema
 from simcore.io.parts import list_parts
+from simcore.io.reports import REPORT
 from simcore.numerics.clock import Grid
 from simcore.services.errors import DamagedError, OutputError, cause
 
@@ -209,14 +210,15 @@ def list_sources(path: str) -> list[Source]:
 
 
 def require_run(file: h5py.File, path: str) -> None:
-    """Raise `OutputError` unless a file is the output of a run, of the version we know."""
+    """Raise `OutputError` unless a file is the output of a run, of a version we know."""
     if schema.RUN not in file or "format_version" not in file[schema.RUN].attrs:
         raise OutputError(f"{path!r} is an HDF5 file, but not the output of simcore")
     group = file[schema.RUN]
     version = int(group.attrs["format_version"])
-    if version != schema.FORMAT_VERSION:
+    if version not in schema.READABLE_VERSIONS:
+        known = " or ".join(map(str, schema.READABLE_VERSIONS))
         raise OutputError(
-            f"{path!r}: format version is {version}, must be {schema.FORMAT_VERSION}. "
+            f"{path!r}: format version is {version}, must be {known}. "
             "Read it with the simcore that wrote it, "
             f"{group['versions'].attrs.get('simcore', 'unknown')}."
         )
@@ -374,5 +376,5 @@ def _data(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
     for name, group in file.get(schema.SPIKES, {}).items():
         for field in ("timestamps", "node_ids"):
             yield f"{schema.SPIKES}/{name}/{field}", group[field]
-    for name, group in file.get(schema.REPORT, {}).items():
-        yield f"{schema.REPORT}/{name}/data", group["data"]
+    for name, group in file.get(REPORT, {}).items():
+        yield f"{REPORT}/{name}/data", group["data"]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.io.recording import Recording, names_of
+from simcore.io.reports import Report
 from simcore.io.selection import Selection
 from simcore.io.sonata import RESOLUTION
 from simcore.services.errors import ModelError
@@ -20,25 +21,24 @@ _BLOCK, _GROUP = 2**20, 2**22
 
 
 @dataclass(frozen=True)
-class Potentials:
-    """Membrane potentials of a population in a window, not read yet.
+class ReportExcerpt:
+    """The samples of a report in a window, not read yet.
 
     Parameters
     ----------
-    population : str
-        Its name.
+    report : Report
+        What they are.
     node_ids : ndarray of uint64, shape (n_neurons,)
         The neurons, ascending.
-    start, interval : float
-        Time of the first sample, and between two [ms].
+    start : float
+        Time of the first sample [ms].
     values : dask array, shape (n_samples, n_neurons)
-        In mV; in chunks of whole rows.
+        In the unit of the report; in chunks of whole rows.
     """
 
-    population: str
+    report: Report
     node_ids: NDArray[np.uint64]
     start: float
-    interval: float
     values: Any
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[np.floating]]]:
@@ -52,7 +52,7 @@ class Potentials:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Spikes and potentials of some populations of a recording in a window of time.
+    """Spikes and samples of some populations of a recording in a window of time.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ class Excerpt:
         After the first, up to and with the second [ms].
     spikes : tuple of Selection
         For each population whose spikes were recorded.
-    reported : tuple of str
-        Those of the populations whose potentials were recorded.
+    reports : tuple of Report
+        What was sampled of the populations.
     """
 
     run: Recording
     window: tuple[float, float]
     spikes: tuple[Selection, ...]
-    reported: tuple[str, ...]
+    reports: tuple[Report, ...]
 
     @classmethod
     def of(
@@ -98,8 +98,9 @@ class Excerpt:
                     f"recorded are {known}"
                 )
         spikes = (run.select(name, *window) for name in chosen if name in run.recorded)
-        reported = tuple(name for name in chosen if name in run.reported)
-        return cls(run, window, tuple(spikes), reported)
+        some = set(chosen)
+        reports = tuple(report for report in run.reports if report.population in some)
+        return cls(run, window, tuple(spikes), reports)
 
     @property
     def n_spikes(self) -> int:
@@ -119,14 +120,15 @@ class Excerpt:
         )
         return [name for name, own, whole in known if own == whole and name in self.run.guessed]
 
-    def potentials(self, population: str) -> Potentials:
-        """Return the potentials of a population."""
-        times, node_ids, values = self.run.dask_V_m(population, *self.window)
-        start, interval = float(times[0]) if times.size else self.window[0], self.run.dt
-        grid = self.run.dask_V_m(population).times
-        if grid.size > 1:
-            interval = round(float(grid[-1] - grid[0]) / (grid.size - 1), 9)
-        return Potentials(population, node_ids, round(start, 9), interval, values)
+    def samples(self) -> list[ReportExcerpt]:
+        """Return the samples of all reports."""
+        return [self._samples(report) for report in self.reports]
+
+    def _samples(self, report: Report) -> ReportExcerpt:
+        which = report.population, report.variable
+        found = self.run.dask_samples(*which, *self.window, interval=report.interval)
+        start = float(found.times[0]) if found.times.size else self.window[0]
+        return ReportExcerpt(report, found.node_ids, round(start, 9), found.values)
 
 
 def count(selection: Selection) -> int:

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.io import schema
+from simcore.io import reports, schema
 from simcore.io.about import About
 from simcore.io.atomic_file import aside, atomic_file
 from simcore.io.excerpt import Excerpt, blocks, count
@@ -53,7 +53,7 @@ def export_run(
         The new file.
     to : {"sonata", "csv", "nest", "nwb"}, optional
         Its format; that of its ending, .h5, .csv, .dat or .nwb, if left out. "sonata" and "nwb"
-        hold spikes and potentials, the others spikes.
+        hold spikes and samples, the others spikes.
     populations : str or sequence of str, optional
         Names; all that were recorded if left out.
     start, stop : float, optional
@@ -118,10 +118,10 @@ def file_format(path: str, to: str | None = None) -> str:
 
 
 def write_sonata(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
-    """Write an uncompressed SONATA file of spikes and potentials."""
-    reports = [excerpt.potentials(name) for name in excerpt.reported]
-    n_bytes = 16 * work.total + sum(4 * r.values.size + 24 * r.node_ids.size for r in reports)
-    n_groups = len(excerpt.spikes) + len(reports)
+    """Write an uncompressed SONATA file of spikes and samples."""
+    sampled = excerpt.samples()
+    n_bytes = 16 * work.total + sum(4 * s.values.size + 24 * s.node_ids.size for s in sampled)
+    n_groups = len(excerpt.spikes) + len(sampled)
     with atomic_file(path, n_bytes + 2**13 * n_groups) as file:
         spikes = schema.write_sonata(file)
         schema.write_window(spikes, excerpt.window, excerpt.dt, excerpt.guessed)
@@ -132,14 +132,13 @@ def write_sonata(excerpt: Excerpt, path: str, work: TaskProgress) -> None:
             if ids is not None:
                 schema.write_size(group, excerpt.run.sizes[name])
             schema.fill_spikes(group, blocks(selection, work))
-        for report in reports:
+        for samples in sampled:
             # libsonata reads samples of single precision only
-            group = schema.create_samples(
-                file, report.population, report.node_ids, "f4", len(report.values),
-                (report.start, report.interval),
-            )  # fmt: skip
-            schema.write_size(group, excerpt.run.sizes[report.population])
-            for rows, values in report.blocks():
+            group = reports.create_samples(
+                file, samples.report, samples.node_ids, "f4", len(samples.values), samples.start
+            )
+            schema.write_size(group, excerpt.run.sizes[samples.report.population])
+            for rows, values in samples.blocks():
                 group["data"][rows] = values
 
 

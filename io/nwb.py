@@ -1,4 +1,4 @@
-"""Spikes and potentials as a file of Neurodata Without Borders (NWB), written by pynwb."""
+"""Spikes and samples as a file of Neurodata Without Borders (NWB), written by pynwb."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from simcore.io.about import About
 from simcore.io.atomic_file import atomic_file
-from simcore.io.excerpt import Excerpt, Potentials, count_per_neuron, times_by_neuron
+from simcore.io.excerpt import Excerpt, ReportExcerpt, count_per_neuron, times_by_neuron
 from simcore.services.extras import load
 from simcore.services.progress import TaskProgress
 
@@ -26,25 +26,31 @@ _CHUNK = 2**17
 # What stands for characters that names in NWB must not have
 _NAME = str.maketrans(":/\\", "___")
 
+# Units of NWB for those of columns, and what one of theirs is in these; others stay as they are
+_UNITS = {
+    "mV": ("volts", 1e-3), "V": ("volts", 1.0), "pA": ("amperes", 1e-12), "nA": ("amperes", 1e-9),
+    "nS": ("siemens", 1e-9), "uS": ("siemens", 1e-6), "ms": ("seconds", 1e-3),
+}  # fmt: skip
+
 # Space for a row of a table, and for what is in every file [B]
 _ROW_BYTES, _FILE_BYTES = 128, 2**21
 
 
 def write_nwb(excerpt: Excerpt, path: str, work: TaskProgress, about: About) -> None:
-    """Write the spikes of each neuron as a row of the table of units, and potentials.
+    """Write the spikes of each neuron as a row of the table of units, and samples.
 
-    Times are in seconds, as NWB has them. Spikes and potentials are read while they are written.
+    Times are in seconds, as NWB has them. Spikes and samples are read while they are written.
     """
     pynwb = load("pynwb", "interop", "export to NWB")
     file = _new_file(excerpt, about)
     file.add_acquisition(_populations(excerpt))
     if excerpt.spikes:
         file.units = _units(excerpt, work)
-    reports = [excerpt.potentials(name) for name in excerpt.reported]
-    for potentials in reports:
-        _add_potentials(file, potentials)
-    n_neurons = sum(s.n_neurons for s in excerpt.spikes) + sum(r.node_ids.size for r in reports)
-    n_bytes = 8 * work.total + sum(r.values.nbytes for r in reports) + _ROW_BYTES * n_neurons
+    sampled = excerpt.samples()
+    for samples in sampled:
+        _add_samples(file, samples)
+    n_neurons = sum(s.n_neurons for s in excerpt.spikes) + sum(s.node_ids.size for s in sampled)
+    n_bytes = 8 * work.total + sum(s.values.nbytes for s in sampled) + _ROW_BYTES * n_neurons
     with atomic_file(path, n_bytes + _FILE_BYTES) as output:
         pynwb.NWBHDF5IO(file=output, mode="w").write(file)
 
@@ -79,7 +85,8 @@ def _populations(excerpt: Excerpt) -> Any:
     """Return a table of the populations, which tells how many neurons they have."""
     from hdmf.common import DynamicTable, VectorData
 
-    names = list(dict.fromkeys([*(s.population for s in excerpt.spikes), *excerpt.reported]))
+    of_spikes = [selection.population for selection in excerpt.spikes]
+    names = list(dict.fromkeys([*of_spikes, *(report.population for report in excerpt.reports)]))
     sizes = np.array([excerpt.run.sizes[name] for name in names], dtype=np.int64)
     return DynamicTable(
         name="populations",
@@ -143,37 +150,40 @@ def _spike_times(
             work.advance(times.size)
 
 
-def _add_potentials(file: NWBFile, potentials: Potentials) -> None:
-    """Add the potentials of a population, and a table of its neurons."""
+def _add_samples(file: NWBFile, samples: ReportExcerpt) -> None:
+    """Add the samples of a report, and a table of its neurons."""
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
 
     # NWB allows neither colons nor slashes in a name, and no name twice
-    name, shape = potentials.population.translate(_NAME), potentials.values.shape
-    while f"V_m_{name}" in file.acquisition:
+    report, shape = samples.report, samples.values.shape
+    name = f"{report.variable}_{report.population}".translate(_NAME)
+    while name in file.acquisition:
         name += "_"
     column = VectorData(
         name="node_id",
-        description="index within the population, in the order of the columns of the potentials",
-        data=potentials.node_ids.astype(np.int64),
+        description="index within the population, in the order of the columns of the samples",
+        data=samples.node_ids.astype(np.int64),
     )
     file.add_acquisition(
         DynamicTable(
-            name=f"V_m_{name}_neurons",
-            description=f"neurons of population {name} whose potentials were recorded",
+            name=f"{name}_neurons",
+            description=f"neurons of population {report.population} of which {report.variable} "
+            "was recorded",
             columns=[column],
         )
     )
+    unit, conversion = _UNITS.get(report.unit, (report.unit, 1.0))
     file.add_acquisition(
         TimeSeries(
-            name=f"V_m_{name}",
-            description=f"membrane potentials of population {name}: a column for each row of "
-            f"V_m_{name}_neurons",
-            data=_pieces(potentials.blocks(), shape, potentials.values.dtype),
-            unit="volts",
-            conversion=1e-3,
-            starting_time=potentials.start / 1000.0,
-            rate=1000.0 / potentials.interval,
+            name=name,
+            description=f"{report.variable} of population {report.population}: a column for each "
+            f"row of {name}_neurons",
+            data=_pieces(samples.blocks(), shape, samples.values.dtype),
+            unit=unit,
+            conversion=conversion,
+            starting_time=samples.start / 1000.0,
+            rate=1000.0 / report.interval,
         )
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simcore.io import schema
+from simcore.io import reports, schema
 from simcore.io.access import Joined, Source, datasets, list_sources, open_file
 from simcore.io.atomic_file import atomic_file
 from simcore.io.integrity import check_file, write_digests
@@ -91,7 +91,7 @@ def pack_locked(path: str) -> None:
 def _size(tables: dict[str, Joined]) -> int:
     """Return the space that datasets take, with their descriptions [B]."""
     data = sum(t.size * t.row_bytes for t in tables.values())
-    mapping = sum(24 * t.width for name, t in tables.items() if name.startswith(schema.REPORT))
+    mapping = sum(24 * t.width for name, t in tables.items() if name.startswith(reports.REPORT))
     return data + mapping + 2**13 * len(tables)
 
 
@@ -107,8 +107,8 @@ def _write(
         times, ids = tables[f"{place}/timestamps"], tables[f"{place}/node_ids"]
         spikes = schema.create_spikes(file, name, read_recorded(old[place]), times.size)
         spikes.attrs["digest"] = _copy_spikes(spikes, times, ids)
-    for name in old.get(schema.REPORT, ()):
-        _copy_report(file, old[schema.REPORT][name], tables[f"{schema.REPORT}/{name}/data"])
+    for name in old.get(reports.REPORT, ()):
+        _copy_report(file, old[reports.REPORT][name], tables[f"{reports.REPORT}/{name}/data"])
     write_digests(file)
 
 
@@ -156,10 +156,11 @@ def _copy_spikes(group: h5py.Group, times: Joined, ids: Joined) -> str:
 
 def _copy_report(file: h5py.File, old: h5py.Group, data: Joined) -> None:
     """Copy the samples of one record."""
-    report = file.require_group(schema.REPORT).create_group(old.name.rpartition("/")[2])
+    report = file.require_group(reports.REPORT).create_group(old.name.rpartition("/")[2])
+    report.attrs.update(old.attrs)
     old.copy("mapping", report)
     start, _, interval = report["mapping/time"][()]
-    schema.write_grid(report["mapping"], data.size, (start, interval))
+    reports.write_grid(report["mapping"], data.size, (start, interval))
     dataset = report.create_dataset("data", (data.size, data.width), data.dtype)
     dataset.attrs.update(old["data"].attrs)
     for rows in data.blocks(_BLOCK_BYTES):

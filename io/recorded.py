@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.description.ids import Indices
-from simcore.description.network import Network, Record
+from simcore.description.network import Network
+from simcore.description.records import Record
 
 if TYPE_CHECKING:
     import h5py
@@ -23,9 +24,7 @@ def recorded_nodes(record: Record) -> Indices:
 
 def recorded_of(network: Network) -> dict[int, Indices]:
     """Return the node ids whose spikes are recorded, by index of the population."""
-    return {
-        r.target.population.id: recorded_nodes(r) for r in network.records if r.variable == "spikes"
-    }
+    return {r.target.population.id: recorded_nodes(r) for r in network.records if not r.is_sampled}
 
 
 def write_recorded(group: h5py.Group, nodes: Indices) -> None:

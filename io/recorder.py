@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.description.ids import Ids, as_array
-from simcore.description.network import Network, Record
+from simcore.description.network import Network
+from simcore.description.records import Record
 from simcore.io.recorded import recorded_nodes
-from simcore.io.schema import SPIKE_TYPE, first_sample, sample_interval
+from simcore.io.reports import first_sample, sample_interval
+from simcore.io.schema import SPIKE_TYPE
 from simcore.numerics.clock import Clock, Epoch
 from simcore.numerics.spikes import GID_BITS, Spikes
 from simcore.services.comm import Comm
@@ -32,7 +34,7 @@ class Sampler(Protocol):
     """What the recorder needs of a backend."""
 
     def samples(self) -> list[NDArray[np.floating]]:
-        """Return and forget the samples, one array (n_samples, n) for each probe [mV]."""
+        """Return and forget the samples, one array (n_samples, n) for each probe."""
 
 
 class Writer(Protocol):
@@ -43,15 +45,15 @@ class Writer(Protocol):
         end: int,
         steps: NDArray[np.int64],
         gids: NDArray[np.int64],
-        potentials: Sequence[NDArray[np.floating]],
+        samples: Sequence[NDArray[np.floating]],
     ) -> None:
         """Take all that was recorded since the last call, up to the step `end`."""
 
 
 def probes(
     network: Network, neurons: LocalNeurons, clock: Clock
-) -> list[tuple[NDArray[np.int64], int]]:
-    """Return what a rank has to sample: for each record of V_m the lids and the interval.
+) -> list[tuple[NDArray[np.int64], int, str]]:
+    """Return what a rank has to sample: for each record its lids, interval and column.
 
     Parameters
     ----------
@@ -64,16 +66,15 @@ def probes(
 
     Returns
     -------
-    list of (ndarray of int64, int)
-        Local ids in ascending order, and steps between two samples.
+    list of (ndarray of int64, int, str)
+        Local ids in ascending order, steps between two samples, and the column.
 
     Raises
     ------
     ModelError
         When an interval is not a multiple of the time step.
     """
-    records = [r for r in network.records if r.variable == "V_m"]
-    return [(_lids(r, neurons), sample_interval(r, clock)) for r in records]
+    return [(_lids(r, neurons), sample_interval(r, clock), r.variable) for r in network.sampled]
 
 
 def _lids(record: Record, neurons: LocalNeurons) -> NDArray[np.int64]:
@@ -301,10 +302,10 @@ class _Columns:
     def plan(
         cls, network: Network, clock: Clock, neurons: LocalNeurons, comm: Comm
     ) -> list[_Columns]:
-        """Return the plan for each record of V_m; collective."""
+        """Return the plan for each record of a column; collective."""
         plans = []
-        records = [r for r in network.records if r.variable == "V_m"]
-        for record, (lids, interval) in zip(records, probes(network, neurons, clock), strict=True):
+        found = zip(network.sampled, probes(network, neurons, clock), strict=True)
+        for record, (lids, interval, _) in found:
             place = record.target.ids.ascending.position(neurons.gids[lids])
             owned = comm.gather_array(place)
             plans.append(cls(interval, record.dtype, record.target.size, owned or []))
@@ -339,7 +340,7 @@ def _recorded_gids(network: Network) -> tuple[NDArray[np.int64], list[Ids]]:
     spans[2] = 1
     lists = []
     for record in network.records:
-        if record.variable == "spikes":
+        if not record.is_sampled:
             ids, nodes = record.target.ids, recorded_nodes(record)
             if isinstance(nodes, range):
                 first = record.target.population.first

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from abc import abstractmethod
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from simcore.io import schema
-from simcore.io.access import Joined, kept_open, open_file
+from simcore.io.access import Joined, kept_open
 from simcore.io.mean_rates import Rate, Rates
+from simcore.io.sampled import Sampled
 from simcore.io.selection import Neurons, Selection, SpikeData, choose
-from simcore.numerics.clock import Grid
 from simcore.services.errors import ConfigError, ModelError, require
 
-if TYPE_CHECKING:
-    import dask.array
 
-# Size of a block of potentials [B]
-_BLOCK_BYTES = 2**23
-
-
-class PotentialData(NamedTuple):
-    """Membrane potentials of one population.
-
-    Parameters
-    ----------
-    times : ndarray of float64, shape (n_samples,)
-        In ms.
-    node_ids : ndarray of uint64, shape (n_neurons,)
-        Indices within the population, ascending.
-    values : array, shape (n_samples, n_neurons)
-        In mV; of numpy or of dask.
-    """
-
-    times: NDArray[np.float64]
-    node_ids: NDArray[np.uint64]
-    values: NDArray[np.floating] | dask.array.Array
-
-
-class Recording(ABC):
-    """The spikes and potentials that some files hold.
+class Recording(Sampled):
+    """The spikes and samples that some files hold.
 
     No file stays open: every query opens those it needs, reads and closes them. Windows of time
     are those of the simulator: after `start`, up to and with `stop` [ms], so that windows side by
@@ -86,11 +60,6 @@ class Recording(ABC):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(path)
 
-    @property
-    @abstractmethod
-    def _data(self) -> Mapping[str, Joined]:
-        """The datasets of spikes and samples, by their names."""
-
     @abstractmethod
     def recorded_ids(self, population: str) -> Neurons:
         """Return the node ids of a population whose spikes are in the file."""
@@ -110,19 +79,9 @@ class Recording(ABC):
         return ""
 
     @property
-    def grid(self) -> Grid:
-        """The grid of time."""
-        return Grid(self.dt)
-
-    @property
     def n_neurons(self) -> int:
         """Neurons in all."""
         return sum(self.sizes.values())
-
-    @property
-    def reported(self) -> list[str]:
-        """Names of the populations whose potentials are in the file."""
-        return [n.split("/")[1] for n in self._data if n.startswith(f"{schema.REPORT}/")]
 
     def spikes(
         self,
@@ -222,50 +181,6 @@ class Recording(ABC):
         times, ids = self._spikes(population)
         return times, ids, self._window(times, start, stop)
 
-    def V_m(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> PotentialData:
-        """Return the membrane potentials of a population.
-
-        Parameters
-        ----------
-        population : str
-            Its name.
-        start, stop : float, optional
-            The window, after `start` up to and with `stop` [ms].
-
-        Returns
-        -------
-        PotentialData
-            Of numpy arrays.
-
-        Raises
-        ------
-        ModelError
-            When there is no such population, or its potentials were not recorded.
-        """
-        times, node_ids, data, rows = self._samples(population, start, stop)
-        return PotentialData(times, node_ids, data[rows])
-
-    def dask_V_m(
-        self, population: str, start: float | None = None, stop: float | None = None
-    ) -> PotentialData:
-        """Return the membrane potentials of a population, as a dask array of values.
-
-        Parameters and errors are those of `V_m`.
-
-        Returns
-        -------
-        PotentialData
-            Its values in chunks of whole rows, of about 8 MiB.
-        """
-        import dask.array
-
-        times, node_ids, data, rows = self._samples(population, start, stop)
-        chunk = max(1, _BLOCK_BYTES // max(1, data.row_bytes))
-        values = dask.array.from_array(data, chunks=(chunk, data.width))[rows]
-        return PotentialData(times, node_ids, values)
-
     def rates(self, start: float | None = None, stop: float | None = None) -> Rates:
         """Return the mean rate of each population that was recorded.
 
@@ -319,50 +234,12 @@ class Recording(ABC):
             )
         return times, self._data[f"{place}/node_ids"]
 
-    def _samples(
-        self, population: str, start: float | None, stop: float | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.uint64], Joined, slice]:
-        """Return times and node ids of samples, the samples not read yet, and a window of rows."""
-        self._require_known(population)
-        self._require_forward(start, stop)
-        data = self._data.get(f"{schema.REPORT}/{population}/data")
-        if data is None:
-            raise ModelError(
-                f"run {self.path!r}: V_m of population {population!r} was not recorded; "
-                f"recorded are {self.reported}"
-            )
-        with open_file(self.path) as file:
-            mapping = file[schema.REPORT][population]["mapping"]
-            times = schema.read_times(mapping, data.size)
-            node_ids = mapping["node_ids"][()]
-        begin, end = 0, times.size
-        if start is not None:
-            begin = int(np.searchsorted(times, self.grid.recorded_until(start), side="right"))
-        if stop is not None:
-            end = int(np.searchsorted(times, self.grid.recorded_until(stop), side="right"))
-        rows = slice(begin, max(begin, end))
-        return times[rows], node_ids, data, rows
-
     def _window(self, times: Joined, start: float | None, stop: float | None) -> slice:
         """Return the rows of a window of time."""
         self._require_forward(start, stop)
         begin = 0 if start is None else times.count_until(start, self.grid)
         end = times.size if stop is None else times.count_until(stop, self.grid)
         return slice(begin, max(begin, end))
-
-    def _require_forward(self, start: float | None, stop: float | None) -> None:
-        """Raise `ConfigError` if a window ends before it begins."""
-        borders = [time for time in (start, stop) if time is not None]
-        forward = not np.isnan(borders).any() and borders == sorted(borders)
-        valid = "(start, stop) in this order [ms]"
-        require(forward, f"run {self.path!r}: window", (start, stop), valid, error=ConfigError)
-
-    def _require_known(self, population: str) -> None:
-        if population not in self.sizes:
-            raise ModelError(
-                f"run {self.path!r}: there is no population {population!r}; "
-                f"there are {self.populations}"
-            )
 
 
 def names_of(populations: str | Sequence[str] | None, known: Sequence[str]) -> list[str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from simcore.io.access import blaming
+from simcore.io.text import printable
 from simcore.services.digest import digest_json
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+    from simcore.io.recording import Recording
+
+# Reports that are named
+_REPORTS = 12
 
 
 def run_summary(run: Run) -> dict[str, str]:
@@ -32,6 +37,7 @@ def _texts(run: Run) -> dict[str, str]:
         "model": _call(run.config),
         "network": _size(run),
         "time": f"{run.duration:g} ms in steps of {run.dt:g} ms{recorded}",
+        "samples": samples_text(run),
         "weights": _weights(run.config.get("weights")),
         "notes": "; ".join(run.config.get("notes", [])),
         "seed": str(run.seed),
@@ -41,6 +47,13 @@ def _texts(run: Run) -> dict[str, str]:
         "digest": _digest(run),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def samples_text(run: Recording) -> str:
+    """Return what was sampled, the first reports of many."""
+    found = run.reports
+    more = f" and {len(found) - _REPORTS} more" if len(found) > _REPORTS else ""
+    return printable("; ".join(map(str, found[:_REPORTS])) + more)
 
 
 def _reached(run: Run) -> str:

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.description.ids import Indices, as_array
-from simcore.description.network import Network, Record
-from simcore.io.recorded import recorded_nodes, recorded_of, write_recorded
+from simcore.description.ids import Indices
+from simcore.description.network import Network
+from simcore.io.recorded import recorded_of, write_recorded
 from simcore.numerics.clock import Clock
 from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
     import h5py
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 SONATA_MAGIC = 0x0A7A
 SONATA_VERSION = (0, 1)
 SORTING = {"none": 0, "by_id": 1, "by_time": 2}
 
 SPIKES = "spikes"
 GUESSED = "guessed"
-REPORT = "report"
 RUN = "simcore"
 DIGESTS = "digests"
 
@@ -95,26 +95,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def first_sample(step: int, interval: int) -> int:
-    """Return the index of the first sample taken at the end of `step` or later.
-
-    Sample k is taken at the end of step ``(k + 1) * interval - 1``.
-    """
-    return step // interval
-
-
-def sample_interval(record: Record, clock: Clock) -> int:
-    """Return the steps between two samples of a record of V_m."""
-    subject = f"record: interval of {record.target.name!r}"
-    interval = clock.steps(record.interval or 0.0, subject)
-    require(interval >= 1, subject, record.interval, f"at least dt = {clock.dt!r} ms")
-    return interval
-
-
 def write_header(
     file: h5py.File, network: Network, clock: Clock, config: dict[str, Any], uuid: str
 ) -> None:
-    """Write what is known of a run before it begins, without spikes and samples.
+    """Write what is known of a run before it begins, without spikes, and without reports.
 
     Parameters
     ----------
@@ -155,9 +139,6 @@ def write_header(
     write_steps(group, 0, 0)
     for index, nodes in recorded_of(network).items():
         create_spikes(file, names[index], nodes, 0)
-    for samples in samples_of(network, clock):
-        begin = clock.steps(config.get("record_from") or 0.0, "record_from")
-        create_report(file, samples, first_sample(begin, samples.interval), 0)
 
 
 def write_root(file: h5py.File, uuid: str) -> h5py.Group:
@@ -200,7 +181,7 @@ def write_window(
 
 
 def write_size(group: h5py.Group, size: int) -> None:
-    """Write how many neurons a population has, recorded or not, to a group of its spikes or V_m."""
+    """Write how many neurons a population has to a group of its spikes or samples."""
     group.attrs["size"] = np.int64(size)
 
 
@@ -305,158 +286,3 @@ def fill_spikes(
         rows = slice(begin, begin + times.size)
         group["timestamps"][rows], group["node_ids"][rows] = times, node_ids
         begin = rows.stop
-
-
-def create_report(file: h5py.File, samples: Samples, first: int, n: int) -> h5py.Group:
-    """Create the report of the membrane potentials of one record.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for writing.
-    samples : Samples
-        What is sampled.
-    first : int
-        Index of the first sample.
-    n : int
-        Number of samples, for which there is space.
-    """
-    return create_samples(
-        file, samples.name, samples.node_ids, samples.dtype, n, samples.times(first)
-    )
-
-
-def fill_report(report: h5py.Group, blocks: Iterable[NDArray[np.floating]]) -> None:
-    """Write samples, block after block, into the space of a report."""
-    begin = 0
-    for rows in blocks:
-        report["data"][begin : begin + len(rows)] = rows
-        begin += len(rows)
-
-
-def create_samples(
-    file: h5py.File,
-    name: str,
-    node_ids: NDArray[np.uint64],
-    dtype: str,
-    n: int,
-    grid: tuple[float, float],
-) -> h5py.Group:
-    """Create the report of the membrane potentials of some neurons.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for writing.
-    name : str
-        Name of the population.
-    node_ids : ndarray of uint64
-        The neurons, ascending.
-    dtype : str
-        Type of the samples.
-    n : int
-        Number of samples, for which there is space.
-    grid : (float, float)
-        Time of the first sample, and between two [ms].
-    """
-    group = file.require_group(REPORT).create_group(name)
-    size = node_ids.size
-    group.create_dataset("data", (n, size), dtype).attrs["units"] = "mV"
-    mapping = group.create_group("mapping")
-    mapping["node_ids"] = node_ids
-    mapping["node_ids"].attrs["sorted"] = np.uint8(1)
-    mapping["index_pointers"] = np.arange(size + 1, dtype=np.uint64)
-    # libsonata takes the one name, bmtk the other: two links to one dataset
-    mapping["index_pointer"] = mapping["index_pointers"]
-    mapping["element_ids"] = np.zeros(size, dtype=np.uint32)
-    mapping["element_pos"] = np.zeros(size, dtype=np.float32)
-    mapping["time"] = np.zeros(3)
-    mapping["time"].attrs["units"] = "ms"
-    write_grid(mapping, n, grid)
-    return group
-
-
-def write_grid(mapping: h5py.Group, n: int, grid: tuple[float, float]) -> None:
-    """Write when samples were taken.
-
-    Parameters
-    ----------
-    mapping : h5py.Group
-        The group "mapping" of a report.
-    n : int
-        Number of samples.
-    grid : (float, float)
-        Time of the first sample, and between two [ms].
-    """
-    start, interval = grid
-    stop = start + n * interval
-    # Readers divide the time by the interval, and leave out a last sample that is cut short
-    while (stop - start) / interval < n:
-        stop = math.nextafter(stop, math.inf)
-    mapping["time"][:] = start, stop, interval
-
-
-def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
-    """Return when samples were taken [ms]; `ValueError` where they cannot have been.
-
-    Parameters
-    ----------
-    mapping : h5py.Group
-        The group "mapping" of a report.
-    n : int
-        Number of samples.
-    """
-    first, _, interval = mapping["time"][()]
-    with np.errstate(over="ignore", invalid="ignore"):
-        ascend = interval > 2.0 * np.spacing(max(abs(first), abs(first + n * interval)))
-    if not ascend:
-        raise ValueError(
-            f"samples from {first:.10g} ms on, {interval:.10g} ms apart, must be at times that "
-            "ascend"
-        )
-    return first + interval * np.arange(n)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The samples of one record of membrane potentials.
-
-    Parameters
-    ----------
-    name : str
-        Name of the population.
-    node_ids : ndarray of uint64, shape (n,)
-        The neurons, ascending.
-    dtype : str
-        Type of the samples in the file.
-    interval : int
-        Steps between two samples.
-    clock : Clock
-        The grid of time.
-    """
-
-    name: str
-    node_ids: NDArray[np.uint64]
-    dtype: str
-    interval: int
-    clock: Clock
-
-    def times(self, index: int) -> tuple[float, float]:
-        """Return the time of a sample, and the time between two [ms]."""
-        time = float(self.clock.times((index + 1) * self.interval))
-        return time, float(self.clock.times(self.interval))
-
-
-def samples_of(network: Network, clock: Clock) -> list[Samples]:
-    """Return what the records of V_m of a network sample, in their order."""
-    return [
-        Samples(
-            r.target.population.name,
-            as_array(recorded_nodes(r)).astype(np.uint64),
-            r.dtype,
-            sample_interval(r, clock),
-            clock,
-        )
-        for r in network.records
-        if r.variable == "V_m"
-    ]

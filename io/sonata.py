@@ -12,6 +12,7 @@ import numpy as np
 from simcore.io import schema
 from simcore.io.access import Joined, Piece, open_file
 from simcore.io.recording import Recording
+from simcore.io.reports import REPORT, read_report
 from simcore.io.selection import Neurons
 from simcore.io.sonata_spikes import ENDLESS, ForeignSpikes, mark, sorted_by_time
 from simcore.numerics.clock import GRAIN
@@ -78,7 +79,7 @@ class SonataFile(Recording):
             found = {name: ForeignSpikes.of(self.path, spikes[name]) for name in spikes}
             for name, population in sorted_by_time(self.path, found).items():
                 self._add(name, population)
-            self._add_reports(file)
+            self._add_reports(file, found)
         self.recorded, self.populations = list(found), list(self.sizes)
         self.dt = float(attributes.get("dt", RESOLUTION))
         first = min((s.first for s in found.values() if s.size), default=math.inf)
@@ -145,19 +146,21 @@ class SonataFile(Recording):
             where = f"{schema.SPIKES}/{name}/{field}"
             self._places[where] = spikes.joined(where)
 
-    def _add_reports(self, file: h5py.File) -> None:
-        """Add potentials of neurons that are one element each."""
-        for name, group in file.get(schema.REPORT, {}).items():
+    def _add_reports(self, file: h5py.File, found: Mapping[str, ForeignSpikes]) -> None:
+        """Add samples of neurons that are one element each."""
+        for name, group in file.get(REPORT, {}).items():
             if not all(name in group for name in ("data", "mapping/node_ids", "mapping/time")):
                 continue
             data = group["data"]
             if data.ndim == 2 and data.shape[1] == len(group["mapping/node_ids"]):
-                where = f"{schema.REPORT}/{name}/data"
+                where = f"{REPORT}/{name}/data"
                 piece = Piece(self.path, where, 0, len(data), 0, ENDLESS)
                 self._places[where] = Joined([piece], data.shape[1:], data.dtype, mark(self.path))
-                if name not in self.sizes:
+                population = read_report(name, group).population
+                if population not in found:
                     ids = group["mapping/node_ids"][()].astype(np.int64)
-                    self.sizes[name] = int(group.attrs.get("size", ids.max(initial=-1) + 1))
+                    size = int(group.attrs.get("size", ids.max(initial=-1) + 1))
+                    self.sizes[population] = max(size, self.sizes.get(population, 0))
 
     def _window_of(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.description.network import Network
-from simcore.io import schema
+from simcore.io import reports, schema
 from simcore.io.access import open_file
 from simcore.io.atomic_file import atomic_file, make_folder
 from simcore.io.integrity import write_digests
@@ -120,7 +120,7 @@ class RunWriter:
         self._clock, self._config = clock, config
         self._names = [p.name for p in network.populations]
         self._first = np.array([p.first for p in network.populations], dtype=np.int64)
-        self._nodes, self._samples = recorded_of(network), schema.samples_of(network, clock)
+        self._nodes, self._samples = recorded_of(network), reports.samples_of(network, clock)
         self._forget()
         self._written_bytes = 0
         if going_on is not None:
@@ -134,7 +134,7 @@ class RunWriter:
         end: int,
         steps: NDArray[np.int64],
         gids: NDArray[np.int64],
-        potentials: Sequence[NDArray[np.floating]] = (),
+        samples: Sequence[NDArray[np.floating]] = (),
     ) -> None:
         """Take all that was recorded since the last call.
 
@@ -144,8 +144,8 @@ class RunWriter:
             The step up to which this is all.
         steps, gids : ndarray of int64, shape (n_spikes,)
             Step and global id of the spikes of recorded neurons, sorted by step and then id.
-        potentials : sequence of ndarray, shape (n_samples, n_neurons)
-            For each record of V_m the potentials of its neurons, ascending by id [mV].
+        samples : sequence of ndarray, shape (n_samples, n_neurons)
+            For each record of a column the values of its neurons, ascending by id.
 
         Raises
         ------
@@ -154,10 +154,10 @@ class RunWriter:
         """
         if gids.size:
             self._spikes.append((steps, gids))
-        for waiting, samples in zip(self._potentials, potentials, strict=bool(potentials)):
-            if len(samples):
-                waiting.append(samples)
-        self._bytes += 2 * steps.nbytes + sum(p.nbytes for p in potentials)
+        for waiting, rows in zip(self._rows, samples, strict=bool(samples)):
+            if len(rows):
+                waiting.append(rows)
+        self._bytes += 2 * steps.nbytes + sum(rows.nbytes for rows in samples)
         self._reached = end
         now = monotonic()
         patience = max(PART_SECONDS, PART_SHARE * (now - self._began))
@@ -308,11 +308,12 @@ class RunWriter:
         size = _OVERHEAD * (2 * len(self._names) + 5 * len(self._samples))
         with atomic_file(self._real, size) as file:
             schema.write_header(file, network, self._clock, self._config, self.uuid)
+            reports.create_reports(file, network, self._clock, self._record_from)
             write_digests(file)
 
     def _forget(self) -> None:
         self._spikes: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        self._potentials: list[list[NDArray[np.floating]]] = [[] for _ in self._samples]
+        self._rows: list[list[NDArray[np.floating]]] = [[] for _ in self._samples]
         self._bytes = 0
 
     def _write_part(
@@ -324,12 +325,10 @@ class RunWriter:
     ) -> None:
         """Write what waits as the part that reaches up to `end`."""
         counts, populations = self._by_population()
-        reports = [
-            (s, rows) for s, rows in zip(self._samples, self._potentials, strict=True) if rows
-        ]
+        sampled = [(s, rows) for s, rows in zip(self._samples, self._rows, strict=True) if rows]
         n_populations = int(np.count_nonzero(counts))
-        size = _OVERHEAD * (2 * n_populations + 5 * len(reports) + 32) + self._bytes
-        size += sum(24 * samples.node_ids.size for samples, _ in reports)
+        size = _OVERHEAD * (2 * n_populations + 5 * len(sampled) + 32) + self._bytes
+        size += sum(24 * samples.node_ids.size for samples, _ in sampled)
         with atomic_file(part_path(self._real, self.end, end), size) as file:
             group = schema.write_root(file, self.uuid)
             schema.write_steps(group, self.end, end)
@@ -338,10 +337,10 @@ class RunWriter:
                 nodes, n = self._nodes[index], int(counts[index])
                 found = schema.create_spikes(file, self._names[index], nodes, n)
                 schema.fill_spikes(found, blocks)
-            for samples, rows in reports:
-                first = schema.first_sample(max(self.end, self._record_from), samples.interval)
-                report = schema.create_report(file, samples, first, sum(map(len, rows)))
-                schema.fill_report(report, rows)
+            for samples, rows in sampled:
+                first = reports.first_sample(max(self.end, self._record_from), samples.interval)
+                report = reports.create_report(file, samples, first, sum(map(len, rows)))
+                reports.fill_report(report, rows)
             if results is not None:
                 schema.write_results(group, results)
         self.end = end

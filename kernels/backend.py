@@ -29,7 +29,7 @@ class Probe:
     interval : int
         Steps between two samples; the first is taken at the end of step ``interval - 1``.
     column : str
-        What is sampled.
+        What is sampled, of models that all have it: reals or refractory steps.
     """
 
     lids: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Backend(ABC):
     1. input: every spike of step t - d, for every delay d, adds the weights of its synapses of
        delay d to the input of their targets; Poisson stimuli add theirs,
     2. update: the neurons take one step, using the input; those that reach the threshold spike,
-    3. sampling: probes that are due read the potentials.
+    3. sampling: probes that are due read their columns.
 
     Results are equal to the last bit for any backend, partition and division into epochs.
 
@@ -111,7 +111,7 @@ class Backend(ABC):
 
     @abstractmethod
     def samples(self) -> list[NDArray[np.floating]]:
-        """Return and forget what was sampled, one array (n_samples, n) for each probe [mV]."""
+        """Return and forget what was sampled, one array (n_samples, n) for each probe."""
 
     def potentials(self) -> NDArray[np.floating]:
         """Return the membrane potential of every neuron, shape (n_local,) [mV]; 0 of sources."""

@@ -67,13 +67,13 @@ class Places:
         return state
 
     def of_column(self, lids: NDArray[np.int64], name: str) -> NDArray[np.int64]:
-        """Return where the values of a column lie; -1 for neurons without it."""
-        found = np.full(lids.size, -1, dtype=np.int64)
+        """Return where the values of a column lie; -1 - lid for refractory steps, kept apart."""
+        if name == REFRACTORY.name:
+            return -1 - lids
+        found = np.zeros(lids.size, dtype=np.int64)
         which = np.searchsorted(self.segments["begin"], lids, side="right") - 1
         for k in np.unique(which):
             s = self.segments[k]
-            if s["kind"] == SOURCE or name not in self._programs[s["kind"]].states:
-                continue
             column = self.columns(int(k))[self._programs[s["kind"]].states.index(name)]
             own = which == k
             found[own] = column.start + lids[own] - s["begin"]

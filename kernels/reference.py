@@ -6,6 +6,8 @@ is due, and it loops over spikes in Python. Use it for small networks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,8 +114,14 @@ class ReferenceBackend(Backend):
             self.probes, self.sampled, self.read, strict=True
         ):
             if (step + 1) % probe.interval == 0:
-                rows.append(self.flat[places] + resting)
+                rows.append(self._values(places) + resting)
         return np.sort(np.array(spiking, dtype=np.int64))
+
+    def _values(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """Return a column, see `Places.of_column`."""
+        if places.min(initial=0) < 0:
+            return self.refractory[-1 - places]
+        return self.flat[places]
 
     def _change_currents(self, step: int) -> None:
         steps, places, values = self.plan.changes

@@ -154,7 +154,7 @@ def serial(network, **options):
 
 
 def every_feature(seed=12):
-    """Describe a small network with every rule, distribution, model, stimulus and record.
+    """Describe a small network with every rule, distribution, model, stimulus and kind of record.
 
     All forms of weights, one and two receptors and delta synapses occur in one shard; the
     shortest delay is two steps, the longest 3.5 ms. `tests/unit/test_every_feature.py` checks
@@ -237,6 +237,9 @@ def every_feature(seed=12):
     net.record(two[2:9], "V_m", interval=0.1, dtype="float64")
     net.record(jumps, "V_m", interval=2.0, dtype="float64")
     net.record(leaks[3:], "V_m", interval=0.1, dtype="float64")
+    net.record([two[[0, 3, 4, 17]], leaks[::2]], "refractory", interval=0.3)
+    net.record(two[::5], ["I_ex", "V_m"], interval=0.4, dtype="float64")
+    net.record(leaks, ["g_in", "g_ex"], interval=0.7, dtype="float64")
     return net
 
 

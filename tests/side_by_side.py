@@ -48,7 +48,9 @@ class Ranks:
         clock, neurons = Clock(dt), [LocalNeurons(gids) for gids in owned]
         sampled = zip(*(probes(network, own, clock) for own in neurons), strict=True)
         self.columns = [
-            np.argsort(np.concatenate([g[lids] for g, (lids, _) in zip(owned, probe, strict=True)]))
+            np.argsort(
+                np.concatenate([g[lids] for g, (lids, *_) in zip(owned, probe, strict=True)])
+            )
             for probe in sampled
         ]
         self.step, self.spikes, self.samples = 0, [], []

@@ -111,7 +111,7 @@ def networks(draw, dt=0.1, names=None):
         population = draw(st.sampled_from(targets))
         net.drive(draw(_views(population)), draw(stimuli(population)))
     for population in targets:
-        if population.neuron.layout.find("V_m") and draw(st.booleans()):
+        if population.neuron.layout.columns and draw(st.booleans()):
             _record(draw, net, population, dt)
     try:
         fixed_point(net, dt)
@@ -327,7 +327,8 @@ DISTRIBUTIONS = {
 def _record(draw, net, population, dt):
     interval = draw(st.integers(1, 20)) * dt
     dtype = draw(st.sampled_from(["float32", "float64"]))
-    net.record(draw(_views(population)), "V_m", interval, dtype)
+    column = draw(st.sampled_from([c.name for c in population.neuron.layout.columns]))
+    net.record(draw(_views(population)), column, interval, dtype)
 
 
 def _generator(draw):

@@ -123,7 +123,7 @@ def make_compiled_shard(tables, constants, state, calendar, samples, rows, team)
     calendar : Calendar
         The synapses still to be delivered; replaced by a larger one when it is full.
     samples : ndarray
-        Receives sampled potentials, for each probe at its own place.
+        Receives sampled values, for each probe at its own place.
     rows : (ndarray of int64, ndarray of int64)
         For each probe, where the next row of samples goes, and rows still free.
     team : Team
@@ -406,15 +406,19 @@ def _collect(block, c, state, n_found):
 
 @njit
 def _sample(step, c, state, samples, sample_rows):
-    """Read the potentials of the probes that are due."""
+    """Read the columns of the probes that are due."""
     places, free = sample_rows
     for p in range(c.probe_intervals.size):
         if (step + 1) % c.probe_intervals[p] != 0:
             continue
         begin, end = c.probe_bounds[p], c.probe_bounds[p + 1]
         for k in range(begin, end):
-            value = state.columns[c.probe_places[k]] + c.probe_resting[k]
-            samples[places[p] + k - begin] = value
+            place = c.probe_places[k]
+            at = places[p] + k - begin
+            if place < 0:
+                samples[at] = state.refractory[-1 - place]
+            else:
+                samples[at] = state.columns[place] + c.probe_resting[k]
         places[p] += end - begin
         free[p] -= 1
 

@@ -229,10 +229,7 @@ def _probes(
         first + np.searchsorted(probe.lids, parts.bounds)
         for first, probe in zip(firsts, probes, strict=True)
     ]
-    columns = [
-        pieces.places.of_column(p.lids, p.column) - pieces.first_columns[p.lids // parts.size]
-        for p in probes
-    ]
+    columns = [_places_in_parts(p, parts, pieces) for p in probes]
     return {
         "probe_columns": np.concatenate([np.zeros(0, np.int64), *columns]),
         "probe_bounds": np.concatenate([np.zeros(0, np.int64), *bounds]),
@@ -243,3 +240,10 @@ def _probes(
         ),
         "samples": np.zeros(1, dtype=real),
     }
+
+
+def _places_in_parts(probe: Probe, parts: Parts, pieces: Pieces) -> NDArray[np.int64]:
+    """Return where the values of a probe lie in the arrays of their parts, see `Places`."""
+    places, part = pieces.places.of_column(probe.lids, probe.column), probe.lids // parts.size
+    first = np.where(places < 0, -part * parts.size, pieces.first_columns[part])
+    return places - first

@@ -91,7 +91,10 @@ __device__ inline void sample(
         const int64 size = bounds[m.n_parts] - bounds[0];
         const int64 row = (step + 1) / interval - 1 - origin / interval;
         real *out = m.samples + m.probe_places[p] + row * size - bounds[0];
-        for (int64 k = bounds[part.number] + thread; k < bounds[part.number + 1]; k += n)
-            out[k] = part.columns[m.probe_columns[k]] + m.probe_resting[k];
+        for (int64 k = bounds[part.number] + thread; k < bounds[part.number + 1]; k += n) {
+            const int64 place = m.probe_columns[k];
+            out[k] = place < 0 ? (real)part.refractory[-1 - place]
+                               : part.columns[place] + m.probe_resting[k];
+        }
     }
 }

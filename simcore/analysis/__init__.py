@@ -1,4 +1,4 @@
-"""Analysis of runs: statistics of spikes and potentials, computed by dask in bounded memory.
+"""Analysis of runs: statistics of spikes and samples, computed by dask in bounded memory.
 
 Statistics of spikes take a selection, ``run.select(population, start, stop, neurons)``.
 """
@@ -12,7 +12,6 @@ from simcore.analysis.correlation import (
 from simcore.analysis.distances import Distances, compare, ks_distance
 from simcore.analysis.interop import to_neo
 from simcore.analysis.intervals import IsiStatistics, isi_statistics
-from simcore.analysis.potentials import PotentialStatistics, potential_statistics
 from simcore.analysis.rates import (
     PopulationRate,
     fano_factors,
@@ -21,6 +20,7 @@ from simcore.analysis.rates import (
     synchrony,
 )
 from simcore.analysis.reporting import report
+from simcore.analysis.samples import SampleStatistics, potential_statistics, sample_statistics
 from simcore.analysis.spectrum import Spectrum, power_spectrum
 from simcore.analysis.summary import Summary, Widths, summarize
 
@@ -30,7 +30,7 @@ __all__ = [
     "Distances",
     "IsiStatistics",
     "PopulationRate",
-    "PotentialStatistics",
+    "SampleStatistics",
     "Spectrum",
     "Summary",
     "Widths",
@@ -45,6 +45,7 @@ __all__ = [
     "power_spectrum",
     "rates_per_neuron",
     "report",
+    "sample_statistics",
     "summarize",
     "synchrony",
     "to_neo",

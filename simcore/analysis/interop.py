@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.io.excerpt import Excerpt, count_per_neuron, times_by_neuron
+from simcore.io.excerpt import Excerpt, ReportExcerpt, count_per_neuron, times_by_neuron
 from simcore.services.extras import load
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def to_neo(
     stop: float | None = None,
     neurons: ArrayLike | None = None,
 ) -> neo.Block:
-    """Return spikes and potentials as objects of Neo, which Elephant computes with.
+    """Return spikes and samples as objects of Neo, which Elephant computes with.
 
     All of them are in memory at once; choose a window or neurons of a large run.
 
@@ -45,8 +45,9 @@ def to_neo(
     neo.Block
         With one segment. Its `spiketrains` has a train for each neuron, also for a silent one,
         in the order of populations and node ids, with the annotations `population` and `node_id`;
-        its `analogsignals` one signal for each population whose potentials were recorded, with
-        the array annotation `node_id`. Times in ms, potentials in mV.
+        its `analogsignals` one signal for each column that was recorded, with the annotations
+        `population` and `variable` and the array annotation `node_id`. Times in ms, samples in
+        the unit of the column; in none, with the annotation `unit`, where Neo does not know it.
 
     Raises
     ------
@@ -65,8 +66,7 @@ def to_neo(
         trains += _spike_trains(selection)
     # Once: Neo looks for each new train among all that a segment has
     segment.spiketrains.extend(trains)
-    for name in excerpt.reported:
-        segment.analogsignals.append(_signal(excerpt, name, neurons))
+    segment.analogsignals.extend([_signal(samples, neurons) for samples in excerpt.samples()])
     block = neo.Block(name=run.path)
     block.segments.append(segment)
     return block
@@ -90,19 +90,23 @@ def _spike_trains(selection: Selection) -> list[neo.SpikeTrain]:
     ]  # fmt: skip
 
 
-def _signal(excerpt: Excerpt, population: str, neurons: ArrayLike | None) -> neo.AnalogSignal:
-    """Return the potentials of a population, of chosen neurons as far as they were recorded."""
+def _signal(samples: ReportExcerpt, neurons: ArrayLike | None) -> neo.AnalogSignal:
+    """Return the samples of a report, of chosen neurons as far as they were recorded."""
     import neo
     import quantities
 
-    found = excerpt.potentials(population)
-    values: NDArray[np.floating] = found.values.compute(scheduler="synchronous")
-    chosen = np.ones(found.node_ids.size, dtype=bool)
+    report = samples.report
+    values: NDArray[np.floating] = samples.values.compute(scheduler="synchronous")
+    chosen = np.ones(samples.node_ids.size, dtype=bool)
     if neurons is not None:
-        chosen = np.isin(found.node_ids, np.asarray(neurons))
+        chosen = np.isin(samples.node_ids, np.asarray(neurons))
+    try:
+        unit = quantities.Quantity(1.0, report.unit).units
+    except (LookupError, SyntaxError, ValueError):
+        unit = quantities.dimensionless
     return neo.AnalogSignal(
-        values[:, chosen], units="mV", name=f"V_m of {population}",
-        t_start=found.start * quantities.ms, sampling_period=found.interval * quantities.ms,
-        array_annotations={"node_id": found.node_ids[chosen].astype(np.int64)},
-        population=population,
+        values[:, chosen], units=unit, name=f"{report.variable} of {report.population}",
+        t_start=samples.start * quantities.ms, sampling_period=report.interval * quantities.ms,
+        array_annotations={"node_id": samples.node_ids[chosen].astype(np.int64)},
+        population=report.population, variable=report.variable, unit=report.unit,
     )  # fmt: skip

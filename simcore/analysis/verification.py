@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from simcore.io import schema
 from simcore.io.access import Joined, open_file
 from simcore.io.reader import Run
 from simcore.io.recording import Recording
+from simcore.io.reports import REPORT, Report
+from simcore.io.schema import SPIKES
 from simcore.io.sonata import RESOLUTION
 
 # Numbers of each file in memory at a time
@@ -29,8 +30,8 @@ class Difference:
 
     Parameters
     ----------
-    quantity : {"spikes", "V_m"}
-        In what.
+    quantity : str
+        In what: "spikes", or the column that was sampled.
     population : str
         Of which population.
     text : str
@@ -51,7 +52,7 @@ class Comparison:
 
     Parameters
     ----------
-    spikes, potentials : int
+    spikes, samples : int
         How many were compared.
     differences : tuple of Difference
         The first of each population and quantity; empty if the runs are identical.
@@ -60,18 +61,18 @@ class Comparison:
     """
 
     spikes: int
-    potentials: int
+    samples: int
     differences: tuple[Difference, ...]
     descriptions: tuple[str, ...]
 
     @property
     def identical(self) -> bool:
-        """Whether all spikes and potentials are equal."""
+        """Whether all spikes and samples are equal."""
         return not self.differences
 
 
 def compare_bits(one: Recording, other: Recording) -> Comparison:
-    """Compare the spikes and potentials of two recordings to the last bit, in bounded memory.
+    """Compare the spikes and samples of two recordings to the last bit, in bounded memory.
 
     Spikes of one time may stand in any order in a file of another program.
 
@@ -90,31 +91,36 @@ def compare_bits(one: Recording, other: Recording) -> Comparison:
         When a file cannot be read.
     """
     differences: list[Difference] = []
-    counts = {"spikes": 0, "V_m": 0}
+    counts = {SPIKES: 0, REPORT: 0}
+    both = set(one.datasets) & set(other.datasets)
+    reports = {r.place: r for r in (*other.reports, *one.reports)}
     for name in dict.fromkeys(one.datasets + other.datasets):
         place, population, field = name.split("/")
         if field == "node_ids":
             continue
-        quantity = "spikes" if place == schema.SPIKES else "V_m"
-        if name not in one.datasets or name not in other.datasets:
-            where = one.path if name in one.datasets else other.path
-            differences.append(Difference(quantity, population, f"only in {where}"))
-            continue
-        counts[quantity] += one.dataset(name).size * one.dataset(name).width
-        compared = _spikes if quantity == "spikes" else _potentials
-        found = compared(one, other, population)
+        report = reports.get(name)
+        quantity = "spikes" if report is None else report.variable
+        population = population if report is None else report.population
+        found: tuple[str, float | None] | None = None
+        if name not in both:
+            found = f"only in {one.path if name in one.datasets else other.path}", None
+        else:
+            counts[place] += one.dataset(name).size * one.dataset(name).width
+            found = (
+                _spikes(one, other, population) if report is None else _samples(one, other, report)
+            )
         if found is not None:
             differences.append(Difference(quantity, population, *found))
     return Comparison(
-        counts["spikes"], counts["V_m"], tuple(differences), tuple(_descriptions(one, other))
+        counts[SPIKES], counts[REPORT], tuple(differences), tuple(_descriptions(one, other))
     )
 
 
 def _spikes(one: Recording, other: Recording, population: str) -> tuple[str, float] | None:
     """Return what differs first between the spikes of two recordings, and when."""
     both = (one, other)
-    all_times = [run.dataset(f"{schema.SPIKES}/{population}/timestamps") for run in both]
-    all_ids = [run.dataset(f"{schema.SPIKES}/{population}/node_ids") for run in both]
+    all_times = [run.dataset(f"{SPIKES}/{population}/timestamps") for run in both]
+    all_ids = [run.dataset(f"{SPIKES}/{population}/node_ids") for run in both]
     sizes = [t.size for t in all_times]
     in_order = all(isinstance(run, Run) for run in both)
     begin, block = 0, _BLOCK
@@ -161,12 +167,13 @@ def _sorted(times: NDArray[np.float64], ids: NDArray[np.uint64]) -> _Pair:
     return times[order], ids[order]
 
 
-def _potentials(
-    one: Recording, other: Recording, population: str
-) -> tuple[str, float | None] | None:
-    """Return what differs first between the potentials of two recordings, and when."""
-    data = [run.dataset(f"{schema.REPORT}/{population}/data") for run in (one, other)]
-    ids, grids = zip(*(_mapping(run, population) for run in (one, other)), strict=True)
+def _samples(one: Recording, other: Recording, report: Report) -> tuple[str, float | None] | None:
+    """Return what differs first between the samples of two recordings, and when."""
+    data = [run.dataset(report.place) for run in (one, other)]
+    ids, grids = zip(*(_mapping(run, report.label) for run in (one, other)), strict=True)
+    known = [r for run in (one, other) for r in run.reports if r.place == report.place]
+    if known[0] != known[1] and known[0].interval == known[1].interval:
+        return f"{known[0]}, and {known[1]}", None
     if not np.array_equal(*ids) or grids[0] != grids[1]:
         return "other neurons or times were recorded", None
     if data[0].dtype != data[1].dtype:
@@ -180,17 +187,17 @@ def _potentials(
             row, column = differ[0]
             time = float(first + interval * (rows.start + row))
             pair = " and ".join(repr(float(v[row, column])) for v in values)
-            return f"neuron {ids[0][column]} at {time!r} ms: {pair} mV", time
+            return f"neuron {ids[0][column]} at {time!r} ms: {pair} {report.unit}", time
     if sizes[0] != sizes[1]:
         time = float(first + interval * min(sizes))
         return f"{sizes[0]} and {sizes[1]} samples", time
     return None
 
 
-def _mapping(run: Recording, population: str) -> tuple[NDArray[np.uint64], tuple[float, float]]:
+def _mapping(run: Recording, label: str) -> tuple[NDArray[np.uint64], tuple[float, float]]:
     """Return the neurons of a report, and the time of its first sample and between two."""
     with open_file(run.path) as file:
-        mapping = file[schema.REPORT][population]["mapping"]
+        mapping = file[REPORT][label]["mapping"]
         first, _, interval = mapping["time"][()]
         return mapping["node_ids"][()], (float(first), float(interval))
 

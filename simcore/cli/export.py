@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from simcore.io.excerpt import Excerpt
 
 _TEXT = """\
-Write spikes and potentials into a file of another format:
+Write spikes and samples into a file of another format:
 
-  sonata  uncompressed HDF5 for libsonata, bmtk and bluepysnap, spikes and potentials
-  nwb     Neurodata Without Borders, spikes and potentials (pip install 'simcore[interop]')
+  sonata  uncompressed HDF5 for libsonata, bmtk and bluepysnap, spikes and samples
+  nwb     Neurodata Without Borders, spikes and samples (pip install 'simcore[interop]')
   csv     text with the columns timestamps [ms], population, node_ids; spikes
   nest    what NEST's recording backend "ascii" writes, with global ids from 1; spikes
 
@@ -130,8 +130,8 @@ def _summary(found: Excerpt, to: str) -> str:
     begin, end = found.window
     names = ", ".join(s.population for s in found.spikes)
     parts = [f"{found.n_spikes:,} spikes of {printable(names)}"] if names else []
-    if found.reported and to in ("sonata", "nwb"):
-        parts.append(f"potentials of {printable(', '.join(found.reported))}")
+    if found.reports and to in ("sonata", "nwb"):
+        parts.append(f"samples of {printable('; '.join(map(str, found.reports)))}")
     return f"{'; '.join(parts) or 'nothing'}; {begin:.10g} to {end:.10g} ms"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from simcore.services.timers import phase_table
 
 if TYPE_CHECKING:
     from simcore.io.reader import Run
+    from simcore.io.recording import Recording
     from simcore.io.sonata import SonataFile
 
 # Populations whose rates are shown while a run is followed
@@ -117,7 +119,8 @@ def run_values(result: Run) -> dict[str, Any]:
         "hosts", "sessions", "versions", "config", "network", "end", "checkpoints", "digests",
         "timed",
     )  # fmt: skip
-    return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
+    values = {name: getattr(result, name) for name in names}
+    return {**values, "reports": _reports(result), "rates": dict(result.rates())}
 
 
 def run_text(result: Run) -> str:
@@ -137,15 +140,23 @@ def run_text(result: Run) -> str:
 def spike_file_values(result: SonataFile) -> dict[str, Any]:
     """Return what `info` tells of a spike file of another program, as plain values."""
     names = ("path", "n_neurons", "sizes", "recorded", "record_from", "end", "guessed", "unsized")
-    return {**{name: getattr(result, name) for name in names}, "rates": dict(result.rates())}
+    values = {name: getattr(result, name) for name in names}
+    return {**values, "reports": _reports(result), "rates": dict(result.rates())}
+
+
+def _reports(result: Recording) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(report) for report in result.reports]
 
 
 def spike_file_text(result: SonataFile) -> str:
     """Return what `info` tells of a spike file of another program, as text."""
+    from simcore.io.run_summary import samples_text
+
     head = {
         "file": f"{result.path}, SONATA spikes",
         "network": f"{result.n_neurons:,} neurons in {len(result.populations)} populations",
         "time": f"{result.record_from:.10g} to {result.end:.10g} ms",
+        "samples": samples_text(result),
     }
-    lines = "\n".join(f"{name:<8} {text}" for name, text in head.items())
+    lines = "\n".join(f"{name:<8} {text}" for name, text in head.items() if text)
     return "\n\n".join(part for part in (lines, rate_table(result), result.guesses) if part)

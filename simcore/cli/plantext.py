@@ -85,7 +85,7 @@ def plan_values(
         "ranks_reached": plan.reached,
         "files": {
             "spikes_bytes_per_s": files["spikes"],
-            "potentials_bytes_per_s": files["potentials"],
+            "samples_bytes_per_s": files["samples"],
             "checkpoint_bytes": files["checkpoint"],
         },
         "recording_bytes": plan.recording,
@@ -245,7 +245,7 @@ def _notes(network: Network, plan: Plan, verdict: Verdict) -> str:
         ]
     files = plan.files
     lines += [
-        f"file     {size(files['spikes'])} of spikes and {size(files['potentials'])} of potentials "
+        f"file     {size(files['spikes'])} of spikes and {size(files['samples'])} of samples "
         "in a second of model time,",
         "         for a moment twice that at the end",
         f"         {size(files['checkpoint'])} for a checkpoint, of which two are kept",

@@ -43,7 +43,7 @@ build(**parameters) that returns a simcore.Network, or a TOML file:
   [record]
   from = 500.0                # ms
   spikes = ["L4E", "L4I"]     # or true, or false
-  V_m = {population = "L4E", n = 10, interval = 1.0}
+  V_m = {population = "L4E", n = 10, interval = 1.0}     # or any other state of the model
   [output]
   file = "run.h5"             # from where you start; also overwrite, raster
 

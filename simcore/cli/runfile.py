@@ -14,17 +14,18 @@ from simcore.cli.options import CommandOptions, sections
 from simcore.cli.parameters import check_names, convert, suggestion
 from simcore.description.network import Network
 from simcore.description.population import Population
+from simcore.description.records import SPIKES
 from simcore.services.errors import ConfigError, cause
 
 # Sections of the file, and what they may hold
 _OPTIONS = sections()
 _SECTIONS = ("model", "parameters", *_OPTIONS)
-_RECORD_KEYS = ("from", "spikes", "V_m")
+_RECORD_KEYS = ("from", "spikes")
 
 
 @dataclass(frozen=True)
-class VmRecord:
-    """Potentials to record.
+class SampleRecord:
+    """Neurons of which a column of their model is recorded.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ class RunFile:
         How to run it.
     spikes : list of str, bool or None
         Populations whose spikes are recorded, all, or none; None leaves it to the model.
-    V_m : list of VmRecord or None
-        Potentials to record; None leaves it to the model.
+    samples : dict of str to list of SampleRecord
+        Of which neurons a column is recorded; the model decides on other columns.
     """
 
     name: str
@@ -69,35 +70,39 @@ class RunFile:
     parameters: dict[str, Any] = field(default_factory=dict)
     options: CommandOptions = field(default_factory=CommandOptions)
     spikes: list[str] | bool | None = None
-    V_m: list[VmRecord] | None = None
+    samples: dict[str, list[SampleRecord]] = field(default_factory=dict)
 
     @property
     def records(self) -> dict[str, Any]:
         """The records as plain values, from which `recorded` makes them again."""
-        V_m = None if self.V_m is None else [dataclasses.asdict(record) for record in self.V_m]
-        return {"spikes": self.spikes, "V_m": V_m}
+        samples = {n: [dataclasses.asdict(r) for r in own] for n, own in self.samples.items()}
+        return {"spikes": self.spikes, **samples}
 
     def recorded(self, records: Mapping[str, Any]) -> RunFile:
         """Return the same with other records, given as plain values."""
-        V_m = records["V_m"]
-        V_m = None if V_m is None else [VmRecord(**record) for record in V_m]
-        return dataclasses.replace(self, spikes=records["spikes"], V_m=V_m)
+        samples = {
+            name: [SampleRecord(**record) for record in own]
+            for name, own in records.items()
+            if name != SPIKES and own is not None
+        }
+        return dataclasses.replace(self, spikes=records[SPIKES], samples=samples)
 
     def apply_records(self, network: Network) -> None:
         """Replace the records of a network by those of the file, where it has any."""
         if self.spikes is not None:
-            network.records[:] = [r for r in network.records if r.variable != "spikes"]
+            network.records[:] = network.sampled
             names = self.spikes
             if isinstance(names, bool):
                 names = [p.name for p in network.populations] if names else []
             for name in names:
                 network.record(_population(network, name, f"{self.name}: [record] spikes"))
-        if self.V_m is not None:
-            network.records[:] = [r for r in network.records if r.variable != "V_m"]
-            for v in self.V_m:
-                chosen = _population(network, v.population, f"{self.name}: [record] V_m")
-                view = chosen[: chosen.size if v.n is None else v.n]
-                network.record(view, "V_m", interval=v.interval, dtype=v.dtype)
+        for variable, records in self.samples.items():
+            network.records[:] = [r for r in network.records if r.variable != variable]
+            for record in records:
+                subject = f"{self.name}: [record] {variable}"
+                chosen = _population(network, record.population, subject)
+                view = chosen[: chosen.size if record.n is None else record.n]
+                network.record(view, variable, interval=record.interval, dtype=record.dtype)
 
 
 def read_run(name: str) -> RunFile:
@@ -127,7 +132,11 @@ def read_run(name: str) -> RunFile:
     options = CommandOptions()
     for section, keys in _OPTIONS.items():
         values = _section(path, table, section)
-        valid = _RECORD_KEYS if section == "record" else tuple(keys)
+        valid: tuple[str, ...] = tuple(keys)
+        if section == "record":
+            # Tables and lists are of columns, whose names the model knows
+            values = {k: v for k, v in values.items() if not isinstance(v, (dict, list))}
+            valid = (*_RECORD_KEYS, "V_m", "any other column as a table")
         check_names(f"{path}: [{section}] key", values, valid)
         chosen = {keys[k]: v for k, v in values.items() if k in keys}
         options = options.replaced(f"{path}: [{section}]: ", chosen)
@@ -138,7 +147,11 @@ def read_run(name: str) -> RunFile:
         _section(path, table, "parameters"),
         options,
         _read_spikes(path, record),
-        _read_V_m(path, record),
+        {
+            name: _read_samples(path, name, given)
+            for name, given in record.items()
+            if name not in _RECORD_KEYS
+        },
     )
 
 
@@ -168,11 +181,9 @@ def _read_spikes(path: Path, record: Mapping[str, Any]) -> list[str] | bool | No
     return names
 
 
-def _read_V_m(path: Path, record: Mapping[str, Any]) -> list[VmRecord] | None:
-    if "V_m" not in record:
-        return None
-    subject = f"{path}: [record] V_m"
-    given = convert(subject, record["V_m"], dict | list)
+def _read_samples(path: Path, variable: str, value: Any) -> list[SampleRecord]:
+    subject = f"{path}: [record] {variable}"
+    given = convert(subject, value, dict | list)
     kinds = {"population": str, "n": int, "interval": float, "dtype": str}
     records = []
     for entry in [given] if isinstance(given, dict) else given:
@@ -181,7 +192,7 @@ def _read_V_m(path: Path, record: Mapping[str, Any]) -> list[VmRecord] | None:
         if "population" not in values:
             raise ConfigError(f"{subject}: key 'population' is missing, must name a population")
         records.append(
-            VmRecord(**{k: convert(f"{subject}: {k}", v, kinds[k]) for k, v in values.items()})
+            SampleRecord(**{k: convert(f"{subject}: {k}", v, kinds[k]) for k, v in values.items()})
         )
     return records
 

@@ -21,7 +21,7 @@ def add_verify(commands: Commands) -> None:
         "Tell whether a file is as it was written, or compare two.\n\n"
         "Of one file every byte is read, with its parts and checkpoints, and compared with the\n"
         "checksum at its end; if that differs, the digests tell which dataset or attribute does.\n"
-        "Of two files, also SONATA files of other programs, spikes and potentials are compared\n"
+        "Of two files, also SONATA files of other programs, spikes and samples are compared\n"
         "to the last bit, and it is said where they differ first. The exit code is 0 or 1, and 2\n"
         "for a file that cannot be read or has no checksum."
     )
@@ -87,7 +87,7 @@ def check_text(found: list[FileCheck]) -> str:
 
 def comparison_text(found: Comparison) -> str:
     """Return what a comparison found, as text."""
-    compared = f"{found.spikes:,} spikes and {found.potentials:,} potentials"
+    compared = f"{found.spikes:,} spikes and {found.samples:,} samples"
     notes = [f"other {text}" for text in found.descriptions]
     if found.identical:
         return "\n".join([f"identical: {compared}", *notes])

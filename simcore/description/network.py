@@ -7,7 +7,6 @@ devices; neurons and synapses come into being in the build.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -21,6 +20,7 @@ from simcore.description.connectivity import (
 from simcore.description.distributions import Distribution, Uniform, as_distribution
 from simcore.description.neurons import GammaSource, Model, SpikeTrains
 from simcore.description.population import NAMES, Population, PopulationView, as_views, is_name
+from simcore.description.records import Record, make_records, require_new
 from simcore.description.stimulus import (
     Current,
     Drive,
@@ -39,37 +39,6 @@ MAX_NEURONS = 2**47
 # Populations, projections and drives: each has a stream of random numbers, see
 # `simcore.numerics.random`
 MAX_OBJECTS = 2**24
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """What is recorded of one view.
-
-    Parameters
-    ----------
-    target : PopulationView
-        Which neurons.
-    variable : {"spikes", "V_m"}
-        What of them.
-    interval : float or None
-        Time between two samples [ms]; None for spikes.
-    dtype : {"float32", "float64"}
-        Type of the samples in the file.
-    """
-
-    target: PopulationView
-    variable: str
-    interval: float | None = None
-    dtype: str = "float32"
-
-    def describe(self) -> dict[str, Any]:
-        """Return the record as plain values."""
-        return {
-            "target": self.target.name,
-            "variable": self.variable,
-            "interval": self.interval,
-            "dtype": self.dtype,
-        }
 
 
 class Network:
@@ -255,55 +224,41 @@ class Network:
     def record(
         self,
         targets: Where,
-        variable: str = "spikes",
+        variable: str | Sequence[str] = "spikes",
         interval: float | None = None,
         dtype: str = "float32",
     ) -> None:
-        """Record spikes or membrane potentials.
+        """Record spikes, or columns of a model such as potentials, currents and conductances.
+
+        A population may have several records, also of one column at intervals that differ.
 
         Parameters
         ----------
         targets : Population, PopulationView or list of these
             Which neurons.
-        variable : {"spikes", "V_m"}
-            What to record.
+        variable : str or list of str
+            What to record: "spikes", or columns of the neurons' model in their units, such as
+            ``["V_m", "g_ex"]``; ``simcore models NAME`` lists them. "refractory" is the number of
+            steps until a neuron integrates again.
         interval : float, optional
-            Time between two samples of V_m [ms]; 1 ms if left out.
+            Time between two samples of a column [ms]; 1 ms if left out.
         dtype : {"float32", "float64"}
-            Type of the samples of V_m in the file. SONATA asks for float32.
+            Type of the samples in the file. SONATA asks for float32.
+
+        Raises
+        ------
+        ModelError
+            When the model lacks a column, or a value is out of range.
         """
-        require(variable in ("spikes", "V_m"), "record: variable", variable, "'spikes' or 'V_m'")
-        require(dtype in ("float32", "float64"), "record: dtype", dtype, "'float32' or 'float64'")
-        if variable == "spikes":
-            require(interval is None, "record: interval", interval, "None for spikes")
-        elif interval is None:
-            interval = 1.0
-        for view in self._views(targets, "record: targets"):
-            if variable == "V_m":
-                name = view.population.name
-                neuron = view.population.neuron
-                require(
-                    neuron is not None and neuron.layout.find("V_m") is not None,
-                    f"record: target {name!r}",
-                    type(view.population.model).__name__,
-                    "a population of neurons, to have a V_m",
-                )
-                taken = [r.target.population.name for r in self.records if r.variable == "V_m"]
-                require(
-                    name not in taken,
-                    "record: V_m of population",
-                    name,
-                    "recorded once",
-                    "Record all wanted neurons in one call.",
-                )
-            elif any(
-                r.variable == "spikes" and r.target.population is view.population
-                for r in self.records
-            ):
-                raise ModelError(
-                    f"record: spikes of population {view.population.name!r} are recorded already"
-                )
-            self.records.append(Record(view, variable, interval, dtype))
+        views = self._views(targets, "record: targets")
+        new = make_records(views, variable, interval, dtype)
+        require_new(new, self.records)
+        self.records += new
+
+    @property
+    def sampled(self) -> list[Record]:
+        """The records of columns."""
+        return [r for r in self.records if r.is_sampled]
 
     def describe(self) -> dict[str, Any]:
         """Return the whole description as plain values, for the output file."""

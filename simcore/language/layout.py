@@ -83,5 +83,9 @@ class Layout:
         """Return the column of reals of a name; None if there is none."""
         return next((c for c in self.reals if c.name == name), None)
 
+    def column(self, name: str) -> Column | None:
+        """Return the column of a name, of reals or of steps; None if there is none."""
+        return next((c for c in self.columns if c.name == name), None)
+
 
 REFRACTORY = Column("refractory", "steps", "steps", "until the neuron integrates again")

@@ -174,7 +174,7 @@ def recording_memory(expectation: Expectation, setup: Setup, traffic: Traffic) -
         return 0.0
     files = file_sizes(network, rates, setup.dt)
     seconds = 1e-3 * setup.duration
-    recorded = seconds * (files["spikes"] + files["potentials"])
+    recorded = seconds * (files["spikes"] + files["samples"])
     sizes = np.array([p.size for p in network.populations])
     emitted = float(rates.values @ sizes) * SPIKE_TYPE.itemsize
     waiting = traffic.waiting * (files["spikes"] / emitted if emitted else 0.0)

@@ -77,7 +77,7 @@ class Plan:
     gpu_memory : dict of str to Spread
         Of a rank on its GPU; empty without one [B].
     files : dict of str to float
-        Bytes that a second of model time adds by "spikes" and "potentials", and the size of a
+        Bytes that a second of model time adds by "spikes" and "samples", and the size of a
         "checkpoint" [B].
     epoch_steps : int
         Steps between two exchanges.

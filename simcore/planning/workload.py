@@ -171,7 +171,7 @@ def expected_workload(
         received=spikes - sent,
         meetings=epochs if setup.n_ranks > 1 else 0.0,
         epochs=epochs,
-        recorded=files["spikes"] + files["potentials"],
+        recorded=files["spikes"] + files["samples"],
     )
 
 

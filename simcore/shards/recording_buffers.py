@@ -12,7 +12,7 @@ FLUSH_BYTES = 2**23
 # Model time after which they are flushed, though they are fewer [ms]
 FLUSH_INTERVAL = 20.0
 
-# A spike, and a sample of the state in float64 [B]
+# A spike, and a sample in float64 [B]
 WORD_BYTES = 8
 
 # Longest epoch, whatever it holds [steps]
@@ -21,8 +21,8 @@ LONGEST_EPOCH = 1000
 
 def sampled_bytes(network: Network, clock: Clock) -> float:
     """Return what all ranks sample in a step, as it waits for a flush [B]."""
-    records = [r for r in network.records if r.variable == "V_m"]
-    return sum(WORD_BYTES * r.target.size * clock.dt / (r.interval or clock.dt) for r in records)
+    sampled = network.sampled
+    return sum(WORD_BYTES * r.target.size * clock.dt / (r.interval or clock.dt) for r in sampled)
 
 
 def longest_epoch(network: Network, clock: Clock, unbounded: bool) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from simcore.analysis.verification import compare_bits
 from simcore.io import open_run
 from simcore.io.reader import Run
+from simcore.io.reports import Report
 from tests.networks import same_bits
 
 
@@ -21,8 +22,8 @@ def broken_promises(path: Path, whole: Run) -> list[str]:
     found = [f"recorded are {run.recorded}"] if run.recorded != whole.recorded else []
     for name in whole.recorded:
         found += _compare_spikes(run, whole, name)
-    for name in {p.split("/")[1] for p in whole.datasets if p.startswith("report/")}:
-        found += _compare_samples(run, whole, name)
+    for report in whole.reports:
+        found += _compare_samples(run, whole, report)
     return found
 
 
@@ -35,12 +36,13 @@ def _compare_spikes(run: Run, whole: Run, name: str) -> list[str]:
     return [] if same else [f"{name}: other spikes"]
 
 
-def _compare_samples(run: Run, whole: Run, name: str) -> list[str]:
-    one, other = run.V_m(name), whole.V_m(name)
+def _compare_samples(run: Run, whole: Run, report: Report) -> list[str]:
+    name, which = report.label, (report.population, report.variable)
+    one, other = (r.samples(*which, interval=report.interval) for r in (run, whole))
     n = int(np.searchsorted(other.times, run.end + 0.5 * run.dt))
     if len(one.values) != n:
         return [f"{name}: {len(one.values)} samples up to {run.end} ms, not {n}"]
-    return [] if same_bits(one.values, other.values[:n]) else [f"{name}: other potentials"]
+    return [] if same_bits(one.values, other.values[:n]) else [f"{name}: other samples"]
 
 
 def differences(path: Path, whole: Run) -> list[str]:

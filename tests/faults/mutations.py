@@ -170,8 +170,8 @@ def _statistics(path: str) -> None:
     with contextlib.suppress(SimcoreError):
         run = sc.open_run(path)
         run.rates()
-        for name in run.reported:
-            run.V_m(name)
+        for report in run.reports:
+            run.samples(report.population, report.variable, interval=report.interval)
         for name in run.recorded:
             selection = run.select(name)
             np.bincount(selection.places(selection.read().node_ids))

@@ -69,9 +69,9 @@ def test_files_of_a_run(ranks, comm, parallel_assert, mpi_tmp_path, monkeypatch)
         for name in lone.populations:
             pairs = zip(run.spikes(name), lone.spikes(name), strict=True)
             wrong += [f"spikes of {name}" for a, b in pairs if not same_bits(a, b)]
-        for name in ("one", "two", "jumps", "leaks"):
-            a, b = run.V_m(name).values, lone.V_m(name).values
-            wrong += [] if same_bits(a, b) and np.isfinite(a).all() else [f"V_m of {name}"]
+        for report in lone.reports:
+            a, b = (r.dataset(report.place)[:] for r in (run, lone))
+            wrong += [] if same_bits(a, b) and np.isfinite(a).all() else [str(report)]
         wrong += [] if run.spike_counts == lone.spike_counts else ["counts"]
         wrong += [] if sum(run.shards["n_neurons"]) == net.n_neurons else ["shards"]
 

@@ -76,7 +76,7 @@ def test_run_hands_everything_to_simulate(calls):
         "model_place": "brunel",
         "parameters": {"order": 20, "g": 6.0},
         "model_seed": 4,
-        "records": {"spikes": None, "V_m": None},
+        "records": {"spikes": None},
     }
     assert (call.checkpoint_every, call.checkpoint_wall) == (2000.0, 0.0)
     assert (call.max_rate, call.watchdog) == (200.0, 90.0)

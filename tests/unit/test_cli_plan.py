@@ -152,7 +152,7 @@ def test_a_run_file_is_planned_as_it_would_run(plan, tmp_path):
     found = json.loads(plan(str(path), "--rate", "1", "--json")[1])
     assert (found["setup"]["threads"], found["setup"]["dt_ms"]) == (2, 0.5)
     assert found["files"]["spikes_bytes_per_s"] == 0.0
-    assert found["files"]["potentials_bytes_per_s"] == 10 * 2000 * 4
+    assert found["files"]["samples_bytes_per_s"] == 10 * 2000 * 4
 
 
 @pytest.mark.parametrize(

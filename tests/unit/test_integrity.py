@@ -179,7 +179,7 @@ def test_run_and_its_export(complete, tmp_path):
     found = compare_bits(run, sc.open_run(tmp_path / "spikes.h5"))
     assert found.identical
     assert found.spikes == 30
-    assert found.potentials == 36
+    assert found.samples == 36
 
 
 SPOTS = ["superblock", "network", "report/E/mapping/node_ids", "uuid", "middle", "end"]

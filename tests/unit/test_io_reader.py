@@ -194,6 +194,8 @@ def test_unknown_names(run):
         run.spikes("source")
     with pytest.raises(ModelError, match=r"V_m of population 'E' was not recorded.*\['I'\]"):
         run.V_m("E")
+    with pytest.raises(ModelError, match=r"I_ex of population 'I' was not.*\['V_m every .* ms'\]"):
+        run.samples("I", "I_ex")
 
 
 def test_missing_file(tmp_path):
@@ -228,7 +230,7 @@ def test_unknown_version(tmp_path, path):
     (tmp_path / "a.h5").write_bytes(path.read_bytes())
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["simcore"].attrs["format_version"] = 99
-    with pytest.raises(OutputError, match=r"format version is 99, must be 1\. Read it with"):
+    with pytest.raises(OutputError, match=r"format version is 99, must be 1 or 2\. Read it with"):
         open_run(tmp_path / "a.h5")
 
 

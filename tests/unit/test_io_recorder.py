@@ -71,7 +71,7 @@ class FakeBackend:
     def samples(self):
         begin, self.taken = self.taken, self.step
         rows = []
-        for lids, interval in self.sampled:
+        for lids, interval, _ in self.sampled:
             at = (np.arange(begin // interval, self.step // interval) + 1) * interval
             rows.append(potential(at[:, None], self.gids[lids][None, :]))
         return rows
@@ -291,10 +291,10 @@ def test_without_a_writer_only_counts():
 def test_probes_of_a_rank():
     net = network()
     found = probes(net, LocalNeurons(np.arange(0, 105, 2)), CLOCK)
-    gids = [2 * lids for lids, _ in found]
+    gids = [2 * lids for lids, _, _ in found]
     assert gids[0].tolist() == [82, 84, 86, 88]
     assert gids[1].tolist() == [x for x in range(5, 70, 6) if x % 2 == 0]
-    assert [interval for _, interval in found] == [4, 10]
+    assert [rest for _, *rest in found] == [[4, "V_m"], [10, "V_m"]]
 
 
 @pytest.mark.parametrize(("interval", "valid"), [(0.25, "multiple of dt"), (0.0, "at least dt")])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import simcore as sc
-from simcore.io import RunWriter, open_run, pack, schema
+from simcore.io import RunWriter, open_run, pack, reports
 from simcore.io import writer as module
 from simcore.io.atomic_file import make_folder
 from simcore.io.parts import Lock, is_being_written
@@ -247,7 +247,9 @@ def test_layout(tmp_path):
 def test_other_readers_count_all_samples(tmp_path, grid, n):
     """They divide the time by the interval, and cut what is left."""
     with h5py.File(tmp_path / "report.h5", "w") as file:
-        report = schema.create_samples(file, "E", np.arange(2, dtype=np.uint64), "f4", n, grid)
+        report = reports.Report("E", "E", "V_m", "mV", grid[1])
+        ids = np.arange(2, dtype=np.uint64)
+        report = reports.create_samples(file, report, ids, "f4", n, grid[0])
         start, stop, interval = report["mapping/time"][()]
     assert (start, interval) == grid
     assert int((stop - start) / interval) == n

@@ -27,7 +27,7 @@ LIBRARIES = {
     "hdmf": ("simcore.io.nwb",),
     "neo": ("simcore.analysis.interop",),
     "quantities": ("simcore.analysis.interop",),
-    "dask": ("simcore.io.recording", "simcore.io.selection", "simcore.analysis"),
+    "dask": ("simcore.io.sampled", "simcore.io.selection", "simcore.analysis"),
     "scipy": ("simcore.analysis", "simcore.planning"),
 }
 HEAVY = {*LIBRARIES, "matplotlib", "numba"}
@@ -201,7 +201,7 @@ def test_guard_sees(name, source, fault):
     ("name", "source"),
     [
         ("simcore.services.comm", "def f():\n    from mpi4py import MPI"),
-        ("simcore.io.recording", "import dask.array as da\nimport h5py"),
+        ("simcore.io.sampled", "import dask.array as da\nimport h5py"),
         ("simcore.kernels.cuda.backend", "import cupy"),
         (
             "simcore.kernels.cpu",

@@ -1,5 +1,6 @@
 """Models by name, Python file and TOML file; mistakes are told with the nearest valid name."""
 
+import json
 from typing import Literal
 
 import pytest
@@ -8,7 +9,8 @@ import simcore as sc
 from simcore.cli.modelfile import builtin_names, find_model
 from simcore.cli.options import CommandOptions
 from simcore.cli.parameters import check_call, convert, parse_assignment
-from simcore.cli.runfile import read_run
+from simcore.cli.runfile import RunFile, read_run
+from simcore.io.schema import to_json
 from simcore.models import brunel, microcircuit
 from simcore.services.errors import ConfigError, ModelError
 
@@ -203,6 +205,10 @@ def test_toml_names_a_builtin_model(toml):
             "spikes = false\nV_m = [{population = 'I'}, {population = 'E', n = 3}]",
             [("V_m", "I"), ("V_m", "E[0:3]")],
         ),
+        (
+            "spikes = false\nrefractory = [{population = 'I'}, {population = 'I', interval = 5.0}]",
+            [("V_m", "E"), ("refractory", "I"), ("refractory", "I")],
+        ),
     ],
 )
 def test_records_replace_those_of_the_model(toml, record, expected):
@@ -211,6 +217,9 @@ def test_records_replace_those_of_the_model(toml, record, expected):
     run.apply_records(network)
 
     assert recorded(network) == expected
+    again = run.recorded(json.loads(to_json(run.records)))
+    assert again.records == run.records
+    assert RunFile("old", run.model).recorded({"spikes": None, "V_m": None}).samples == {}
 
 
 def test_records_have_interval_and_type(toml):
@@ -235,6 +244,7 @@ def test_records_have_interval_and_type(toml):
         ("[record]\nspike = true", r"\[record\] key 'spike' is unknown. Did you mean 'spikes'"),
         ("[record]\nspikes = 3", r"spikes is 3, must be true or false or a text or a list"),
         ("[record]\nspikes = [3]", r"population of spikes is 3, must be a text"),
+        ("[record]\ng_ex = 3", r"key 'g_ex' is unknown.* Valid: .*any other column as a table"),
         ("[record]\nV_m = 3", r"V_m is 3, must be a table or a list"),
         ("[record]\nV_m = {n = 3}", r"'population' is missing"),
         ("[record]\nV_m = {population = 'E', num = 3}", r"key 'num' is unknown"),

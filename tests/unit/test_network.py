@@ -180,15 +180,16 @@ SOME = sc.FixedIndegree(3)
         ),
         (
             lambda n, E, S: n.record(E, "g_ex"),
-            "record: variable is 'g_ex', must be 'spikes' or 'V_m'",
+            r"record: variable of population 'E' is 'g_ex', must be 'spikes', or a column of LIF: "
+            r"V_m \[mV\], refractory \[steps\]$",
         ),
         (
             lambda n, E, S: n.record(S, "V_m"),
-            "record: target 'S' is 'PoissonSource'.*to have a V_m",
+            "population 'S' is 'V_m', must be 'spikes': PoissonSource has no columns",
         ),
         (
             lambda n, E, S: n.record(n.population("P", 2, sc.parrot_neuron()), "V_m"),
-            "record: target 'P' is 'parrot_neuron'.*to have a V_m",
+            "population 'P' is 'V_m', must be 'spikes': parrot_neuron has no columns",
         ),
         (
             lambda n, E, S: n.record(E, "spikes", interval=1.0),
@@ -201,7 +202,16 @@ SOME = sc.FixedIndegree(3)
         (lambda n, E, S: n.record([E, E]), "spikes of population 'E' are recorded already"),
         (
             lambda n, E, S: n.record([E[:2], E[5:]], "V_m"),
-            "V_m of population is 'E', must be recorded",
+            "record: V_m of population 'E' is recorded every 1 ms already. Record all wanted",
+        ),
+        (
+            lambda n, E, S: n.record(E, ["V_m", 3]),
+            r"record: variable is \['V_m', 3\], must be a na",
+        ),
+        (lambda n, E, S: n.record(E, []), r"record: variable is \[\], must be a name, or a list"),
+        (
+            lambda n, E, S: n.record(E, "V_m", interval="1 ms"),
+            r"record: interval is '1 ms', must be a time \[ms\]",
         ),
         (
             lambda n, E, S: E[10],
@@ -286,7 +296,7 @@ def test_description_is_plain_and_complete():
     assert first == again
     assert first["seed"] == 1
     assert [len(first[k]) for k in ("populations", "projections", "drives", "records")] == [
-        10, 31, 14, 14,
+        10, 31, 14, 20,
     ]  # fmt: skip
     # Given spikes and edges differ, so their digests must
     for kind in ("populations", "projections"):

@@ -162,9 +162,8 @@ def test_a_plan_is_what_a_run_does(tmp_path, partitioner):
     assert planned.lookups == pytest.approx(done.lookups, rel=0.01)
     assert (planned.meetings, planned.epochs) == (0.0, done.epochs)
     assert planned.recorded == pytest.approx(done.recorded, rel=0.05)
-    sampled = [r.target.population.name for r in network.records if r.variable == "V_m"]
-    potentials = sum(run.V_m(name).values.nbytes for name in sampled)
-    assert plan.files["potentials"] == pytest.approx(potentials / 0.04, rel=0.02)
+    samples = sum(run.dataset(report.place)[:].nbytes for report in run.reports)
+    assert plan.files["samples"] == pytest.approx(samples / 0.04, rel=0.02)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 40])

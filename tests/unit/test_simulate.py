@@ -41,13 +41,13 @@ def test_file_holds_all_spikes(run, direct):
 
 
 def test_file_holds_all_samples(run, direct):
-    for (name, dtype), expected in zip(
-        {"one": "f4", "two": "f8", "jumps": "f8", "leaks": "f8"}.items(),
-        direct.samples,
-        strict=True,
-    ):
-        data = run.V_m(name)
-        assert same_bits(data.values, expected.astype(dtype))
+    assert len(run.reports) == len(NETWORK.sampled)
+    for record, expected in zip(NETWORK.sampled, direct.samples, strict=True):
+        which = record.target.population.name, record.variable
+        data = run.samples(*which, interval=record.interval)
+        assert same_bits(data.values, expected.astype(record.dtype))
+        assert data.node_ids.tolist() == list(record.target.indices)
+        assert run.report(*which, record.interval).unit == record.column.unit
     assert run.V_m("jumps").times.tolist() == [2.0 * k for k in range(1, 21)]
     assert run.V_m("one").node_ids.tolist() == list(range(0, 40, 3))
 
@@ -55,8 +55,10 @@ def test_file_holds_all_samples(run, direct):
 def test_windows_hold_nothing_after_their_end(run):
     times = run.spikes("one").times
 
-    assert run.V_m("two", stop=7.77).times[-1] == pytest.approx(7.7)
-    assert run.V_m("two", start=7.77, stop=7.86).times.tolist() == pytest.approx([7.8])
+    assert run.samples("two", stop=7.77, interval=0.1).times[-1] == pytest.approx(7.7)
+    assert run.samples("two", start=7.77, stop=7.86, interval=0.1).times.tolist() == pytest.approx(
+        [7.8]
+    )
     assert run.spikes("one", stop=times[9] - 5e-5).times.max() < times[9]
     assert run.spikes("one", stop=times[9] * (1 + 1e-15)).times.max() == times[9]
     assert run.select("one", 7.72, 9.99).window == (7.72, 9.99)
@@ -79,7 +81,7 @@ def test_recording_from_a_time_on(direct, tmp_path):
 
     assert times.min() > 17.3
     assert times.size == np.isin(direct.gids[late], np.arange(40)).sum()
-    assert same_bits(run.V_m("two").values, direct.samples[1][173:])
+    assert same_bits(run.samples("two", interval=0.1).values, direct.samples[1][173:])
 
 
 def test_temporary_file_if_none_is_named(monkeypatch, tmp_path):

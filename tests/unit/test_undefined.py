@@ -11,7 +11,7 @@ import simcore as sc
 from simcore import analysis
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.summary import Widths
-from simcore.io import schema
+from simcore.io import reports
 from simcore.io.schema import to_json
 
 NAN = float("nan")
@@ -96,7 +96,8 @@ def test_potentials_of_little(tmp_path, shape, sd, neuron_sd):
     run = opened(tmp_path / "spikes.h5", (), 2, 8.0)
     ids = np.arange(shape[1], dtype=np.uint64)
     with h5py.File(run.path, "a") as file:
-        report = schema.create_samples(file, "E", ids, "f4", shape[0], (1.0, 1.0))
+        potential = reports.Report("E", "E", "V_m", "mV", 1.0)
+        report = reports.create_samples(file, potential, ids, "f4", shape[0], 1.0)
         report["data"][:] = -61.25
     with warnings.catch_warnings():
         warnings.simplefilter("error")

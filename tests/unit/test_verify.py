@@ -49,7 +49,7 @@ def test_other_threads_and_backends_are_identical(run, folder, capsys):
         found = compare_bits(run, other)
         assert found.identical
         assert found.spikes == sum(run.spikes(n).times.size for n in run.recorded) > 1000
-        assert found.potentials == sum(run.V_m(n).values.size for n in run.reported)
+        assert found.samples == sum(run.dataset(r.place)[:].size for r in run.reports)
         assert found.descriptions == ()
         assert main(["verify", run.path, other.path]) == 0
         assert capsys.readouterr().out.startswith("identical: ")
@@ -104,7 +104,7 @@ def test_one_bit_of_a_potential(run, copy, monkeypatch, block):
         data[row, column] = np.nextafter(data[row, column], np.inf)
     found = first(run, copy)
 
-    times = run.V_m("two").times
+    times = run.samples("two", interval=0.1).times
     assert (found.quantity, found.population, found.time) == ("V_m", "two", times[-1])
 
 

@@ -64,10 +64,10 @@ def test_a_run_tells_its_counts(tmp_path):
     run = sc.simulate(every_feature(), 40.0, output=tmp_path / "run.h5", backend="reference")
     counts = {name: int(run.shards[name][0]) for name in COUNTS}
     spikes = sum(run.spike_counts.values())
-    potentials = sum(run.V_m(name).values.nbytes for name in run.reported)
+    samples = sum(run.dataset(report.place)[:].nbytes for report in run.reports)
     recorded = sum(run.spikes(name).times.size for name in run.recorded)
     assert counts["sent"] == spikes > 0
-    assert counts["recorded"] == 16 * recorded + potentials
+    assert counts["recorded"] == 16 * recorded + samples
     assert counts["updates"] == 400 * (40 + 24 + 31 + 3 + 9 + 4 + 7 + 6)
     assert counts["received"] == counts["meetings"] == 0
     # More where the machine is busy: a piece of a run ends after a second, too

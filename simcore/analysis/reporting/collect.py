@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,23 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.density import Dots
-from simcore.analysis.potentials import PotentialStatistics, potential_statistics
 from simcore.analysis.reduction import reduce_all
 from simcore.analysis.reporting.raster_layout import RasterLayout
+from simcore.analysis.samples import SampleStatistics, sample_statistics
 from simcore.analysis.summary import Summary, Widths, plan_all
 from simcore.io.access import kept_open
 from simcore.io.recording import names_of
+from simcore.io.reports import POTENTIAL, POTENTIAL_UNIT
 from simcore.numerics.clock import Grid
 from simcore.services.errors import ConfigError, require
 
 if TYPE_CHECKING:
-    from simcore.io.recording import PotentialData, Recording
+    from simcore.io.recording import Recording
+    from simcore.io.reports import Report
     from simcore.io.selection import Selection
 
 Floats = NDArray[np.floating]
 T = TypeVar("T")
 
-# Populations and neurons whose potentials are drawn, and for how long [ms]
+# Populations and neurons whose samples are drawn, and for how long [ms]
 _TRACED, _TRACES, _TRACE_WINDOW = 8, 4, 200.0
 
 _PAIRED_NEURONS = 250
@@ -40,7 +43,7 @@ _RATE_BINS, SERIES, DRAWN = 250, 256, 400
 
 @dataclass(frozen=True)
 class Traces:
-    """Potentials of some neurons of a population, for a picture.
+    """Samples of some neurons of a population, for a picture.
 
     Parameters
     ----------
@@ -49,12 +52,37 @@ class Traces:
     node_ids : ndarray of uint64, shape (n,)
         The neurons.
     values : ndarray, shape (n_samples, n)
-        In mV.
+        In the unit of the column.
     """
 
     times: Floats
     node_ids: NDArray[np.uint64]
     values: Floats
+
+
+@dataclass(frozen=True)
+class ColumnFindings:
+    """What was found of a column of several populations, all in one unit.
+
+    Parameters
+    ----------
+    variable, unit : str
+        The column.
+    statistics : mapping of str to SampleStatistics
+        By population, of those of which it was recorded.
+    traces : mapping of str to Traces
+        Of the first of them.
+    """
+
+    variable: str
+    unit: str
+    statistics: Mapping[str, SampleStatistics]
+    traces: Mapping[str, Traces]
+
+    @property
+    def is_potential(self) -> bool:
+        """Whether it is the membrane potential."""
+        return (self.variable, self.unit) == (POTENTIAL, POTENTIAL_UNIT)
 
 
 @dataclass(frozen=True)
@@ -84,10 +112,8 @@ class Findings:
     density : mapping of str to ndarray of float64, shape (rows, columns)
         Rate by neuron, of which neighbours share a row, and time [1/s]; empty where the dots show
         all spikes.
-    potentials : mapping of str to PotentialStatistics
-        By population, of those whose potentials were recorded.
-    traces : mapping of str to Traces
-        Of the first of them.
+    columns : tuple of ColumnFindings
+        What was sampled.
     notes : list of str
         What could not be analysed, and why.
     """
@@ -102,8 +128,7 @@ class Findings:
     dots: Mapping[str, Dots] = field(default_factory=dict)
     dot_rows: Mapping[str, int] = field(default_factory=dict)
     density: Mapping[str, Floats] = field(default_factory=dict)
-    potentials: Mapping[str, PotentialStatistics] = field(default_factory=dict)
-    traces: Mapping[str, Traces] = field(default_factory=dict)
+    columns: tuple[ColumnFindings, ...] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -147,7 +172,7 @@ def collect(
         note = f"Nothing has been recorded yet: the run has reached {recording.end:.10g} ms."
         return Findings(recording, (recording.record_from, recording.end), notes=[note])
     begin, end = recording.window(*window)
-    known, sampled = set(recording.recorded), set(recording.reported)
+    known = set(recording.recorded)
     recorded = [name for name in names if name in known]
     with kept_open():
         selections = {name: recording.select(name, begin, end) for name in recorded}
@@ -156,15 +181,12 @@ def collect(
     spikes = _collect_spikes(some, (begin, end), bin_width, pictures)
     if len(some) > SERIES:
         notes.append(
-            f"Rates over time, intervals, spectra and potentials are written of the first {SERIES} "
+            f"Rates over time, intervals, spectra and samples are written of the first {SERIES} "
             f"of {len(some)} populations, and tables in the page show these. Choose others with "
             "populations (--populations)."
         )
-    reported = [name for name in names if name in sampled]
-    potentials, traces = _collect_potentials(recording, reported, (begin, end), pictures)
-    return Findings(
-        recording, (begin, end), **spikes, potentials=potentials, traces=traces, notes=notes
-    )
+    columns = tuple(_collect_columns(recording, names, (begin, end), pictures))
+    return Findings(recording, (begin, end), **spikes, columns=columns, notes=notes)
 
 
 def _known(recording: Recording, populations: str | Sequence[str] | None) -> list[str]:
@@ -263,23 +285,36 @@ def _round_up(least: float) -> int:
     return next(m * power for m in (1, 2, 5, 10) if m * power >= least)
 
 
-def _collect_potentials(
+def _collect_columns(
     recording: Recording, names: Sequence[str], window: tuple[float, float], pictures: bool
-) -> tuple[dict[str, PotentialStatistics], dict[str, Traces]]:
-    """Return what potentials tell, of the populations with a sample in the window."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = potential_statistics(recording, name, *window)
-        except ConfigError:
-            # No sample lies in the window
-            continue
-    traced = list(found)[: _TRACED if pictures else 0]
+) -> Iterator[ColumnFindings]:
+    """Yield what samples tell, by column, of the populations with a sample in the window."""
+    by_column: dict[tuple[str, str], dict[str, Report]] = {}
+    for report in recording.reports:
+        own = by_column.setdefault((report.variable, report.unit), {})
+        # Of several records of a column the finest tells most
+        if report.population not in own or report.interval < own[report.population].interval:
+            own[report.population] = report
+    for (variable, unit), reports in by_column.items():
+        own = {name: reports[name] for name in names if name in reports}
+        statistics = {}
+        for name, report in own.items():
+            with suppress(ConfigError):
+                # No sample lies in the window
+                statistics[name] = sample_statistics(
+                    recording, name, variable, *window, interval=report.interval
+                )
+        traced = list(statistics)[: _TRACED if pictures else 0]
+        traces = {name: _trace(recording, own[name], window) for name in traced}
+        if statistics:
+            yield ColumnFindings(variable, unit, statistics, traces)
+
+
+def _trace(recording: Recording, report: Report, window: tuple[float, float]) -> Traces:
+    """Return the samples of the first neurons at the end of a window."""
     begin = max(window[0], window[1] - _TRACE_WINDOW)
-    return found, {name: _trace(recording.dask_V_m(name, begin, window[1])) for name in traced}
-
-
-def _trace(data: PotentialData) -> Traces:
-    """Return the potentials of the first neurons."""
+    data = recording.dask_samples(
+        report.population, report.variable, begin, window[1], report.interval
+    )
     some = np.asarray(data.values[:, :_TRACES])
     return Traces(data.times, data.node_ids[:_TRACES], some)

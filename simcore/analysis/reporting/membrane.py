@@ -1,4 +1,4 @@
-"""Pictures of membrane potentials."""
+"""Pictures of samples: membrane potentials, and other columns of neurons."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.raster import literal
-from simcore.analysis.reporting.collect import Findings
+from simcore.analysis.reporting.collect import ColumnFindings
 from simcore.analysis.reporting.distributions import histogram_map, histogram_panels
 from simcore.analysis.reporting.quantities import Histogram
 from simcore.analysis.reporting.style import (
@@ -19,14 +18,23 @@ from simcore.analysis.reporting.style import (
     colour,
     new_figure,
 )
+from simcore.analysis.samples import SampleStatistics, coarser
 
 # Styles of the traces of a panel
 _LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
-def traces(found: Findings, places: Mapping[str, int]) -> Picture:
-    """Return the picture of the potentials of some neurons."""
-    title = "Membrane potentials of single neurons"
+def names_of(column: ColumnFindings) -> tuple[str, str, str]:
+    """Return what a column is called: many of it, one, and at axes."""
+    many = one = column.variable
+    if column.is_potential:
+        many, one = "Membrane potentials", "membrane potential"
+    return many, one, literal(f"{one} ({column.unit})")
+
+
+def traces(found: ColumnFindings, places: Mapping[str, int]) -> Picture:
+    """Return the picture of the samples of some neurons."""
+    many, _, label = names_of(found)
     some = found.traces
     figure = new_figure(WIDE, 0.6 + 1.15 * len(some))
     all_axes = figure.subplots(len(some), 1, sharex=True, squeeze=False).ravel()
@@ -40,56 +48,63 @@ def traces(found: Findings, places: Mapping[str, int]) -> Picture:
         )  # fmt: skip
         axes.locator_params(axis="y", nbins=4)
     all_axes[-1].set_xlabel("time (ms)")
-    figure.supylabel("membrane potential (mV)", fontsize="medium")
-    more = len(found.potentials) - len(some)
+    figure.supylabel(label, fontsize="medium")
     caption = (
-        "Membrane potential V_m of the first recorded neurons of a population, in mV, over model "
-        "time, at the end of the window. Spikes are not drawn: the potential drops to its reset "
-        "value where a neuron has fired. Lines: solid, dashed, dotted, dash-dotted in the order "
-        "of the ids above each panel."
+        f"{found.variable} of the first recorded neurons of a population, in {found.unit}, over "
+        "model time, at the end of the window. "
     )
+    if found.is_potential:
+        caption += (
+            "Spikes are not drawn: the potential drops to its reset value where a neuron has "
+            "fired. "
+        )
+    caption += "Lines: solid, dashed, dotted, dash-dotted in the order of the ids above each panel."
+    more = len(found.statistics) - len(some)
     caption += f" {more} more populations are in the numbers only." if more else ""
-    alt = f"Traces of membrane potentials of {len(some)} populations"
-    return Picture(title, alt, caption, as_svg(figure), wide=True)
+    alt = f"{many}: traces of {len(some)} populations"
+    return Picture(f"{many} of single neurons", alt, caption, as_svg(figure), wide=True)
 
 
 def distribution(
-    one: Mapping[str, PotentialStatistics],
-    other: Mapping[str, PotentialStatistics],
-    places: Mapping[str, int],
+    found: ColumnFindings, other: Mapping[str, SampleStatistics], places: Mapping[str, int]
 ) -> Picture:
-    """Return the picture of the distributions of the potentials."""
-    title, label = "Distribution of the membrane potential", "membrane potential (mV)"
+    """Return the picture of the distributions of the samples, beside those of another run."""
+    one = found.statistics
+    both = {n: s for n, s in other.items() if n in one}
+    _, one_of, label = names_of(found)
+    title = f"Distribution of the {one_of}" if found.is_potential else f"Distribution of {one_of}"
+    width = max(_width(s) for s in (*one.values(), *both.values()))
     caption = (
         "All samples of all recorded neurons of a population in the window, in bins of "
-        f"{_width(one):.3g} mV. "
+        f"{width:.3g} {found.unit}. "
     )
     if len(one) > PANELS:
         caption += "The brighter, the more samples are in a bin."
-        low = min(p.edges[0] for p in one.values())
-        high = max(p.edges[-1] for p in one.values())
-        edges = np.arange(low, high + 0.5 * _width(one), _width(one))
-        rows: dict[str, Histogram | None] = {n: _widened(p, edges) for n, p in one.items()}
+        first = {n: _histogram(s, width) for n, s in one.items()}
+        low = min(h.edges[0] for h in first.values())
+        high = max(h.edges[-1] for h in first.values())
+        edges = np.arange(low, high + 0.5 * width, width)
+        rows: dict[str, Histogram | None] = {n: _widened(h, edges) for n, h in first.items()}
         return histogram_map(title, label, caption, rows, list(edges))
-    first = {n: _histogram(p) for n, p in one.items()}
-    second = {n: _histogram(p) for n, p in other.items() if n in one}
+    first = {n: _histogram(s, width) for n, s in one.items()}
+    second = {n: _histogram(s, width) for n, s in both.items()}
     caption += "Height: percentage of the samples in a bin."
     caption += " Dashed: the other run." if second else ""
     return histogram_panels(title, label, caption, first, second, places, "% of samples", "")
 
 
-def _width(potentials: Mapping[str, PotentialStatistics]) -> float:
-    edges = next(iter(potentials.values())).edges
-    return float(edges[1] - edges[0])
+def _width(found: SampleStatistics) -> float:
+    return float(found.edges[1] - found.edges[0])
 
 
-def _histogram(found: PotentialStatistics) -> Histogram:
-    return Histogram(found.edges, found.histogram, int(found.histogram.sum()))
+def _histogram(found: SampleStatistics, width: float) -> Histogram:
+    edges, counts = coarser(found.edges, found.histogram, width)
+    return Histogram(edges, counts, int(counts.sum()))
 
 
-def _widened(found: PotentialStatistics, edges: np.ndarray) -> Histogram:
+def _widened(found: Histogram, edges: np.ndarray) -> Histogram:
     """Return a histogram on a wider range of bins of the same width."""
     counts = np.zeros(edges.size - 1, dtype=np.int64)
-    first = int(np.searchsorted(edges, found.edges[0] - 1e-9))
-    counts[first : first + found.histogram.size] = found.histogram
-    return Histogram(edges, counts, int(counts.sum()))
+    first = int(np.searchsorted(edges, found.edges[0] - 1e-9 * (edges[1] - edges[0])))
+    counts[first : first + found.counts.size] = found.counts
+    return Histogram(edges, counts, found.n)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simcore.analysis.distances import Distances
-from simcore.analysis.potentials import PotentialStatistics
 from simcore.analysis.rates import PopulationRate
-from simcore.analysis.reporting.collect import Findings, first
+from simcore.analysis.reporting.collect import ColumnFindings, Findings, first
 from simcore.analysis.reporting.run_time import imbalance, parts_of, real_time_factor
 from simcore.analysis.summary import Summary
 from simcore.io.reader import Run
@@ -166,7 +165,8 @@ def _plain_findings(found: Findings, table: Mapping[str, Mapping[str, float]]) -
         "spectra": _shared(
             "frequencies_Hz", "power", {n: s.spectrum for n, s in summaries.items()}
         ),
-        "potentials": {n: _plain_potentials(p) for n, p in first(found.potentials).items()},
+        "potentials": _plain_potentials(found),
+        "samples": [_plain_samples(c) for c in found.columns if not c.is_potential],
         "time": time_values(found.recording),
     }
 
@@ -179,11 +179,32 @@ def _shared(axis: str, values: str, found: Mapping[str, tuple[Floats, Any]]) -> 
     return {axis: places, values: {name: series for name, (_, series) in first(found).items()}}
 
 
-def _plain_potentials(found: PotentialStatistics) -> dict[str, Any]:
+def _plain_potentials(found: Findings) -> dict[str, Any]:
+    """Return the membrane potentials by population."""
+    potentials = [c.statistics for c in found.columns if c.is_potential]
     return {
-        "neurons": found.neurons,
-        "neuron_mean_mV": found.neuron_mean,
-        "neuron_sd_mV": found.neuron_sd,
-        "edges_mV": found.edges,
-        "counts": found.histogram,
+        name: {
+            "neurons": s.neurons,
+            "neuron_mean_mV": s.neuron_mean,
+            "neuron_sd_mV": s.neuron_sd,
+            "edges_mV": s.edges,
+            "counts": s.histogram,
+        }
+        for own in potentials
+        for name, s in first(own).items()
     }
+
+
+def _plain_samples(column: ColumnFindings) -> dict[str, Any]:
+    """Return the samples of a column by population, in its unit."""
+    populations = {
+        name: {
+            "neurons": s.neurons,
+            "neuron_mean": s.neuron_mean,
+            "neuron_sd": s.neuron_sd,
+            "edges": s.edges,
+            "counts": s.histogram,
+        }
+        for name, s in first(column.statistics).items()
+    }
+    return {"variable": column.variable, "unit": column.unit, "populations": populations}

@@ -13,7 +13,7 @@ import numpy as np
 from simcore.analysis.distances import Distances
 from simcore.analysis.rates import PopulationRate
 from simcore.analysis.reporting import activity, differences, distributions, membrane, run_time
-from simcore.analysis.reporting.collect import Findings, evenly, first, listed
+from simcore.analysis.reporting.collect import ColumnFindings, Findings, evenly, first, listed
 from simcore.analysis.reporting.numbers import FIELDS
 from simcore.analysis.reporting.quantities import QUANTITIES, Quantity
 from simcore.analysis.reporting.rasters import density, dots
@@ -169,8 +169,7 @@ def _plan(story: Story, files: Mapping[str, str]) -> list[Section]:
     sections = [_about(story)]
     if found.summaries:
         sections += [_spikes(story), _rates(story), _distributions(story), _spectra(story)]
-    if found.potentials:
-        sections.append(_potentials(story))
+    sections += [_samples(story, column, k) for k, column in enumerate(found.columns)]
     if story.other:
         sections.append(_comparison(story, story.other))
     if isinstance(found.recording, Run) and "run" in found.recording.timers:
@@ -274,16 +273,21 @@ def _spectra(story: Story) -> Section:
     return Section("spectra", "Spectra", drawings=drawings)
 
 
-def _potentials(story: Story) -> Section:
-    found = story.found
-    others = story.other.potentials if story.other else {}
-    some = {name: found.potentials[name] for name in evenly(list(found.potentials))}
-    distribution = partial(membrane.distribution, some, others, story.places)
-    drawings: list[Drawing] = [
-        partial(membrane.traces, found, story.places),
-        *_of_some([distribution], some, found.potentials),
+def _samples(story: Story, column: ColumnFindings, number: int) -> Section:
+    key = "potentials" if column.is_potential else f"samples-{number}"
+    same = [
+        other.statistics
+        for other in (story.other.columns if story.other else ())
+        if (other.variable, other.unit) == (column.variable, column.unit)
     ]
-    return Section("potentials", "Membrane potentials", drawings=drawings)
+    some = {name: column.statistics[name] for name in evenly(list(column.statistics))}
+    shown = replace(column, statistics=some)
+    distribution = partial(membrane.distribution, shown, same[0] if same else {}, story.places)
+    drawings: list[Drawing] = [
+        partial(membrane.traces, column, story.places),
+        *_of_some([distribution], some, column.statistics),
+    ]
+    return Section(key, membrane.names_of(column)[0], drawings=drawings)
 
 
 def _comparison(story: Story, other: Findings) -> Section:
