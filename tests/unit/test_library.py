@@ -1,8 +1,12 @@
-"""Models of the library, where their formulas divide zero by zero."""
+"""Models of the library: their place in the documentation, and where formulas divide by zero."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from simcore import library
 from simcore.language.expression import evaluate
 from simcore.language.interpreter import advance
 from simcore.language.program import make_program
@@ -26,3 +30,13 @@ def test_rates_of_channels_are_finite_at_all_potentials(real):
         assert np.isfinite(states).all()
         V_m = states[0]
         assert np.ptp(V_m) < 1e-3
+
+
+def test_the_documentation_has_all_models():
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    section = text.partition("## The library")[2].partition("\n## ")[0]
+
+    assert sorted(re.findall(r"^\| (\w+) \|", section, re.MULTILINE)) == sorted(
+        ["model", *library.names()]
+    )
+    assert all("Source:" in (library.load(name).__doc__ or "") for name in library.names())
