@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from simcore.language.model import NeuronModel
 
 # What the text of a backend uses itself
-_RESERVED = re.compile(r"[acnstvq]\d+|qt\d+|in\d+|old_.*|draw.*")
+_RESERVED = re.compile(r"[acnstvq]\d+|qt\d+|in\d+|old_.*|draw\d+|draw_.*")
 _TAKEN = {
     "advance", "arrived", "begin", "bool", "chosen", "const", "double", "duration", "end", "first",
     "flags", "float", "h", "i", "int", "int16", "int32", "k", "last", "none", "np", "numbers",
