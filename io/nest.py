@@ -228,9 +228,9 @@ def _write(
         schema.write_window(schema.write_sonata(file), window, dt, guessed)
         groups = []
         for name, first, last, n in zip(nodes.names, nodes.first, nodes.last, counts, strict=True):
-            ids = range(int(last - first) + 1)
-            groups.append(schema.create_spikes(file, name, ids, int(n)))
-            schema.write_size(groups[-1], len(ids))
+            size = int(last - first) + 1
+            groups.append(schema.create_spikes(file, name, range(size), int(n)))
+            schema.write_size(groups[-1], size)
         filled = np.zeros(counts.size, dtype=np.int64)
         n_repeated, before = 0, (np.zeros(0), np.zeros(0, dtype=np.uint64))
         for times, ids in spikes:

@@ -217,8 +217,7 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     first_numbers = _firsts(counts[kinds])
     over = [groups[(groups["begin"] <= b) & (b < groups["end"])] for b in begins]
     segments["n_groups"] = [found.size for found in over]
-    members, first_bits = _member_bits(neuron_tables)
-    bits_of = {int(g["first_member"]): int(b) for g, b in zip(groups, first_bits, strict=True)}
+    members, bits_of = _member_bits(neuron_tables)
     rows = [
         [*(int(group[name]) for name in GROUP_FIELDS[:-1]), bits_of[int(group["first_member"])]]
         for found in over
@@ -250,21 +249,22 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     )
 
 
-def _member_bits(neuron_tables: NeuronTables) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return a bit for each neuron of groups with gaps, and for each group its bit of lid 0.
+def _member_bits(neuron_tables: NeuronTables) -> tuple[NDArray[np.uint32], dict[int, int]]:
+    """Return a bit for each neuron of groups with gaps, and where that of lid 0 would be.
 
-    That may lie before the first bit of all; groups without gaps have `ALL_MEMBERS`.
+    That is told for each `first_member` of a group, and may lie before the first bit of all.
     """
-    groups = neuron_tables.groups
-    bits, firsts, n = [], np.full(groups.size, ALL_MEMBERS, dtype=np.int64), 0
-    for k in np.flatnonzero(groups["first_member"] >= 0):
-        begin, first = int(groups["begin"][k]), int(groups["first_member"][k])
-        lids = neuron_tables.members[first : first + int(groups["n_members"][k])]
-        own = np.zeros(-(-int(groups["end"][k] - begin) // 32) * 32, dtype=np.uint8)
-        own[lids - begin] = 1
+    firsts, which = np.unique(neuron_tables.groups["first_member"], return_index=True)
+    bits, places, n = [np.zeros(0, np.uint8)], {-1: ALL_MEMBERS}, 0
+    for first, group in zip(firsts.tolist(), neuron_tables.groups[which], strict=True):
+        if first < 0:
+            continue
+        begin, end = int(group["begin"]), int(group["end"])
+        own = np.zeros(-(-(end - begin) // 32) * 32, dtype=np.uint8)
+        own[neuron_tables.members[first : first + int(group["n_members"])] - begin] = 1
         bits.append(np.packbits(own, bitorder="little"))
-        firsts[k], n = n - begin, n + own.size
-    return np.concatenate([np.zeros(0, np.uint8), *bits]).view(np.uint32), firsts
+        places[first], n = n - begin, n + own.size
+    return np.concatenate(bits).view(np.uint32), places
 
 
 def _firsts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:

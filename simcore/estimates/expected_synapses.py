@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,9 +210,8 @@ class _Sources:
         each = indegree * inside.sum(axis=1) / self._n_sources
         synapses = np.zeros(self._sizes.size)
         for k in np.flatnonzero(each):
-            span = slice(*self._spans[k])
-            share = self._shares[self._gaps[k]][span] if self._gaps[k] else 1.0
-            synapses[span] += each[k] * share
+            span, key = slice(*self._spans[k]), self._gaps[k]
+            synapses[span] += each[k] * (1.0 if key is None else self._shares[key][span])
         rows, runs = np.zeros((2, self._sizes.size))
 
         # Blocks inside of one population are alike
@@ -247,7 +247,7 @@ class _Sources:
         """
         rows = np.zeros(self._sizes.size)
         runs = np.zeros((self._sizes.size, self._n_channels))
-        some: dict[object, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        some: dict[tuple[Any, ...], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         for k in np.flatnonzero(targets):
             projection, span = self.projections[k].projection, slice(*self._spans[k])
             each = mean_indegree(projection) * targets[k] / self._n_sources[k]
@@ -260,9 +260,9 @@ class _Sources:
         if not some:
             return -np.expm1(-rows), -np.expm1(-runs).sum(axis=1)
         row, run = np.zeros_like(rows), np.zeros_like(runs)
-        for key, (of_rows, of_runs) in some.items():
-            row -= self._shares[key] * np.expm1(-of_rows)
-            run -= self._shares[key][:, None] * np.expm1(-of_runs)
+        for gap, (of_rows, of_runs) in some.items():
+            row -= self._shares[gap] * np.expm1(-of_rows)
+            run -= self._shares[gap][:, None] * np.expm1(-of_runs)
         row, run = np.minimum(row, 1.0), np.minimum(run, 1.0)
         return 1.0 - np.exp(-rows) * (1.0 - row), (1.0 - np.exp(-runs) * (1.0 - run)).sum(axis=1)
 

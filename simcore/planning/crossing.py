@@ -48,8 +48,8 @@ def _crossing(tables: ProjectionTables, ranks: Ranks) -> list[tuple[int, float]]
             return list(zip(delays.tolist(), counts.tolist(), strict=True))
         n = float(apart.sum())
     elif isinstance(projection.rule, OneToOne):
-        one, other = projection.source.ids, projection.target.ids
-        n = other.size - float(ranks.division.n_together(one, other, threads))
+        sides = projection.source.ids, projection.target.ids
+        n = projection.target.size - float(ranks.division.n_together(*sides, threads))
     else:
         sources, targets = (
             ranks.inside(v) / v.size for v in (projection.source, projection.target)

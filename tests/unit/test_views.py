@@ -5,10 +5,15 @@ import pytest
 
 import simcore as sc
 from simcore.description.ids import Ids, evenly_spaced
+from simcore.discretization.fixed_point import fixed_point
+from simcore.estimates.expected_synapses import Expectation
 from simcore.io import export_run
 from simcore.kernels.neuron_tables import make_neuron_tables
+from simcore.planning.crossing import _crossing
+from simcore.planning.ranks import Ranks, Setup
 from simcore.services.comm import SerialComm
 from simcore.services.errors import ModelError
+from simcore.simulation.work_counts import neuron_work
 from tests.networks import advance, build, differences, of_projection, specify, synapses
 from tests.unit.test_synapses import draw, drawn
 
@@ -298,3 +303,35 @@ def test_spikes_of_listed_neurons_are_in_the_file_and_in_its_export(tmp_path):
         with pytest.raises(ModelError, match=f"one of the {mask.sum()} in the file"):
             found.spikes("P", neurons=np.flatnonzero(~mask)[:1])
     assert run.rates()["P"] == whole.rates()["P"]
+
+
+@pytest.mark.parametrize("partitioner", ["balanced", "round_robin"])
+def test_what_is_expected_of_views_comes_true(partitioner):
+    net = sc.Network(seed=3)
+    A, B = (net.population(name, 600, sc.LIF()) for name in "AB")
+    some = np.random.default_rng(8).random(600) < 0.3
+    for source, target in ((A[::2], B[some]), (A[1::2], A[1:300:3]), (B[some], A), (B[~some], B)):
+        net.connect(source, target, sc.FixedIndegree(5), weight=0.1, delay=sc.Uniform(0.1, 0.4))
+    net.connect(A[::5], B[::5], sc.OneToOne(), weight=0.1, delay=1.0)
+    net.drive(A[some], sc.Poisson(100.0, 0.1))
+    expectation = Expectation(net, fixed_point(net, 0.1), 0.1)
+    setup = Setup(3, 1, partitioner=partitioner)
+    ranks = Ranks(net, setup)
+    shards = [build(net, rank, 3, partitioner) for rank in range(3)]
+
+    assert ranks.n_synapses == pytest.approx([s.n_synapses for s in shards], rel=0.05)
+    assert ranks.n_synapses.sum() == pytest.approx(sum(s.n_synapses for s in shards))
+    owned = [int(np.isin(A[some].gids(), shard.neurons.gids).sum()) for shard in shards]
+    assert ranks.inside(A[some]).tolist() == owned
+    for rank, shard in enumerate(shards):
+        counts = neuron_work(net, shard.neurons, 0.1, 0, 10)
+        assert counts["draws"] == 10 * owned[rank]
+        (found,), (table,) = expectation.tables(ranks.shards(rank)[0]), shard.tables
+        assert found.synapses.sum() == pytest.approx(shard.n_synapses, rel=0.05)
+        # Views that share sources count as if they did not
+        assert 0.98 < found.rows.sum() / (len(table.rows) - 1) < 1.06
+        assert 0.98 < found.runs.sum() / table.runs.size < 1.06
+    owner, rows = ranks.division.owner, np.concatenate([synapses(shard) for shard in shards])
+    apart = np.count_nonzero(owner(rows["source"]) != owner(rows["target"]))
+    expected = sum(n for t in expectation.projections for _, n in _crossing(t, ranks))
+    assert expected == pytest.approx(apart, rel=0.05)
