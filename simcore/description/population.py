@@ -128,7 +128,7 @@ class Population:
             "size": self.size,
             "first_gid": self.first,
             **self.model.describe(),
-            "start": {name: value.describe() for name, value in self.start.items()},
+            "first_values": {name: value.describe() for name, value in self.start.items()},
         }
 
 

@@ -38,7 +38,7 @@ _TAKEN = {
 
 # What texts and descriptions use beside the names of parameters
 _TAKEN_BY_PARAMETERS = {
-    "definition", "first_gid", "h", "model", "name", "refractory", "size", "start", "weight",
+    "definition", "first_gid", "first_values", "h", "model", "name", "refractory", "size", "weight",
 }  # fmt: skip
 
 _INDEXED = re.compile(r"(\w+)\[([a-z])\]")

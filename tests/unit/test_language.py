@@ -129,7 +129,7 @@ def test_reserved_names_are_refused(name):
         define(state=f"V_m = E [mV]\n{name} = 0 [1]")
 
 
-@pytest.mark.parametrize("name", ["h", "weight", "refractory", "size", "start", "model"])
+@pytest.mark.parametrize("name", ["h", "weight", "refractory", "size", "first_values", "model"])
 def test_names_of_parameters_that_mean_something_else_are_refused(name):
     with pytest.raises(ModelError, match=f"^model leaky: parameters: '{name}' is taken, choose"):
         define(parameters=f"{LEAKY['parameters']}\n{name} = 1 [1]")

@@ -304,6 +304,23 @@ def test_description_is_plain_and_complete():
         assert one[0] != two[0]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (sc.PoissonSource(9.0, start=1.0), sc.PoissonSource(9.0, start=2.0)),
+        (sc.PoissonSource(9.0, stop=1.0), sc.PoissonSource(9.0, stop=2.0)),
+        (sc.GammaSource(9.0, 2, start=1.0), sc.GammaSource(9.0, 2, start=2.0)),
+    ],
+)
+def test_sources_that_differ_are_described_differently(one, other):
+    def described(model):
+        net = sc.Network()
+        net.population("A", 3, model)
+        return net.describe()
+
+    assert described(one) != described(other)
+
+
 def test_projections_that_differ_in_their_ends_alone_are_described_together():
     net = sc.Network()
     A, B, C = (net.population(name, 3, sc.LIF()) for name in "ABC")
