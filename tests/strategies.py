@@ -242,9 +242,10 @@ def _windows(draw):
 @st.composite
 def _views(draw, population, size=None):
     """Draw a view of a population, often all; with a size, that many neurons."""
-    if size is None:
-        size = draw(st.just(population.size) | st.integers(1, population.size))
     form = draw(st.sampled_from(["neighbours", "neighbours", "step", "list", "mask"]))
+    if size is None:
+        most = population.size if form in ("neighbours", "step") else 2 * population.size // 3
+        size = draw(st.just(max(1, most)) | st.integers(1, population.size))
     if form in ("list", "mask"):
         chosen = np.sort(_generator(draw).permutation(population.size)[:size])
         return population[chosen if form == "list" else np.isin(range(population.size), chosen)]
