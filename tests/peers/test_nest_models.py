@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -115,6 +116,7 @@ CASES = {
     "aeif_cond_exp": Case("aeif_cond_exp", share=0.97),
     "aeif_cond_exp, slow": Case("aeif_cond_exp", SLOW | {"t_ref": 2.0}, share=0.97),
     "aeif_psc_exp": Case("aeif_psc_exp", share=0.97),
+    "aeif_psc_alpha": Case("aeif_psc_alpha", share=0.96),
     "aeif_cond_alpha": Case("aeif_cond_alpha", share=0.97),
     "hh_cond_exp_traub": Case("hh_cond_exp_traub", share=0.97),
 }
@@ -189,8 +191,8 @@ def counts():
 def sets():
     """Models, weights, quantum by case."""
     found = {}
-    for k, (name, case) in enumerate(CASES.items()):
-        rng = np.random.default_rng([11, k])
+    for name, case in CASES.items():
+        rng = np.random.default_rng([11, crc32(name.encode())])
         found[name] = []
         for _ in range(SETS):
             model, given = drawn(case, rng)
@@ -383,10 +385,12 @@ def test_model(nest, sets, counts, name):
     rate = total / (SETS * NEURONS * STEPS * DT * 1e-3)
     print(f"\n{name:28} {rate:6.1f} 1/s {same}/{total} {100 * same / total:.2f} % "
           f"lost {missing} {worst:.1e} mV")  # fmt: skip
-    assert total > 20 * SETS
+    assert total > 15 * SETS
     slack = SLACK if case.share < 1.0 else 0.0
     assert missing <= 0.2 * slack * total
-    assert same >= (case.share - slack) * total
+    # A share of few spikes comes by chance, in part
+    chance = 3.0 * np.sqrt(case.share * (1.0 - case.share) * total)
+    assert same >= (case.share - slack) * total - chance
     assert worst <= case.near
 
 

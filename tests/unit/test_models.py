@@ -22,7 +22,6 @@ GIF = {
     "lambda_0": 100.0, "Delta_V": 3.0, "t_ref": 1.0,
 }  # fmt: skip
 GIVEN = {
-    "aeif_psc_exp": {"tau_syn_ex": 2.0},
     "gif_cond_exp": GIF,
     "gif_psc_exp": GIF,
     "ignore_and_fire": {"rate": 300.0},
@@ -42,7 +41,9 @@ def network(name):
     Neurons that repeat what they hear do not hear each other.
     """
     net = sc.Network(seed=3)
-    model = library.load(name)(**GIVEN.get(name, {}))
+    kind = library.load(name)
+    slow = {"tau_syn_ex": 2.0} if "tau_syn_ex" in kind().values else {}
+    model = kind(**(slow | GIVEN.get(name, {})))
     E = net.population("E", 40, model)
     receptors = model.definition.receptors
     for k, receptor in enumerate(receptors):
