@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.drawing import parameter
 from simcore.numerics.clock import Epoch
 from simcore.numerics.spikes import Spikes
 from simcore.shards.neuron_state import NeuronState
@@ -126,7 +127,8 @@ class Backend(ABC):
                 rest = "" if column is None else column.relative_to
                 found[span] = columns["V_m"]
                 if rest:
-                    found[span] += self.dtype.type(neuron.values[rest])
+                    resting = parameter(population, rest, state.gids[span])
+                    found[span] += np.asarray(resting).astype(self.dtype)
         return found
 
     @abstractmethod

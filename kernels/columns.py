@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from simcore.description.drawing import parameter
 from simcore.kernels.backend import Probe
-from simcore.kernels.neuron_tables import SOURCE, NeuronTables
+from simcore.kernels.neuron_tables import NeuronTables
+from simcore.kernels.segments import SOURCE
 from simcore.language.layout import REFRACTORY
 from simcore.shards.neuron_state import Columns, NeuronState
 from simcore.shards.shard_spec import ShardSpec
@@ -102,7 +104,9 @@ def resting_values(shard: ShardSpec, probe: Probe, real: np.dtype) -> NDArray[np
         column = None if neuron is None else neuron.layout.find(probe.column)
         if neuron is not None and column is not None and column.relative_to is not None:
             begin, end = shard.neurons.lid_range(population.view().gid_range)
-            found[(begin <= lids) & (lids < end)] = neuron.values[column.relative_to]
+            own = (begin <= lids) & (lids < end)
+            gids = shard.neurons.gids[lids[own]]
+            found[own] = parameter(population, column.relative_to, gids)
     return found
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from simcore.discretization.fixed_point import WeightForm
 from simcore.kernels.backend import Backend, Probe
 from simcore.kernels.columns import Places, refractory_of, resting_values
-from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW, make_neuron_tables
+from simcore.kernels.neuron_tables import make_neuron_tables
+from simcore.kernels.poisson_groups import WORDS_PER_DRAW
+from simcore.kernels.segments import SOURCE
 from simcore.language.interpreter import Moment, advance
 from simcore.numerics import random
 from simcore.numerics.clock import Epoch
@@ -156,16 +158,25 @@ class ReferenceBackend(Backend):
         program = self.plan.programs[segment["kind"]]
         begin, first = segment["begin"], segment["first_number"]
         own = slice(begin, segment["end"])
+        varying = self._varying(segment)
         counts = advance(
             program,
             self.plan.numbers[first : first + len(program.numbers)],
             [self.flat[column] for column in self.places.columns(k)],
             self.refractory[own],
-            int(segment["duration"]),
+            varying.pop(len(program.numbers), segment["duration"]),
             [slot[r, own].astype(np.int32) for r in range(program.n_receptors)],
             Moment(self.shard.network.seed, self.shard.neurons.gids[own], step),
+            varying,
         )
         return begin + np.repeat(np.arange(counts.size), counts)
+
+    def _varying(self, segment: np.void) -> dict[int, NDArray[np.floating]]:
+        """Return by place the numbers of a segment that differ from neuron to neuron."""
+        size, first = segment["end"] - segment["begin"], segment["first_value"]
+        which = sorted(self.plan.varying[segment["kind"]])
+        rows = self.plan.numbers[first : first + len(which) * size].reshape(-1, size)
+        return dict(zip(which, rows, strict=True))
 
 
 def _synapses(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from simcore.construction import synapse_draws
-from simcore.kernels import neuron_tables, reference
+from simcore.kernels import first_values, reference
 from simcore.kernels.cpu import threads
 from simcore.kernels.reference import ReferenceBackend
 from simcore.language import interpreter
@@ -17,7 +17,7 @@ from tests.side_by_side import Ranks
 
 def initial_V_by_local_id(monkeypatch):
     """Draw initial potentials by the place of a neuron in its shard."""
-    monkeypatch.setattr(neuron_tables, "random", by_local_id())
+    monkeypatch.setattr(first_values, "random", by_local_id())
 
 
 def stimulus_by_local_id(monkeypatch):

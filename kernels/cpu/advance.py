@@ -21,7 +21,8 @@ from simcore.kernels.cpu.deliver import (
 )
 from simcore.kernels.cpu.intrinsics import call_drawing_update, call_update, cycles
 from simcore.kernels.cpu.team import COUNT, FULL, LEFT, meet, n_meetings, wait_for_mail
-from simcore.kernels.neuron_tables import SOURCE, WORDS_PER_DRAW
+from simcore.kernels.poisson_groups import WORDS_PER_DRAW
+from simcore.kernels.segments import SOURCE
 from simcore.numerics.jit import njit
 from simcore.numerics.spikes import GID_BITS
 

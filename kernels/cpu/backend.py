@@ -15,12 +15,8 @@ from simcore.kernels.cpu.calendar import CHUNK, make_calendar
 from simcore.kernels.cpu.deliver import SynapseArrays, Visits
 from simcore.kernels.cpu.models import load_update
 from simcore.kernels.cpu.team import ThreadTeam, make_teams
-from simcore.kernels.neuron_tables import (
-    WORDS_PER_DRAW,
-    NeuronTables,
-    make_neuron_tables,
-    most_spikes,
-)
+from simcore.kernels.neuron_tables import NeuronTables, make_neuron_tables, most_spikes
+from simcore.kernels.poisson_groups import WORDS_PER_DRAW
 from simcore.numerics.clock import Epoch
 from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.shards.neuron_state import NeuronState
@@ -45,7 +41,8 @@ class CpuBackend(Backend):
         neuron_tables = make_neuron_tables(shard, self.dtype)
         self._places = Places(neuron_tables.segments, neuron_tables)
         self._tables = _tables(shard)
-        self._updates = [load_update(p, precision) for p in neuron_tables.programs]
+        kinds = zip(neuron_tables.programs, neuron_tables.varying, strict=True)
+        self._updates = [load_update(program, precision, varying) for program, varying in kinds]
         updates = np.array([u.address for u in self._updates], dtype=np.int64)
         self._constants = _constants(shard, neuron_tables, probes, self._places, updates)
         self.most_spikes = self._constants.most_spikes
@@ -214,7 +211,7 @@ def _constants(
         updates=updates,
         draws=np.array([p.n_draws > 0 for p in neuron_tables.programs], dtype=np.bool_),
         numbers=neuron_tables.numbers,
-        values=np.zeros(0, dtype=neuron_tables.numbers.dtype),
+        values=neuron_tables.numbers,
         change_steps=steps,
         change_places=changed,
         change_values=values,

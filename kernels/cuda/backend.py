@@ -47,7 +47,7 @@ class CudaBackend(Backend):
         assert not isinstance(shard, Shard), "the device draws synapses itself: give it a ShardSpec"
         super().__init__(shard.built(), probes, precision)
         neuron_tables = make_neuron_tables(shard, self.dtype)
-        self._device = Device(precision, model_set(neuron_tables.programs))
+        self._device = Device(precision, model_set(neuron_tables.programs, neuron_tables.varying))
 
         # Samples have room for one epoch
         self.runs_ahead = not probes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from simcore.kernels.segments import Kind
 from simcore.language.printer import cuda_source
 from simcore.language.program import Program
 from simcore.numerics import portable
@@ -19,13 +20,22 @@ class ModelSet:
     ----------
     programs : tuple of Program
         The models.
+    varying : tuple of frozenset of int
+        For each, which of its numbers differ from neuron to neuron; none where left out.
     """
 
     programs: tuple[Program, ...]
+    varying: tuple[frozenset[int], ...] = ()
 
-    def number_of(self, program: Program) -> int:
+    @property
+    def kinds(self) -> list[Kind]:
+        """The models, each with which of its numbers differ."""
+        varying = self.varying or (frozenset(),) * len(self.programs)
+        return list(zip(self.programs, varying, strict=True))
+
+    def number_of(self, kind: Kind) -> int:
         """Return the number by which the kernels know a model."""
-        return self.programs.index(program)
+        return self.kinds.index(kind)
 
     def header(self) -> str:
         """Return the text of the header."""
@@ -37,8 +47,8 @@ class ModelSet:
             exp_source(),
         ]
         cases = []
-        for k, program in enumerate(self.programs):
-            text.append(cuda_source(program, f"advance_{k}"))
+        for k, (program, varying) in enumerate(self.kinds):
+            text.append(cuda_source(program, f"advance_{k}", varying))
             key = ", seed, gid, step" if program.n_draws else ""
             cases.append(
                 f"    case {k}: return advance_{k}("
@@ -58,9 +68,9 @@ class ModelSet:
         return "\n".join(text) + "\n"
 
 
-def model_set(programs: tuple[Program, ...]) -> ModelSet:
+def model_set(programs: tuple[Program, ...], varying: tuple[frozenset[int], ...]) -> ModelSet:
     """Return the models that the kernels of a shard are compiled with."""
-    return ModelSet(programs)
+    return ModelSet(programs, varying)
 
 
 def exp_source() -> str:

@@ -15,9 +15,9 @@ struct Part {
     const uint32 *thresholds;
     const int64 *gids;
     const int32 *segment_of;
-    int64 first_number, n_numbers, n_columns;
-    real *columns, *numbers;           // states of its segments, and what is known of them
-    const real *values;
+    int64 first_number, n_numbers, first_value, n_values, n_columns;
+    real *columns, *numbers, *values;  // states of its segments, and what is known of them: what
+                                       // neurons share, and what differs from one to the next
     int16 *refractory;
     int32 *ring;
     Cursor *cursor;
@@ -49,11 +49,23 @@ __device__ inline Part part_of(const DeviceShard &m, int64 number) {
     part.n_columns = m.first_columns[number + 1] - m.first_columns[number];
     part.columns = m.columns + m.first_columns[number];
     part.numbers = m.numbers + part.first_number;
-    part.values = m.values;
+    part.first_value = m.first_values[number];
+    part.n_values = m.first_values[number + 1] - part.first_value;
+    part.values = m.values + part.first_value;
     part.refractory = m.refractory + first;
     part.ring = m.ring + m.n_slots * m.n_receptors * first;
     part.cursor = m.cursors + number;
     return part;
+}
+
+// Give a number of a part its new value, or one of its values
+__device__ inline void change(const DeviceShard &m, const Part &part, int64 k) {
+    const int64 place = m.change_places[k] - part.first_number;
+    const int64 other = m.change_places[k] - m.n_numbers - part.first_value;
+    if (place >= 0 && place < part.n_numbers)
+        part.numbers[place] = m.change_values[k];
+    else if (other >= 0 && other < part.n_values)
+        part.values[other] = m.change_values[k];
 }
 
 // Make ready what happens in a step at given times; one warp of the part does it
@@ -65,14 +77,19 @@ __device__ inline void prepare(const DeviceShard &m, const Part &part, int64 ste
     const int64 end = m.first_trains[part.number + 1];
     const int64 train = c.train + count_less(m.train_steps, c.train, end, step);
     const int64 trains = train + count_less(m.train_steps, train, end, step + 1);
+    const int64 last = c.change + n_changes;
+
+    // No two changes of one step are of the same number
+    for (int64 k = c.change; k < last;) {
+        const int64 n = count_less(m.change_steps, k, last, m.change_steps[k] + 1);
+        for (int64 j = k + lane_number(); j < k + n; j += WARP)
+            change(m, part, j);
+        __syncwarp();
+        k += n;
+    }
     if (lane_number() > 0)
         return;
-    for (int64 k = c.change; k < c.change + n_changes; ++k) {
-        const int64 place = m.change_places[k] - part.first_number;
-        if (place >= 0 && place < part.n_numbers)
-            part.numbers[place] = m.change_values[k];
-    }
-    c.change += n_changes;
+    c.change = last;
     c.train = train;
     c.trains = trains;
     const int64 change_due = c.change < m.n_changes ? m.change_steps[c.change] : NEVER;

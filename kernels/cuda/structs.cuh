@@ -33,7 +33,7 @@ const int GID_BITS = 48;
 const int64 GID_MASK = ((int64)1 << GID_BITS) - 1;
 
 // Neighbouring neurons of one part with equal numbers and the same Poisson groups. The begin is
-// the first neuron; where states, numbers and groups begin is counted from those of the part
+// the first neuron; where states, numbers, values and groups begin is counted from those of the part
 struct Segment {
     int64 kind, duration, begin, size, first_state, first_number, first_value, first_group, n_groups;
 };
@@ -111,18 +111,18 @@ struct Report {
 // A shard. Its neurons are cut into parts: one for the whole grid, or one for each block of a team
 struct DeviceShard {
     int64 n_neurons, n_receptors, n_slots, n_tables, seed;
-    int64 n_parts, part_size, n_thresholds, n_changes, n_probes, n_entries, n_left;
+    int64 n_parts, part_size, n_thresholds, n_numbers, n_changes, n_probes, n_entries, n_left;
     int64 n_words, most_spikes;    // room for the spikes of a launch, spikes of a step at most
     int64 interval, room;          // of a team: steps between meetings, and spikes in a mailbox
     int64 most_segments, most_groups, most_columns, most_numbers;
     const int64 *gids;
     const int32 *segment_of;
     Segment *segments;
-    const int64 *first_segments, *first_groups, *first_columns, *first_numbers;   // of each part
+    const int64 *first_segments, *first_groups, *first_columns;   // of each part
+    const int64 *first_numbers, *first_values;
     const Group *groups;
     const uint32 *thresholds, *members;
-    real *columns, *numbers;
-    const real *values;
+    real *columns, *numbers, *values;
     int16 *refractory;
     int32 *ring;                   // part by part
     const DeviceTable *tables;

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from simcore.kernels.columns import Places
 from simcore.kernels.cuda.models import ModelSet
-from simcore.kernels.neuron_tables import SOURCE, NeuronTables
+from simcore.kernels.neuron_tables import NeuronTables
+from simcore.kernels.segments import SOURCE
 from simcore.shards.shard_spec import ShardSpec
 
 SEGMENT = np.dtype(
@@ -38,13 +39,14 @@ TABLE_FIELDS = (
 
 SHARD_FIELDS = (
     "n_neurons", "n_receptors", "n_slots", "n_tables", "seed", "n_parts", "part_size",
-    "n_thresholds", "n_changes", "n_probes", "n_entries", "n_left", "n_words", "most_spikes",
-    "interval", "room", "most_segments", "most_groups", "most_columns", "most_numbers", "gids",
-    "segment_of", "segments", "first_segments", "first_groups", "first_columns", "first_numbers",
-    "groups", "thresholds", "members", "columns", "numbers", "values", "refractory", "ring",
-    "tables", "entries", "left", "change_steps", "change_places", "change_values", "first_trains",
-    "train_steps", "train_lids", "probe_columns", "probe_bounds", "probe_intervals", "probe_places",
-    "probe_resting", "samples", "cursors", "control", "posts", "mail",
+    "n_thresholds", "n_numbers", "n_changes", "n_probes", "n_entries", "n_left", "n_words",
+    "most_spikes", "interval", "room", "most_segments", "most_groups", "most_columns",
+    "most_numbers", "gids", "segment_of", "segments", "first_segments", "first_groups",
+    "first_columns", "first_numbers", "first_values", "groups", "thresholds", "members", "columns",
+    "numbers", "values", "refractory", "ring", "tables", "entries", "left", "change_steps",
+    "change_places", "change_values", "first_trains", "train_steps", "train_lids", "probe_columns",
+    "probe_bounds", "probe_intervals", "probe_places", "probe_resting", "samples", "cursors",
+    "control", "posts", "mail",
 )  # fmt: skip
 
 DRAWING_FIELDS = (
@@ -167,12 +169,14 @@ class Pieces:
     members : ndarray of uint32
         A bit for each neuron from the begin to the end of a group with gaps, one group after the
         other; `members` of a group tells where the bit of lid 0 would be, or is `ALL_MEMBERS`.
-    first_segments, first_groups, first_columns, first_numbers : ndarray of int64, (n_parts + 1,)
-        Where those of each part begin.
+    first_segments, first_groups, first_columns, first_numbers, first_values : ndarray of int64
+        Where those of each part begin, and where the last ends, shape (n_parts + 1,).
     numbers : ndarray
         The numbers of all pieces, one piece after the other.
+    values : ndarray
+        Those of them that differ from neuron to neuron; in each piece one column after the other.
     changes : (ndarray of int64, ndarray of int64, ndarray)
-        Step, place among `numbers` and new value, ordered by step.
+        Step, place among `numbers`, and `values` behind them, and new value, ordered by step.
     """
 
     segments: NDArray[np.void]
@@ -184,7 +188,9 @@ class Pieces:
     first_groups: NDArray[np.int64]
     first_columns: NDArray[np.int64]
     first_numbers: NDArray[np.int64]
+    first_values: NDArray[np.int64]
     numbers: NDArray[np.floating]
+    values: NDArray[np.floating]
     changes: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]
 
     def most(self, what: str) -> int:
@@ -205,9 +211,8 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     segments = np.zeros(begins.size, dtype=SEGMENT)
     segments["duration"], segments["size"] = whole["duration"][origins], sizes
     segments["begin"] = begins - parts.bounds[part]
-    known = np.array(
-        [*(models.number_of(p) for p in neuron_tables.programs), SOURCE], dtype=np.int64
-    )
+    in_use = list(zip(neuron_tables.programs, neuron_tables.varying, strict=True))
+    known = np.array([*map(models.number_of, in_use), SOURCE], dtype=np.int64)
     segments["kind"] = known[kinds]
 
     # Lay out columns, numbers and groups piece by piece
@@ -215,17 +220,17 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     firsts = _firsts(widths[kinds] * sizes)
     counts = np.array([*(len(p.numbers) for p in neuron_tables.programs), 0], dtype=np.int64)
     first_numbers = _firsts(counts[kinds])
-    over = [groups[(groups["begin"] <= b) & (b < groups["end"])] for b in begins]
-    segments["n_groups"] = [found.size for found in over]
+    over, segments["n_groups"] = _groups_of(begins, groups)
     members, bits_of = _member_bits(neuron_tables)
-    rows = [
-        [*(int(group[name]) for name in GROUP_FIELDS[:-1]), bits_of[int(group["first_member"])]]
-        for found in over
-        for group in found
-    ]
+    listed, which = np.unique(groups["first_member"], return_inverse=True)
+    bits = np.array([bits_of[k] for k in listed.tolist()], dtype=np.int64)
+    fields = [*(groups[name] for name in GROUP_FIELDS[:-1]), bits[which]]
     first_groups = _firsts(segments["n_groups"])
+    rows = np.array([*map(len, neuron_tables.varying), 0], dtype=np.int64)[kinds]
+    first_values = _firsts(rows * sizes)
     for name, places in (
         ("first_state", firsts), ("first_number", first_numbers), ("first_group", first_groups),
+        ("first_value", first_values),
     ):  # fmt: skip
         segments[name] = places[:-1] - places[first_segments][part]
 
@@ -233,19 +238,22 @@ def make_pieces(neuron_tables: NeuronTables, parts: Parts, models: ModelSet) -> 
     flat["begin"], flat["end"] = begins, borders[1:]
     flat["kind"], flat["first_state"] = kinds, firsts[:-1]
     taken = _spread(whole["first_number"][origins], counts[kinds])
+    taken_values = _values_of(begins, sizes, rows, whole[origins])
     local = (np.arange(begins.size) - first_segments[part]).astype(np.int32)
     return Pieces(
         segments=segments,
         places=Places(flat, neuron_tables),
         segment_of=np.repeat(local, sizes),
-        groups=np.array(rows, dtype=np.int64).reshape(-1, len(GROUP_FIELDS)),
+        groups=np.stack([values[over] for values in fields], axis=1),
         members=members,
         first_segments=first_segments.astype(np.int64),
         first_groups=first_groups[first_segments],
         first_columns=firsts[first_segments],
         first_numbers=first_numbers[first_segments],
+        first_values=first_values[first_segments],
         numbers=neuron_tables.numbers[taken],
-        changes=_changes(neuron_tables, taken),
+        values=neuron_tables.numbers[taken_values],
+        changes=_changes(neuron_tables, taken, taken_values),
     )
 
 
@@ -267,6 +275,48 @@ def _member_bits(neuron_tables: NeuronTables) -> tuple[NDArray[np.uint32], dict[
     return np.concatenate(bits).view(np.uint32), places
 
 
+def _groups_of(
+    begins: NDArray[np.int64], groups: NDArray[np.void]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the groups of each piece, one piece after the other, and how many they are.
+
+    Parameters
+    ----------
+    begins : ndarray of int64
+        First neuron of each piece; no group begins or ends within one.
+    groups : structured ndarray
+        The groups.
+    """
+    first, end = (np.searchsorted(begins, groups[name]) for name in ("begin", "end"))
+    piece = _spread(first, end - first)
+    order = np.argsort(piece, kind="stable")
+    which = np.repeat(np.arange(groups.size), end - first)
+    return which[order], np.bincount(piece, minlength=begins.size)
+
+
+def _values_of(
+    begins: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    origins: NDArray[np.void],
+) -> NDArray[np.int64]:
+    """Return where the values of pieces lie in the plan.
+
+    Parameters
+    ----------
+    begins, sizes : ndarray of int64, shape (n,)
+        The neurons of each piece.
+    rows : ndarray of int64, shape (n,)
+        How many values each of its neurons has.
+    origins : structured ndarray, shape (n,)
+        The segment that it is part of.
+    """
+    row = _spread(np.zeros(rows.size, dtype=np.int64), rows)
+    place = origins["first_value"] + begins - origins["begin"]
+    whole = np.repeat(origins["end"] - origins["begin"], rows)
+    return _spread(np.repeat(place, rows) + row * whole, np.repeat(sizes, rows))
+
+
 def _firsts(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where items of these sizes begin, and where the last ends."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -279,7 +329,7 @@ def _spread(firsts: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
 
 
 def _changes(
-    neuron_tables: NeuronTables, taken: NDArray[np.int64]
+    neuron_tables: NeuronTables, taken: NDArray[np.int64], taken_values: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
     """Return the changes of the numbers of pieces, in ascending order of steps.
 
@@ -287,10 +337,13 @@ def _changes(
     ----------
     neuron_tables : NeuronTables
         The shard.
-    taken : ndarray of int64
-        For each number of a piece its place among those of the plan.
+    taken, taken_values : ndarray of int64
+        For each number and each value of a piece its place among those of the plan.
     """
     steps, which, values = neuron_tables.changes
+    if which.size == 0:
+        return neuron_tables.changes
+    taken = np.concatenate([taken, taken_values])
     order = np.argsort(taken, kind="stable")
     first, end = (np.searchsorted(taken[order], which, side=side) for side in ("left", "right"))
     times = end - first

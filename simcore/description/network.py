@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from simcore.description.connectivity import (
     Projection,
@@ -18,8 +19,15 @@ from simcore.description.connectivity import (
     describe_projections,
 )
 from simcore.description.distributions import Distribution, Uniform, as_distribution
-from simcore.description.neurons import GammaSource, Model, SpikeTrains
-from simcore.description.population import NAMES, Population, PopulationView, as_views, is_name
+from simcore.description.neurons import GammaSource, Model, SpikeTrains, require_sizes
+from simcore.description.population import (
+    NAMES,
+    Population,
+    PopulationView,
+    Start,
+    as_views,
+    is_name,
+)
 from simcore.description.records import Record, make_records, require_new
 from simcore.description.stimulus import (
     Current,
@@ -30,6 +38,7 @@ from simcore.description.stimulus import (
     events_of,
 )
 from simcore.language.model import NeuronModel
+from simcore.language.per_neuron import PerNeuron, as_value, require_size
 from simcore.services.errors import CapacityError, ModelError, require
 
 Where = Population | PopulationView | Sequence[Population | PopulationView]
@@ -78,8 +87,8 @@ class Network:
         name: str,
         size: int,
         model: Model,
-        V_m: float | Distribution | None = None,
-        **start: float | Distribution,
+        V_m: float | Distribution | ArrayLike | None = None,
+        **start: float | Distribution | ArrayLike,
     ) -> Population:
         """Add a population.
 
@@ -91,9 +100,10 @@ class Network:
             Number of neurons, at least 1.
         model : LIF, NeuronModel, PoissonSource, GammaSource or SpikeTrains
             The neurons' model.
-        V_m : float or Distribution, optional
-            First membrane potential [mV]; that of the model if left out, as it must be for sources.
-        **start : float or Distribution
+        V_m : float, Distribution or array_like of float, optional
+            First membrane potential [mV], of all neurons or of each; that of the model if left out,
+            as it must be for sources.
+        **start : float, Distribution or array_like of float
             First values of other states by name, in the unit of the state.
 
         Returns
@@ -124,8 +134,9 @@ class Network:
             _, ids = model.arrays()
             largest = int(ids.max(initial=0))
             require(largest < size, f"{subject}: node_ids", largest, f"below its size, {size}")
+        require_sizes(model, int(size), subject)
         first = {
-            name: as_distribution(value, f"{subject}: {name}")
+            name: _start(value, int(size), f"{subject}: {name}")
             for name, value in {"V_m": V_m, **start}.items()
             if value is not None
         }
@@ -286,6 +297,16 @@ class Network:
             )
             require(view.size > 0, subject, view.name, "a view of at least one neuron")
         return views
+
+
+def _start(value: Any, size: int, subject: str) -> Start:
+    """Return first values as a distribution, or one by one."""
+    if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) > 0:
+        found = as_value(value, subject)
+        require_size(found, size, subject, "the population")
+        assert isinstance(found, PerNeuron)
+        return found
+    return as_distribution(value, subject)
 
 
 def _or_carried(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from simcore.description.rates import Rate, require_rate
+from simcore.description.rates import Piecewise, Rate, as_rate
 from simcore.language.model import NeuronModel
+from simcore.language.per_neuron import (
+    Varying,
+    as_value,
+    is_number,
+    is_varying,
+    require_each,
+    require_size,
+)
 from simcore.services.errors import ModelError, require
 
 
@@ -22,6 +31,9 @@ class LIF:
     and weights are in pA. Without it each spike lets the potential jump (NEST's
     ``iaf_psc_delta``), and weights are in mV. The method is that of Rotter and Diesmann,
     Biological Cybernetics 81, 381-402 (1999).
+
+    Each parameter but `tau_syn` may also be a distribution, or an array with a value for each
+    neuron of the population.
 
     Parameters
     ----------
@@ -44,31 +56,30 @@ class LIF:
         inhibitory input. None means delta synapses.
     """
 
-    tau_m: float = 10.0
-    V_th: float = 20.0
-    t_ref: float = 2.0
-    E_L: float = 0.0
-    V_reset: float = 0.0
-    C_m: float = 250.0
-    I_e: float = 0.0
+    tau_m: Any = 10.0
+    V_th: Any = 20.0
+    t_ref: Any = 2.0
+    E_L: Any = 0.0
+    V_reset: Any = 0.0
+    C_m: Any = 250.0
+    I_e: Any = 0.0
     tau_syn: float | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tau_m", "V_th", "t_ref", "E_L", "V_reset", "C_m", "I_e"):
-            _require_number(f"LIF: {name}", getattr(self, name))
-        for name, unit in (("tau_m", "ms"), ("C_m", "pF")):
-            value = getattr(self, name)
-            require(value > 0.0, f"LIF: {name}", value, f"> 0 [{unit}]")
-        require(self.t_ref >= 0.0, "LIF: t_ref", self.t_ref, ">= 0 [ms]")
-        require(
-            self.V_reset < self.V_th,
-            "LIF: V_reset",
-            self.V_reset,
-            f"below V_th = {self.V_th!r} [mV]",
-        )
+        for name in _OF_LIF:
+            _keep_value(self, name)
+        require_each(lambda v: v > 0.0, "LIF: tau_m", self.tau_m, "> 0 [ms]")
+        require_each(lambda v: v > 0.0, "LIF: C_m", self.C_m, "> 0 [pF]")
+        require_each(lambda v: v >= 0.0, "LIF: t_ref", self.t_ref, ">= 0 [ms]")
+        if is_number(self.V_reset) and is_number(self.V_th):
+            valid = f"below V_th = {self.V_th!r} [mV]"
+            require(self.V_reset < self.V_th, "LIF: V_reset", self.V_reset, valid)
         for tau in self.tau_receptors:
-            _require_number("LIF: tau_syn", tau)
+            _require_number("LIF: tau_syn", tau, ", which all neurons of a population share")
             require(tau > 0.0, "LIF: tau_syn", self.tau_syn, "> 0 [ms], one number or two")
+        if not (is_number(self.V_reset) and is_number(self.V_th)):
+            # The conditions of its equations compare values neuron by neuron
+            self.neuron()
 
     @property
     def tau_receptors(self) -> tuple[float, ...]:
@@ -85,10 +96,7 @@ class LIF:
         """Return the same as a model of the library."""
         from simcore.library import load
 
-        shared = {
-            name: getattr(self, name)
-            for name in ("tau_m", "V_th", "t_ref", "E_L", "V_reset", "C_m", "I_e")
-        }
+        shared = {name: getattr(self, name) for name in _OF_LIF}
         taus = self.tau_receptors
         if not taus:
             return load("iaf_psc_delta")(**shared)
@@ -103,7 +111,11 @@ class LIF:
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        return {"model": "LIF", **asdict(self)}
+        values = {name: described(getattr(self, name)) for name in _OF_LIF}
+        return {"model": "LIF", **values, "tau_syn": self.tau_syn}
+
+
+_OF_LIF = ("tau_m", "V_th", "t_ref", "E_L", "V_reset", "C_m", "I_e")
 
 
 @dataclass(frozen=True)
@@ -112,23 +124,24 @@ class PoissonSource:
 
     Parameters
     ----------
-    rate : float or Piecewise
-        Spikes per second [1/s].
+    rate : float, Piecewise, Distribution or array_like of float
+        Spikes per second [1/s], of all sources or of each.
     start, stop : float
         The process is on in steps that end after `start` and no later than `stop` [ms].
     """
 
-    rate: Rate
+    rate: Any
     start: float = 0.0
     stop: float = math.inf
 
     def __post_init__(self) -> None:
-        require_rate("PoissonSource: rate", self.rate)
+        _keep_value(self, "rate")
         require_window("PoissonSource", self.start, self.stop)
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        return {"model": "PoissonSource", **asdict(self)}
+        window = {"start": self.start, "stop": self.stop}
+        return {"model": "PoissonSource", "rate": described(self.rate), **window}
 
 
 # Up to here float32 keeps a fraction beside the count of events
@@ -145,8 +158,8 @@ class GammaSource:
 
     Parameters
     ----------
-    rate : float or Piecewise
-        Spikes per second [1/s].
+    rate : float, Piecewise, Distribution or array_like of float
+        Spikes per second [1/s], of all sources or of each.
     shape : int
         Shape of the distribution of intervals, 1 for a Poisson process.
     start, stop : float
@@ -157,13 +170,13 @@ class GammaSource:
     Cox, Renewal theory, Methuen 1962. NEST has ``gamma_sup_generator``.
     """
 
-    rate: Rate
+    rate: Any
     shape: int
     start: float = 0.0
     stop: float = math.inf
 
     def __post_init__(self) -> None:
-        require_rate("GammaSource: rate", self.rate)
+        _keep_value(self, "rate")
         whole = isinstance(self.shape, (int, np.integer)) and not isinstance(self.shape, bool)
         valid = f"a whole number in [1, {_MAX_SHAPE}]"
         ok = whole and 1 <= self.shape <= _MAX_SHAPE
@@ -179,7 +192,8 @@ class GammaSource:
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        return {"model": "GammaSource", **asdict(self)}
+        rest = {"shape": self.shape, "start": self.start, "stop": self.stop}
+        return {"model": "GammaSource", "rate": described(self.rate), **rest}
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,23 +245,50 @@ class SpikeTrains:
 Model = LIF | NeuronModel | PoissonSource | GammaSource | SpikeTrains
 
 
+def require_sizes(model: Model, size: int, whose: str) -> None:
+    """Raise `ModelError` unless each array among the parameters has a value for each neuron."""
+    for name, value in varying_of(model).items():
+        require_size(value, size, f"{whose}: {name}", "the population")
+
+
+def varying_of(model: Model) -> Mapping[str, Varying]:
+    """Return the parameters of a model that differ from neuron to neuron, by name."""
+    if isinstance(model, LIF):
+        return model.neuron().varying
+    if isinstance(model, NeuronModel):
+        return model.varying
+    rate = getattr(model, "rate", None)
+    return {"rate": rate} if is_varying(rate) else {}
+
+
+def described(value: Rate) -> Any:
+    """Return a number as it is, and what differs with time or from neuron to neuron as values."""
+    if isinstance(value, Piecewise):
+        return asdict(value)
+    return value.describe() if is_varying(value) else value
+
+
+def _keep_value(instance: Any, name: str) -> None:
+    """Replace a list or an array by one that cannot be changed and can be compared."""
+    value = getattr(instance, name)
+    read = as_rate if name == "rate" else as_value
+    kept = read(value, f"{type(instance).__name__}: {name}")
+    if not is_number(value):
+        object.__setattr__(instance, name, kept)
+
+
 def require_window(subject: str, start: float, stop: float) -> None:
     """Raise `ModelError` unless 0 <= start < stop [ms]; `stop` may be infinite."""
     _require_number(f"{subject}: start", start)
-    if not _is_number(stop) or math.isnan(stop):
+    if not is_number(stop) or math.isnan(stop):
         raise ModelError(f"{subject}: stop is {stop!r}, must be a number or infinity [ms]")
     require(start >= 0.0, f"{subject}: start", start, ">= 0 [ms]")
     require(start < stop, f"{subject}: stop", stop, f"above start = {start!r} [ms]")
 
 
-def _require_number(subject: str, value: Any) -> None:
-    if not _is_number(value) or not math.isfinite(value):
-        raise ModelError(f"{subject} is {value!r}, must be a finite number")
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float, np.integer, np.floating))
-    return number and not isinstance(value, bool)
+def _require_number(subject: str, value: Any, more: str = "") -> None:
+    if not is_number(value) or not math.isfinite(value):
+        raise ModelError(f"{subject} is {value!r}, must be a finite number{more}")
 
 
 def _as_indices(subject: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -14,11 +14,15 @@ from simcore.description.distributions import Distribution
 from simcore.description.ids import Ids, Indices, evenly_spaced
 from simcore.description.neurons import LIF, GammaSource, Model
 from simcore.language.model import NeuronModel
+from simcore.language.per_neuron import PerNeuron
 from simcore.services.errors import ModelError, require
 
 if TYPE_CHECKING:
     from simcore.description.network import Network
 
+
+Start = Distribution | PerNeuron
+"""First values of a state."""
 
 # What chooses neurons of a population: a number, a slice, numbers, or a mask
 Index: TypeAlias = "int | slice | ArrayLike"
@@ -57,7 +61,7 @@ class Population:
         The neurons' model.
     first : int
         Global id of neuron 0.
-    start : dict of str to Distribution
+    start : dict of str to (Distribution or PerNeuron)
         First values of states, where they are not those of the model.
     """
 
@@ -66,7 +70,7 @@ class Population:
     size: int
     model: Model
     first: int
-    start: Mapping[str, Distribution] = field(default_factory=dict)
+    start: Mapping[str, Start] = field(default_factory=dict)
     network: Network | None = field(default=None, repr=False)
 
     @cached_property

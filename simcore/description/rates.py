@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simcore.language.per_neuron import (
+    Drawn,
+    PerNeuron,
+    Value,
+    as_value,
+    bounds,
+    is_varying,
+    mean,
+    require_each,
+)
 from simcore.services.errors import CapacityError, ModelError, require
 
 # Values of a rate; each takes some bytes and a comparison a step
@@ -70,12 +80,23 @@ class Piecewise:
     __rmul__ = __mul__
 
 
-Rate = float | Piecewise
+Rate = float | Piecewise | PerNeuron | Drawn
+"""Of all neurons, also one that changes, or one that differs from neuron to neuron."""
 
 
 def values_of(rate: Rate) -> tuple[float, ...]:
-    """Return the different values that a rate has, in the order of time [1/s]."""
-    return tuple(dict.fromkeys(rate.columns()[1])) if isinstance(rate, Piecewise) else (rate,)
+    """Return the different values that a rate has, in the order of time [1/s].
+
+    Of one that differs from neuron to neuron the smallest and the largest stand for all.
+    """
+    if isinstance(rate, Piecewise):
+        return tuple(dict.fromkeys(rate.columns()[1]))
+    return tuple(dict.fromkeys(max(0.0, value) for value in bounds(rate)))
+
+
+def busiest(rate: Rate) -> float:
+    """Return the largest value that a rate has in time, as a mean over neurons [1/s]."""
+    return mean(rate) if is_varying(rate) else largest(rate)
 
 
 def largest(rate: Rate) -> float:
@@ -83,12 +104,12 @@ def largest(rate: Rate) -> float:
     return max(values_of(rate))
 
 
-def windows(rate: Rate, start: float, stop: float) -> Iterator[tuple[float, float, float]]:
+def windows(rate: Rate, start: float, stop: float) -> Iterator[tuple[Value, float, float]]:
     """Yield each value of a rate [1/s], and the window in which a process has it [ms].
 
     Parameters
     ----------
-    rate : float or Piecewise
+    rate : float, Piecewise, PerNeuron or distribution
         The rate.
     start, stop : float
         Window of the process [ms].
@@ -102,14 +123,28 @@ def windows(rate: Rate, start: float, stop: float) -> Iterator[tuple[float, floa
             yield value, max(begin, start), min(end, stop)
 
 
-def require_rate(subject: str, rate: Any) -> None:
-    """Raise `ModelError` unless `rate` is a finite rate of at least 0 [1/s], or a `Piecewise`."""
+def as_rate(rate: Any, subject: str) -> Rate:
+    """Return a rate as it is, one that is given neuron by neuron as `PerNeuron`.
+
+    Parameters
+    ----------
+    rate : float, Piecewise, Distribution or array_like of float
+        What the user gave.
+    subject : str
+        The object and parameter, for the message.
+
+    Raises
+    ------
+    ModelError
+        When it is something else, or negative; a draw is looked at when it is drawn.
+    """
     if isinstance(rate, Piecewise):
-        return
-    number = isinstance(rate, (int, float, np.integer, np.floating)) and not isinstance(rate, bool)
-    if not number or not math.isfinite(rate):
-        raise ModelError(f"{subject} is {rate!r}, must be a finite number, or a Piecewise")
-    require(rate >= 0.0, subject, rate, ">= 0 [1/s]")
+        return rate
+    found = as_value(rate, subject, "a Piecewise")
+    require_each(lambda v: v >= 0.0, subject, found, ">= 0 [1/s]")
+    highest = bounds(found)[1]
+    require(highest >= 0.0, f"{subject}: largest value", highest, ">= 0 [1/s]")
+    return found
 
 
 def _list(name: str, given: ArrayLike) -> NDArray[np.float64]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from simcore.description.neurons import GammaSource, _require_number, require_window
+from simcore.description.neurons import (
+    GammaSource,
+    _keep_value,
+    _require_number,
+    described,
+    require_window,
+)
 from simcore.description.population import PopulationView
-from simcore.description.rates import Rate, require_rate
+from simcore.language.per_neuron import Varying, is_varying, require_size
 from simcore.services.errors import require
 
 
@@ -18,8 +24,8 @@ class Poisson:
 
     Parameters
     ----------
-    rate : float or Piecewise
-        Events per second and neuron [1/s].
+    rate : float, Piecewise, Distribution or array_like of float
+        Events per second and neuron [1/s], of all driven neurons or of each.
     weight : float
         Weight of an event, in the unit of the target: pA, or mV for delta synapses.
     start, stop : float
@@ -28,20 +34,27 @@ class Poisson:
         Which input of the target; by the sign of the weight if left out.
     """
 
-    rate: Rate
+    rate: Any
     weight: float
     start: float = 0.0
     stop: float = math.inf
     receptor: str | None = None
 
     def __post_init__(self) -> None:
-        require_rate("Poisson: rate", self.rate)
+        _keep_value(self, "rate")
         _require_number("Poisson: weight", self.weight)
         require_window("Poisson", self.start, self.stop)
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        return {"stimulus": "Poisson", **asdict(self)}
+        return {
+            "stimulus": "Poisson",
+            "rate": described(self.rate),
+            "weight": self.weight,
+            "start": self.start,
+            "stop": self.stop,
+            "receptor": self.receptor,
+        }
 
 
 @dataclass(frozen=True)
@@ -50,23 +63,24 @@ class Current:
 
     Parameters
     ----------
-    amplitude : float
-        The current [pA].
+    amplitude : float, Distribution or array_like of float
+        The current [pA], of all driven neurons or of each.
     start, stop : float
         It flows in steps that end after `start` and no later than `stop` [ms].
     """
 
-    amplitude: float
+    amplitude: Any
     start: float = 0.0
     stop: float = math.inf
 
     def __post_init__(self) -> None:
-        _require_number("Current: amplitude", self.amplitude)
+        _keep_value(self, "amplitude")
         require_window("Current", self.start, self.stop)
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        return {"stimulus": "Current", **asdict(self)}
+        window = {"start": self.start, "stop": self.stop}
+        return {"stimulus": "Current", "amplitude": described(self.amplitude), **window}
 
 
 Stimulus = Poisson | Current
@@ -98,6 +112,13 @@ class Drive:
         pair = target.population.receptor_pair(stimulus.receptor, f"drive of {target.name!r}")
         return pair[stimulus.weight < 0.0]
 
+    @property
+    def varying(self) -> dict[str, Varying]:
+        """What of the stimulus differs from neuron to neuron, by name."""
+        name = "rate" if isinstance(self.stimulus, Poisson) else "amplitude"
+        value = getattr(self.stimulus, name)
+        return {name: value} if is_varying(value) else {}
+
     def describe(self) -> dict[str, Any]:
         """Return the drive as plain values."""
         return {"target": self.target.name, **self.stimulus.describe()}
@@ -118,6 +139,9 @@ def check_drive(drive: Drive) -> None:
         type(population.model).__name__,
         "a population of neurons",
     )
+    for name, value in drive.varying.items():
+        subject = f"drive of {drive.target.name!r}: {name}"
+        require_size(value, drive.target.size, subject, "the driven view")
     if isinstance(drive.stimulus, Poisson):
         assert drive.receptor >= 0
     else:
@@ -125,7 +149,7 @@ def check_drive(drive: Drive) -> None:
         assert neuron is not None
         current = neuron.definition.cls.input_current
         require(
-            current in neuron.values,
+            current in neuron.definition.declared,
             f"drive: target {population.name!r}",
             neuron.name,
             "a model with an input current, to receive a Current",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,16 +106,75 @@ def poisson_table(mean: float) -> DiscreteTable:
         "Lower the rate or the time step.",
         CapacityError,
     )
-    # Beyond these the probability is negligible
-    first = max(0, math.floor(mean - 8.0 * math.sqrt(mean) - 8.0))
-    last = math.ceil(mean + 10.0 * math.sqrt(mean) + 20.0)
+    first, upto = _poisson_sums(np.array([mean]))
+    return discrete_table(first, upto[0])
+
+
+def poisson_tables(
+    means: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Return the tables of many Poisson numbers, the same as `poisson_table` gives for each.
+
+    Parameters
+    ----------
+    means : ndarray of float64, shape (n,)
+        Their means, ascending.
+
+    Returns
+    -------
+    smallest : ndarray of int64, shape (n,)
+        The smallest value of each.
+    thresholds : ndarray of uint32
+        Those of all, one after the other.
+    firsts : ndarray of int64, shape (n + 1,)
+        Where those of each begin, and where the last ends.
+    """
+    if means.size == 1:
+        one = poisson_table(float(means[0]))
+        return np.array([one.first]), one.thresholds, np.array([0, one.thresholds.size])
+    smallest = np.zeros(means.size, dtype=np.int64)
+    sizes = np.zeros(means.size, dtype=np.int64)
+    found = [np.zeros(0, dtype=np.uint32)]
+
+    # Neighbours whose tables begin, peak and end alike make one array
+    shapes = np.stack([*_poisson_range(means), np.floor(means)])
+    borders = 1 + np.flatnonzero(np.any(np.diff(shapes, axis=1) != 0, axis=0))
+    for begin, end in pairwise([0, *borders.tolist(), means.size]):
+        for low in range(begin, end, _BLOCK):
+            some = slice(low, min(low + _BLOCK, end))
+            first, upto = _poisson_sums(means[some])
+            steps = np.rint(upto * _WORDS)
+            kept = (steps > 0.0) & (steps < _WORDS)
+            smallest[some] = first + np.count_nonzero(steps <= 0.0, axis=1)
+            sizes[some] = np.count_nonzero(kept, axis=1)
+            found.append(steps[kept].astype(np.uint32))
+    firsts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return smallest, np.concatenate(found), firsts
+
+
+def _poisson_range(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return between which values the probability is not negligible."""
+    roots = np.sqrt(means)
+    first = np.maximum(0.0, np.floor(means - 8.0 * roots - 8.0))
+    return first, np.ceil(means + 10.0 * roots + 20.0)
+
+
+def _poisson_sums(means: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
+    """Return the smallest value, and for each mean the probability of each value or less.
+
+    The tables of all means begin, peak and end alike.
+    """
+    first, last = (int(bound[0]) for bound in _poisson_range(means))
+    mode, mean = math.floor(means[0]), means[:, np.newaxis]
 
     # Relative to the largest, each is its neighbour times mean / k
-    mode = math.floor(mean)
-    above = np.cumprod(mean / np.arange(mode + 1, last + 1))
-    below = np.cumprod(np.arange(mode, first, -1) / mean) if mode > first else above[:0]
-    upto = np.cumsum(np.concatenate([below[::-1], [1.0], above]))
-    return discrete_table(first, upto / upto[-1])
+    above = np.cumprod(mean / np.arange(mode + 1, last + 1), axis=1)
+    below = above[:, :0]
+    if mode > first:
+        below = np.cumprod(np.arange(mode, first, -1) / mean, axis=1)
+    peak = np.ones_like(mean)
+    upto = np.cumsum(np.concatenate([below[:, ::-1], peak, above], axis=1), axis=1)
+    return first, upto / upto[:, -1:]
 
 
 def delay_table(delay: Distribution, dt: float, subject: str) -> DiscreteTable:

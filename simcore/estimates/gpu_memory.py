@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simcore.construction.buckets import KEYS
+from simcore.description.network import Network
 from simcore.description.neurons import SpikeTrains
+from simcore.description.stimulus import Poisson
 from simcore.discretization.limits import largest_multiplicity
 from simcore.estimates.expected_synapses import Expectation, TableCounts
 from simcore.estimates.host_memory import column_bytes
+from simcore.estimates.varying_memory import n_driven, value_bytes
+from simcore.language.program import make_program
 from simcore.services.errors import CapacityError, require
 from simcore.shards.gpu_synapse_layout import (
     COUNT_BYTES,
@@ -28,6 +32,9 @@ from simcore.shards.local_neurons import Lids
 # a receptor and a step [B]
 _NEURON, _INPUT = 14, 4
 _NUMBER = {"float64": 8, "float32": 4}
+
+# A segment of neurons with numbers of their own [B]
+_SEGMENT = 72
 
 # A spike that is given, with its step [B]
 _GIVEN = 16
@@ -103,7 +110,10 @@ def estimate_device(
     counts = COUNT_BYTES * network.n_neurons * most_sections
     entries = n_entries(neurons.size, sum(part.n_sections for part in parts))
     return DeviceEstimate(
-        neurons=n * _NEURON + column_bytes(network, neurons, _NUMBER[precision]),
+        neurons=n * _NEURON
+        + column_bytes(network, neurons, _NUMBER[precision])
+        + value_bytes(network, neurons, expectation.dt, _NUMBER[precision])
+        + _pieces(network, neurons, _NUMBER[precision]),
         synapses=synapses,
         index=sum(part.index for part in parts),
         ring=n * receptors * _INPUT * slots,
@@ -111,6 +121,17 @@ def estimate_device(
         most_spikes=most,
         counting=max(0.0, counts - synapses - reports),
     )
+
+
+def _pieces(network: Network, neurons: Lids, real: int) -> float:
+    """Return what segments take that neurons with a Poisson rate of their own are cut into [B]."""
+    total = 0.0
+    for drive in network.drives:
+        if isinstance(drive.stimulus, Poisson) and drive.varying:
+            neuron, n = drive.target.population.neuron, n_driven(drive, neurons)
+            assert neuron is not None
+            total += float(_SEGMENT + real * len(make_program(neuron).numbers)) * n
+    return total
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from simcore.description.degrees import n_synapses
 from simcore.description.network import Network
 from simcore.discretization.fixed_point import WeightForm
 from simcore.estimates.expected_synapses import Expectation, TableCounts
+from simcore.estimates.varying_memory import value_bytes
 from simcore.shards.local_neurons import Lids
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 182 MB alone, 208 MB under MPICH;
@@ -108,7 +109,9 @@ def estimate(expectation: Expectation, shards: Sequence[Lids], backend: str = "c
     n_local = sum(neurons.size for neurons in shards)
     slots = (expectation.max_delay + 1) * expectation.receptors
     ring = slots * n_local * 8.0 if backend == "reference" else 0.0
-    of_neurons = n_local * _NEURON + sum(column_bytes(network, own) for own in shards)
+    of_neurons = n_local * _NEURON + sum(
+        column_bytes(network, own) + value_bytes(network, own, expectation.dt) for own in shards
+    )
     synapses = index = 0.0
     sorting = float(projections)
     if backend == "cuda":

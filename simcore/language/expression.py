@@ -8,7 +8,7 @@ equal operands are one node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -47,7 +47,8 @@ class Expression:
 
     def __new__(cls, op: str, *args: Any) -> Expression:
         """Return the node of an operation, the same for the same operands."""
-        key = (op, *(a if isinstance(a, Expression) or callable(a) else repr(a) for a in args))
+        named = (a for a in args if isinstance(a, Expression) or not callable(a))
+        key = (op, *(a if isinstance(a, Expression) else repr(a) for a in named))
         node = _known.get(key)
         if node is None:
             node = object.__new__(cls)
@@ -124,17 +125,19 @@ def uniform(place: str) -> Expression:
 ZERO, ONE, TWO, HALF = number(0.0), number(1.0), number(2.0), number(0.5)
 
 
-def host(name: str, compute: Callable[[Mapping[str, Any]], Any]) -> Expression:
+def host(name: str, compute: Callable[[Mapping[str, Any]], Any], *given: Expression) -> Expression:
     """Return a number that a function computes from the values of the parameters.
 
     Parameters
     ----------
     name : str
-        Tells it from others of the same model.
+        Tells it from others: functions of the same name compute the same.
     compute : callable
-        Takes values by name; the same function for the same name.
+        Takes values by name, numbers or arrays.
+    *given : Expression
+        What it depends on, beside the time step.
     """
-    return Expression("host", name, compute)
+    return Expression("host", name, compute, *given)
 
 
 def substitute(x: Expression, values: Mapping[Expression, Expression]) -> Expression:
@@ -208,6 +211,11 @@ def evaluate(x: Expression, values: Mapping[str, Any]) -> Any:
     values : mapping of str to float or ndarray
         Values of the symbols.
     """
+    return evaluate_all([x], values)[0]
+
+
+def evaluate_all(xs: Sequence[Expression], values: Mapping[str, Any]) -> list[Any]:
+    """Return the values of some expressions, of which what they share is evaluated once."""
     from simcore.numerics import portable
 
     functions = {"exp": portable.exp, "log": portable.log}
@@ -231,4 +239,4 @@ def evaluate(x: Expression, values: Mapping[str, Any]) -> Any:
         return done[node]
 
     with np.errstate(all="ignore"):
-        return value(x)
+        return [value(x) for x in xs]

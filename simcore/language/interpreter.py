@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,10 @@ def advance(
     numbers: NDArray[np.floating],
     states: list[NDArray[np.floating]],
     waiting: NDArray[np.int16],
-    duration: int,
+    duration: int | NDArray[np.integer],
     arrived: list[NDArray[np.int32]],
     moment: Moment | None = None,
+    varying: Mapping[int, NDArray[np.floating]] | None = None,
 ) -> NDArray[np.uint8]:
     """Advance some neurons by a step; return how often each spikes.
 
@@ -71,20 +72,23 @@ def advance(
     program : Program
         Their model.
     numbers : ndarray
-        Its numbers; where they differ from neuron to neuron, rows of an array of two dimensions.
+        Its numbers.
     states : list of ndarray, shape (n,)
         Its columns, changed in place.
     waiting : ndarray of int16, shape (n,)
         Steps left of the refractory time, changed in place.
-    duration : int
+    duration : int or ndarray of int, shape (n,)
         Steps of the refractory time.
     arrived : list of ndarray of int32, shape (n,)
         Input of the step for each receptor [quanta].
     moment : Moment, optional
         Needed by models with random numbers.
+    varying : mapping of int to ndarray, shape (n,)
+        By place, the numbers that differ from neuron to neuron.
     """
     real = states[0].dtype if states else numbers.dtype
     names: Values = {f"n{k}": value for k, value in enumerate(numbers)}
+    names |= {f"n{k}": values for k, values in (varying or {}).items()}
     names |= {f"c{k}": real.type(value) for k, value in enumerate(program.constants)}
     names |= {f"in{r}": values.astype(real) for r, values in enumerate(arrived)}
     if program.n_draws:
@@ -92,7 +96,8 @@ def advance(
         words = random.draw_step(moment.seed, moment.gids, moment.step, program.n_draws)
         names |= {f"draw{k}": random.uniform_of_word(w, real) for k, w in enumerate(words)}
     names |= dict(zip(program.states, (s.copy() for s in states), strict=True))
-    names |= {"none": np.int16(0), "duration": np.int16(duration), "waiting": waiting.copy()}
+    steps = np.asarray(duration).astype(np.int16)[()]
+    names |= {"none": np.int16(0), "duration": steps, "waiting": waiting.copy()}
     names["spikes"] = np.zeros(waiting.size, dtype=real)
     with np.errstate(all="ignore"):
         after = _carried_out(program.bodies, names)

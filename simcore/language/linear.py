@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from simcore.language.expression import ONE, ZERO, Expression, evaluate, host
+from simcore.language.expression import ONE, ZERO, Expression, evaluate, host, symbols
+from simcore.language.linear_arrays import propagators_of_arrays
 
 _DIGITS = 50
 
@@ -61,7 +62,11 @@ def _combined(x: Expression, left: Coefficients, *others: Coefficients) -> Coeff
         found = dict(left)
         for name, value in right.items():
             signed = value if x.op == "+" else -value
-            found[name] = found[name] + signed if name in found else signed
+
+            # What is kept relative to a parameter leaves nothing of it
+            gone = x.op == "-" and found.get(name) is value
+            added = ZERO if gone else found[name] + signed if name in found else signed
+            found[name] = added
         return found
     if set(right) <= {None}:
         by = right.get(None, ZERO)
@@ -151,20 +156,33 @@ class LinearSystem:
         return moved if constant is None else moved + constant
 
     def _propagator(self, name: str, other: str | None, share: Fraction) -> Expression:
-        names: list[str | None] = [*self.states, *self.inputs, None]
-        row, column = names.index(name), names.index(other)
-        if not self.rows[row] and row == column:
+        """Return a number of the matrix exponential, of what leads from one state to the other."""
+        order: list[str | None] = [*self.states, *self.inputs, None]
+        path = [n for n in order if n in self.reaches(name) and self._leads(n, other)]
+        rows = {n: row for n, row in zip(self.states, self.rows, strict=True) if n in path}
+        if not rows[name] and name == other:
             return ONE
+        matrix = tuple(tuple(row.get(n, ZERO) for n in path) for row in rows.values())
+        entry = list(rows).index(name), path.index(other)
 
-        def compute(values: Mapping[str, Any]) -> np.float64:
-            return np.float64(self._matrix(values, share)[row][column])
+        def alone(values: Mapping[str, Any]) -> float:
+            exact = tuple(tuple(exactly(x, values) for x in row) for row in matrix)
+            return propagators(exact, Fraction(float(values["h"])) * share)[entry[0]][entry[1]]
 
-        return host(f"P({name}, {other}, {share}, {id(self)})", compute)
+        def compute(values: Mapping[str, Any]) -> Any:
+            own = {n: values[n] for row in matrix for x in row for n in symbols(x)}
+            own["h"] = values["h"]
+            if all(np.ndim(v) == 0 for v in own.values()):
+                return np.float64(alone(own))
+            time = Fraction(float(own["h"])) * share
+            return propagators_of_arrays(matrix, entry, own, time, alone)
 
-    def _matrix(self, values: Mapping[str, Any], share: Fraction) -> tuple[tuple[float, ...], ...]:
-        names: list[str | None] = [*self.states, *self.inputs, None]
-        exact = tuple(tuple(exactly(row.get(n, ZERO), values) for n in names) for row in self.rows)
-        return propagators(exact, Fraction(float(values["h"])) * share)
+        given = [x for row in matrix for x in row]
+        return host(f"P{entry}, {len(path)}, {share}", compute, *given)
+
+    def _leads(self, name: str | None, other: str | None) -> bool:
+        """Return whether a state, or an input, is another or depends on it."""
+        return name == other or (name in self.states and other in self.reaches(str(name)))
 
 
 def exactly(x: Expression, values: Mapping[str, Any]) -> Fraction:

@@ -10,15 +10,25 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simcore.language.definition import Definition, source_of
-from simcore.language.expression import evaluate
+from simcore.language.expression import evaluate, symbols
 from simcore.language.layout import Layout
 from simcore.language.parser import Declaration, Subject, declarations, lines
+from simcore.language.per_neuron import (
+    PerNeuron,
+    Value,
+    as_value,
+    is_number,
+    is_varying,
+    require_size,
+    short,
+)
 from simcore.services.errors import ModelError, require
 
 _PARTS = (
@@ -70,7 +80,15 @@ class NeuronModel:
     Parameters
     ----------
     **values
-        Parameters that differ from their defaults.
+        Parameters that differ from their defaults: each a number, a distribution, or an array with
+        a value for each neuron of the population. Those that are lists are equal for all neurons.
+
+    Attributes
+    ----------
+    values : dict of str to float
+        Parameters that all neurons share, in mV, ms and pA.
+    varying : dict of str to (PerNeuron or Distribution)
+        Those that differ from neuron to neuron, in their own units; see `in_base_units`.
 
     Raises
     ------
@@ -115,7 +133,7 @@ class NeuronModel:
         unknown = sorted(set(values) - set(names))
         valid = f"one of {', '.join(names)}"
         require(not unknown, f"{cls.__name__}: parameter", ", ".join(unknown), valid)
-        self.given: dict[str, float | tuple[float, ...]] = {}
+        self.given: dict[str, Value | tuple[float, ...]] = {}
         self.lengths: dict[str, int] = {}
         for name, d in names.items():
             subject, (_, is_list, index) = f"{cls.__name__}: {name}", d.name.partition("[")
@@ -125,13 +143,20 @@ class NeuronModel:
                 require(len(own) == size, subject, own, f"a list of {size} numbers")
                 self.given[name] = own
             else:
-                self.given[name] = _number(subject, values.get(name, float(d.value)))
+                self.given[name] = as_value(values.get(name, float(d.value)), subject)
         key = tuple(self.lengths.values())
         if key not in cls._definitions:
             cls._definitions[key] = Definition(cls, dict(self.lengths))
         self.definition = cls._definitions[key]
         self.values = self._plain_values()
-        self._check_values()
+        self.varying = {n: v for n, v in self.given.items() if is_varying(v)}
+        listed = {n: v for n, v in self.varying.items() if isinstance(v, PerNeuron)}
+        for name, value in listed.items():
+            first = next(iter(listed))
+            size = listed[first].size
+            require_size(value, size, f"{cls.__name__}: {name}", f"a population, as of {first}")
+        each = {name: self.in_base_units(name, value.values) for name, value in listed.items()}
+        self.require_valid(self.values | each, self.name)
 
     @classmethod
     def declared_parameters(cls) -> list[Declaration]:
@@ -144,24 +169,57 @@ class NeuronModel:
         return textwrap.dedent(source_of(getattr(cls, part))).strip()
 
     def _plain_values(self) -> dict[str, float]:
-        """Return every parameter by name, those of lists numbered from 1, in mV, ms and pA."""
+        """Return every shared parameter by name, those of lists numbered from 1, in base units."""
         found = {}
         for name, given in self.given.items():
+            if is_varying(given):
+                continue
             is_list = isinstance(given, tuple)
             items = given if isinstance(given, tuple) else (given,)
             for k, item in enumerate(items, 1):
                 key = f"{name}_{k}" if is_list else name
-                factor = self.definition.declared[key].unit.factor
-                found[key] = item if factor == 1 else item * float(factor)
+                found[key] = self.in_base_units(key, item)
         return found
 
-    def _check_values(self) -> None:
+    def in_base_units(self, name: str, value: Any) -> Any:
+        """Return values of a parameter in mV, ms and pA."""
+        factor = self.definition.declared[name].unit.factor
+        return value if factor == 1 else value * float(factor)
+
+    def require_valid(
+        self, values: Mapping[str, Any], subject: str, neurons: NDArray[np.int64] | None = None
+    ) -> None:
+        """Raise `ModelError` unless values of parameters satisfy what the model asks of them.
+
+        Parameters
+        ----------
+        values : mapping of str to float or ndarray
+            Parameters in mV, ms and pA; conditions of others are left out.
+        subject : str
+            Whose parameters, for the message.
+        neurons : ndarray of int64, optional
+            Which neurons, if the values were drawn; else they are the first ones of a population.
+        """
         for text, condition in self.definition.conditions:
-            if not bool(evaluate(condition, {**self.values, "h": math.nan})):
-                name = re.split(r"\W", text, maxsplit=1)[0]
-                raise ModelError(
-                    f"{self.name}: {name} is {self.values.get(name)!r}, must satisfy {text}"
-                )
+            names = symbols(condition)
+            if not names <= {*values, "h"}:
+                continue
+            valid = np.asarray(evaluate(condition, {**values, "h": math.nan}))
+            if valid.all():
+                continue
+            name = re.split(r"\W", text, maxsplit=1)[0]
+            differ = [n for n in (name, *sorted(names)) if np.ndim(values.get(n, 0.0)) > 0]
+            if not differ:
+                found = values.get(name)
+                raise ModelError(f"{subject}: {name} is {found!r}, must satisfy {text}")
+            name, k = differ[0], int(np.flatnonzero(~valid)[0])
+            found = float(values[name][k])
+            if neurons is None:
+                raise ModelError(f"{subject}: {name}[{k}] is {found!r}, must satisfy {text}")
+            raise ModelError(
+                f"{subject}: {name} of neuron {int(neurons[k])} is drawn as {found!r}, must "
+                f"satisfy {text}. Give its distribution bounds, low= and high="
+            )
 
     @property
     def name(self) -> str:
@@ -187,7 +245,7 @@ class NeuronModel:
 
     def describe(self) -> dict[str, Any]:
         """Return name and parameters as plain values."""
-        plain = {n: list(v) if isinstance(v, tuple) else v for n, v in self.given.items()}
+        plain = {n: _plain(v) for n, v in self.given.items()}
         if type(self).__module__.startswith("simcore.library."):
             return {"model": self.name, **plain}
         return {"model": self.name, **plain, "definition": self._definition_text()}
@@ -214,18 +272,22 @@ class NeuronModel:
         return hash((type(self), tuple(self.given.items())))
 
 
-def _number(subject: str, value: Any) -> float:
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
-        value, bool
-    )
-    if not number or not math.isfinite(value):
-        raise ModelError(f"{subject} is {value!r}, must be a finite number")
-    return float(value)
+def _plain(value: Value | tuple[float, ...]) -> Any:
+    if isinstance(value, (PerNeuron, float)):
+        return value.describe() if isinstance(value, PerNeuron) else value
+    return list(value) if isinstance(value, tuple) else value.describe()
 
 
 def _numbers(subject: str, values: Any) -> tuple[float, ...]:
-    items = [values] if np.ndim(values) == 0 else list(values)
-    return tuple(_number(subject, item) for item in items)
+    """Return a list of numbers, which all neurons share."""
+    items = list(values) if isinstance(values, (list, tuple, np.ndarray)) else [values]
+    for item in items:
+        if not is_number(item) or not math.isfinite(item):
+            raise ModelError(
+                f"{subject} is {short(item)}, must be a finite number, or a list of these that all "
+                "neurons of a population share. Make populations of neurons with equal lists"
+            )
+    return tuple(map(float, items))
 
 
 def _defaults(text: str) -> list[float]:

@@ -75,7 +75,7 @@ def numba_source(program: Program, real: str, varying: frozenset[int] = frozense
     real : {"float64", "float32"}
         Type of the state.
     varying : frozenset of int
-        Numbers that differ from neuron to neuron.
+        Numbers that differ from neuron to neuron; the one after the last is the refractory time.
     """
     bodies = [*program.bodies, *program.finer]
     slow = program.condition is not None
@@ -173,11 +173,17 @@ def _numba_loop(
                 if k in varying
                 else f"    n{k} = numbers[{k}]"
             )
+    last = len(program.numbers)
+    waits = last in order and "duration" in used
+    if waits:
+        text.append(f"    v{last} = values[{order[last]}, first:last]")
     text.append("    for i in range(last - first):")
     inner = [f"{n} = s{columns[n]}[i]" for n in loaded]
     if "waiting" in used or body.waiting:
         inner.append("waiting = pauses[i]")
     inner += [f"n{k} = v{k}[i]" for k in order if f"n{k}" in used]
+    if waits:
+        inner.append(f"duration = np.int16(v{last}[i])")
     inner += [f"in{r} = real(a{r}[i])" for r in body.inputs]
     inner += _numba_draws(body)
     if "spikes" in used:
@@ -336,7 +342,7 @@ def cuda_source(program: Program, name: str, varying: frozenset[int] = frozenset
     name : str
         Name of the function.
     varying : frozenset of int
-        Numbers that differ from neuron to neuron.
+        Numbers that differ from neuron to neuron; the one after the last is the refractory time.
     """
     order = {k: j for j, k in enumerate(sorted(varying))}
     text = [
@@ -350,6 +356,8 @@ def cuda_source(program: Program, name: str, varying: frozenset[int] = frozenset
     for k in range(len(program.numbers)):
         source = f"values[{order[k]} * size]" if k in order else f"numbers[{k}]"
         text.append(f"    const real n{k} = {source};")
+    if len(program.numbers) in order:
+        text.append(f"    duration = (int16)values[{order[len(program.numbers)]} * size];")
     for k, state in enumerate(program.states):
         text.append(f"    real {state} = states[{k} * size];")
     inputs = sorted({r for body in (*program.bodies, *program.finer) for r in body.inputs})

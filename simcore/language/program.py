@@ -5,11 +5,11 @@ What is known before a run is taken out, and computed by the host: the numbers o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simcore.language.expression import ONE, ZERO, Expression, evaluate
+from simcore.language.expression import ONE, ZERO, Expression, evaluate, symbols
 from simcore.language.model import NeuronModel
 from simcore.language.step import Phase, Step, make_step
 
@@ -124,15 +124,30 @@ def make_program(model: NeuronModel) -> Program:
     return known
 
 
-def dependent(program: Program, name: str) -> list[int]:
-    """Return which numbers of a program depend on a parameter."""
-    return [k for k, x in enumerate(program.numbers) if _depends(x, name)]
+def dependent(program: Program, *names: str) -> list[int]:
+    """Return which numbers of a program depend on some parameters."""
+    return [k for k, x in enumerate(program.numbers) if not symbols(x).isdisjoint(names)]
 
 
-def _depends(x: Expression, name: str) -> bool:
-    if x.op == "symbol":
-        return x.args[0] == name
-    return any(_depends(a, name) for a in x.operands)
+def varying_numbers(model: NeuronModel, names: Iterable[str]) -> frozenset[int]:
+    """Return which numbers of a model differ from neuron to neuron.
+
+    Parameters
+    ----------
+    model : NeuronModel
+        The model.
+    names : iterable of str
+        The parameters that do.
+
+    Returns
+    -------
+    frozenset of int
+        Places among the numbers of its program; the one after the last stands for the refractory
+        time in steps.
+    """
+    program, names = make_program(model), set(names)
+    waits = [len(program.numbers)] if model.definition.duration in names else []
+    return frozenset([*dependent(program, *names), *waits])
 
 
 @dataclass

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from simcore.language.definition import Definition
 from simcore.language.expression import (
@@ -117,9 +118,9 @@ def _check_draws(d: Definition, phases: tuple[Phase, ...]) -> None:
             )
 
 
-def duration_of(d: Definition, steps: int) -> int:
-    """Return what a neuron waits after a spike, as its step counts it."""
-    return steps + 1 if d.cls.spikes_within and steps > 0 else steps
+def duration_of(d: Definition, steps: Any) -> Any:
+    """Return what neurons wait after a spike, as their step counts it."""
+    return steps + (steps > 0) if d.cls.spikes_within else steps
 
 
 def stepped_states(d: Definition) -> list[str]:

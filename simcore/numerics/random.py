@@ -29,6 +29,10 @@ INITIAL_V_M = 5
 OUTDEGREE = 6
 STEP = 7
 
+# Parameters of neurons and of what drives them, told from each other by the index
+PARAMETER = 16
+DRIVEN = 17
+
 # States beside V_m, by their place in the layout: 64 and more
 _INITIAL_STATE = 64
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from simcore.description.network import Network
 from simcore.description.neurons import GammaSource, PoissonSource, SpikeTrains
 from simcore.description.population import Population
-from simcore.description.rates import largest, windows
+from simcore.description.rates import busiest, windows
 from simcore.estimates.expected_synapses import Expectation
+from simcore.language.per_neuron import mean
 from simcore.services.errors import ConfigError, require
 
 
@@ -123,7 +124,7 @@ def most_spikes(network: Network, rates: Rates, window: float) -> NDArray[np.flo
         model = population.model
         if isinstance(model, (PoissonSource, GammaSource)):
             length = min(window, max(0.0, model.stop - model.start))
-            busy = 1e-3 * length * largest(model.rate)
+            busy = 1e-3 * length * busiest(model.rate)
             found[population.id] = max(found[population.id], busy)
         elif isinstance(model, SpikeTrains):
             times = np.sort(model.arrays()[0])
@@ -136,7 +137,7 @@ def _rate(population: Population, duration: float, found: Mapping[str, float]) -
     model = population.model
     if isinstance(model, (PoissonSource, GammaSource)):
         parts = windows(model.rate, model.start, model.stop)
-        return sum(rate * on_share(start, stop, duration) for rate, start, stop in parts)
+        return sum(mean(rate) * on_share(start, stop, duration) for rate, start, stop in parts)
     if isinstance(model, SpikeTrains):
         times, _ = model.arrays()
         return 1e3 * int((times <= duration).sum()) / population.size / duration

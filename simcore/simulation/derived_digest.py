@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from simcore.description.connectivity import FixedTotalNumber, PairwiseBernoulli
 from simcore.description.distributions import Distribution
+from simcore.description.drawing import sample, varying_numbers_under
 from simcore.description.network import Network
 from simcore.description.neurons import PoissonSource
 from simcore.description.rates import values_of
-from simcore.description.stimulus import Poisson
+from simcore.description.stimulus import Current, Poisson
 from simcore.discretization.fixed_point import FixedPoint
 from simcore.discretization.tables import delay_table, poisson_table
+from simcore.language.per_neuron import is_drawn
 from simcore.services.digest import digest_arrays
 
 # Where initial potentials are compared: as dense as 12 bits, and at both ends
@@ -48,16 +50,25 @@ def digest_numbers(network: Network, points: FixedPoint, dt: float) -> str:
 def _numbers(network: Network, points: FixedPoint, dt: float) -> Iterator[NDArray[Any]]:
     """Yield propagators, tables, and probabilities of splits."""
     from simcore.construction.binomial import probabilities
-    from simcore.kernels.neuron_tables import numbers_of
+    from simcore.kernels.step_numbers import numbers_of, varying_numbers_of
 
     neurons = [p for p in network.populations if p.neuron is not None]
     for population in neurons:
         yield np.array(numbers_of(population, points, dt), dtype=np.float64)
-    for start in dict.fromkeys(value for p in neurons for value in p.start.values()):
-        yield start.quantile(_PROBES)
+        varying = varying_numbers_under(population, ())
+        if varying:
+            yield varying_numbers_of(
+                population, points, dt, sample(population), {}, sorted(varying)
+            )
 
     processes: list[Any] = [d.stimulus for d in network.drives if isinstance(d.stimulus, Poisson)]
     processes += [p.model for p in network.populations if isinstance(p.model, PoissonSource)]
+    given = [process.rate for process in processes]
+    given += [d.stimulus.amplitude for d in network.drives if isinstance(d.stimulus, Current)]
+    given += [value for p in neurons for value in p.start.values()]
+    for value in dict.fromkeys(given):
+        if is_drawn(value):
+            yield value.quantile(_PROBES)
     for rate in dict.fromkeys(rate for process in processes for rate in values_of(process.rate)):
         table = poisson_table(rate * dt * 1e-3)
         yield np.append(table.thresholds, table.first)

@@ -12,7 +12,7 @@ import numpy as np
 
 from simcore.description.network import Network
 from simcore.discretization.fixed_point import FixedPoint, fixed_point
-from simcore.discretization.limits import notes_on
+from simcore.discretization.notes import notes_on
 from simcore.numerics.clock import Clock, Epoch, epochs
 from simcore.numerics.spikes import GID_BITS, NO_SPIKES, Spikes
 from simcore.services.agreement import require_same, require_same_network, require_same_version

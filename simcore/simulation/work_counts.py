@@ -92,5 +92,5 @@ def delivery_work(
 
 def _active_steps(process: Poisson | PoissonSource, clock: Clock, begin: int, end: int) -> int:
     """Return in how many of some steps a process draws."""
-    found = [(start, stop) for rate, start, stop in pieces(process, clock) if rate > 0.0]
+    found = [(start, stop) for rate, start, stop in pieces(process, clock) if largest(rate) > 0]
     return sum(max(0, min(end, stop) - max(begin, start)) for start, stop in found)

@@ -32,6 +32,7 @@ from simcore.kernels.cuda.device import DRAW_THREADS, GRID_THREADS
 from simcore.kernels.cuda.models import HEADER, ModelSet
 from simcore.kernels.cuda.team import THREADS
 from simcore.language.program import make_program
+from tests.varied import VARIED, varied_kind
 
 HERE = Path(__file__).parent
 
@@ -397,13 +398,15 @@ def every_model():
     others = [multi(tau_syn=tau) for tau in taus]
     others += [library_of_models.load(name)(**lists) for name in ("gif_psc_exp", "gif_cond_exp")]
     others.append(sc.GammaSource(1.0, 2).neuron())
-    return ModelSet((*programs, *map(make_program, others)))
+    kinds = [(program, frozenset()) for program in (*programs, *map(make_program, others))]
+    kinds += [varied_kind(name) for name in VARIED]
+    return ModelSet(*zip(*kinds, strict=True))
 
 
-def shared_models(programs):
+def shared_models(programs, varying):
     """Return the models of the library if they have those wanted, else these alone."""
-    every = every_model()
-    return every if set(programs) <= set(every.programs) else ModelSet(programs)
+    every, wanted = every_model(), ModelSet(programs, varying)
+    return every if set(wanted.kinds) <= set(every.kinds) else wanted
 
 
 @functools.cache

@@ -142,7 +142,13 @@ def test_names_of_parameters_that_mean_something_else_are_refused(name):
         ({"E": -50.0}, r"^leaky: E is -50\.0, must satisfy E < theta"),
         ({"tau": math.nan}, "^leaky: tau is nan, must be a finite number"),
         ({"tau": "10"}, "^leaky: tau is '10', must be a finite number"),
-        ({"tau": [1.0, 2.0]}, r"^leaky: tau is \[1\.0, 2\.0\], must be a finite number"),
+        ({"tau": [[1.0, 2.0]]}, r"^leaky: tau is \[\[1\.0, 2\.0\]\], must be a finite number"),
+        ({"tau": [1.0, -2.0]}, r"^leaky: tau\[1\] is -2\.0, must satisfy tau > 0"),
+        (
+            {"E": np.array([-70.0, -50.0]), "theta": sc.Constant(-55.0)},
+            r"^leaky: E\[1\] is -50\.0, must satisfy E < theta",
+        ),
+        ({"tau": [1.0], "E": [-70.0, -71.0]}, r"^leaky: E is <2 values: .*, or 1 values, one for"),
         ({"tau_m": 1.0}, r"^leaky: parameter is 'tau_m', must be one of tau, C, E, theta, t_ref"),
     ],
 )

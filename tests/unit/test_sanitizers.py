@@ -64,9 +64,11 @@ WAYS = {"grid": 0, "team": 200_000}  # with so much memory that a block may shar
 
 def compiled(*options, **given):
     """Compile the kernels with the models of the network alone, since sanitizers take long."""
-    programs = make_neuron_tables(specify(every_feature()), np.dtype("float64")).programs
-    assert len({program.name for program in programs}) >= 5
-    return compile_kernels("float64", *options, header=ModelSet(programs).header(), **given)
+    tables = make_neuron_tables(specify(every_feature()), np.dtype("float64"))
+    assert len({program.name for program in tables.programs}) >= 5
+    return compile_kernels(
+        "float64", *options, header=ModelSet(tables.programs, tables.varying).header(), **given
+    )
 
 
 @pytest.fixture(scope="module")

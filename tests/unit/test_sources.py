@@ -116,7 +116,7 @@ def test_errors():
         (lambda: sc.Piecewise([0.0], [np.inf]), rf"values is \[inf\], {number}"),
         (lambda: sc.Piecewise("now", [1.0]), f"times is 'now', {number}"),
         (lambda: sc.Piecewise(range(5000), range(5000)), "is 5000, must be at most 4096. Take "),
-        (lambda: sc.PoissonSource("fast"), "rate is 'fast', must be a finite number, or a Piec"),
+        (lambda: sc.PoissonSource("fast"), "rate is 'fast', must be a finite number, a Piecew"),
         (lambda: sc.GammaSource(1.0, 1.5), r"shape is 1\.5, must be a whole number in \[1, 1000"),
         (lambda: sc.GammaSource(-1.0, 1), r"GammaSource: rate is -1\.0, must be >= 0"),
         (lambda: sc.GammaSource(1.0, 1, 5.0, 5.0), r"GammaSource: stop is 5\.0, must be above"),

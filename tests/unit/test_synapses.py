@@ -289,7 +289,7 @@ def resident(gpu, shard):
     """Put a shard on a device; return what was allocated at most, and is now [B]."""
     gpu.free = gpu.least = 2**40
     neuron_tables = make_neuron_tables(shard, np.dtype("float64"))
-    own = Device("float64", ModelSet(neuron_tables.programs))
+    own = Device("float64", ModelSet(neuron_tables.programs, neuron_tables.varying))
     found = DeviceShard(own, shard, neuron_tables, ())
     launches = LaunchQueue(own, own.grid(), found.n_words)
     assert launches.under_way == 0

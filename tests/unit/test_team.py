@@ -12,7 +12,8 @@ from simcore.kernels.cuda.models import ModelSet
 from simcore.kernels.cuda.structs import Parts, make_pieces
 from simcore.kernels.cuda.synapses import make_sections
 from simcore.kernels.cuda.team import team_parts
-from simcore.kernels.neuron_tables import SOURCE, make_neuron_tables
+from simcore.kernels.neuron_tables import make_neuron_tables
+from simcore.kernels.segments import SOURCE
 from tests.emulation.gpu import Gpu
 from tests.networks import every_feature, specify
 
@@ -34,7 +35,10 @@ def network(n=96, indegree=40, delay=2.0):
 def resident(shard):
     neuron_tables = make_neuron_tables(shard, np.dtype("float64"))
     return DeviceShard(
-        Device("float64", ModelSet(neuron_tables.programs)), shard, neuron_tables, ()
+        Device("float64", ModelSet(neuron_tables.programs, neuron_tables.varying)),
+        shard,
+        neuron_tables,
+        (),
     )
 
 
@@ -97,7 +101,7 @@ def test_pieces_are_those_of_the_plan(size):
         make_neuron_tables(shard, np.dtype("float64")),
         Parts(shard.neurons.size, size),
     )
-    models = ModelSet(neuron_tables.programs[::-1])
+    models = ModelSet(neuron_tables.programs[::-1], neuron_tables.varying[::-1])
     pieces = make_pieces(neuron_tables, parts, models)
     part = np.arange(shard.neurons.size) // size
     own = pieces.first_segments[part] + pieces.segment_of
