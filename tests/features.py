@@ -12,6 +12,7 @@ from simcore.description.connectivity import Rule
 from simcore.description.distributions import Distribution, Scaled
 from simcore.description.rates import Piecewise
 from simcore.language.model import NeuronModel
+from simcore.language.per_neuron import PerNeuron
 from simcore.language.program import make_program
 
 ROLES = ("weight", "delay", "V_m")
@@ -117,6 +118,16 @@ def distributions(net):
         yield role, value
         if isinstance(value, Scaled):
             yield role, value.of
+
+
+def differing(net):
+    """Yield what differs from neuron to neuron, and whether it is given or drawn."""
+    found = [
+        ("parameter", v) for p in net.populations if p.neuron for v in p.neuron.varying.values()
+    ]
+    found += [(name, v) for d in net.drives for name, v in d.varying.items()]
+    for name, value in found:
+        yield name, isinstance(value, PerNeuron)
 
 
 def missing(net):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 import simcore as sc
 from simcore import library
 from simcore.discretization.fixed_point import fixed_point
+from simcore.language.per_neuron import mean
 from simcore.services.errors import CapacityError
+from tests.varied import VARIED
 
 WANTED = os.environ.get("SIMCORE_EXAMPLES")
 
@@ -59,6 +62,10 @@ SINGLE = {
 }  # fmt: skip
 
 
+# Models that are drawn with parameters that differ
+DIFFERING = {"iaf_psc_delta", "iaf_psc_exp", "iaf_psc_exp_multisynapse", "izhikevich"}
+
+
 def examples(count):
     """Return the settings of a test: always the same examples, as many as `count`.
 
@@ -89,13 +96,15 @@ def networks(draw, dt=0.1, names=None):
     for k in range(draw(st.integers(1, 3))):
         model = draw(neurons(drives=(2.0, 4.0, 8.0) if k == 0 else (0.0, 2.0, 4.0)))
         V_m = draw(st.none() | _values(model.E_L, 0.9 * (model.V_th - model.E_L)))
-        net.population(f"neurons {k}", draw(sizes), model, V_m)
+        size = draw(sizes)
+        net.population(f"neurons {k}", size, draw(differing(model, size)), V_m)
     for name in draw(
         st.lists(st.sampled_from(names or library.names()), min_size=1, max_size=2, unique=True)
     ):
         model = draw(models(name))
         size = draw(sizes)
-        net.population(f"{name} {net.n_neurons}", size, model, **draw(starts(model)))
+        first = draw(starts(model))
+        net.population(f"{name} {net.n_neurons}", size, draw(differing(model, size)), **first)
     targets = list(net.populations)
     for k in range(draw(st.integers(0, 2))):
         size = draw(sizes)
@@ -109,7 +118,8 @@ def networks(draw, dt=0.1, names=None):
         _connect(draw, net, source, target, dt)
     for _ in range(draw(st.integers(0, 3))):
         population = draw(st.sampled_from(targets))
-        net.drive(draw(_views(population)), draw(stimuli(population)))
+        view = draw(_views(population))
+        net.drive(view, draw(stimuli(population, view.size)))
     for population in targets:
         if population.neuron.layout.columns and draw(st.booleans()):
             _record(draw, net, population, dt)
@@ -173,6 +183,32 @@ def starts(draw, model):
 
 
 @st.composite
+def differing(draw, model, size):
+    """Draw the same model, or one with parameters of `VARIED` that differ from neuron to neuron.
+
+    They are few models, and all of these parameters or none, because each set is compiled anew.
+    """
+    of_lif = isinstance(model, sc.LIF)
+    name = model.neuron().name if of_lif else model.name
+    if name not in DIFFERING or draw(st.booleans()):
+        return model
+    names = VARIED[name]
+    given = asdict(model) if of_lif else dict(model.given)
+    each = {name: draw(_each(given[name], size)) for name in names}
+    return type(model)(**{**given, **each})
+
+
+@st.composite
+def _each(draw, value, size):
+    """Draw values about a number, one by one or as a distribution."""
+    spread = min(0.1 * abs(value), 100.0) or 0.3
+    low = value if value == 0.0 else value - spread
+    if draw(st.booleans()):
+        return sc.Uniform(low, value + spread)
+    return _generator(draw).uniform(low, value + spread, size)
+
+
+@st.composite
 def receptors(draw, population):
     """Draw the name of an input of a population, None to leave it to the sign of weights."""
     neuron = population.neuron
@@ -209,13 +245,19 @@ def rates(draw, most):
 
 
 @st.composite
-def stimuli(draw, population):
-    """Draw a stimulus for a population."""
+def stimuli(draw, population, size):
+    """Draw a stimulus for some neurons of a population."""
     neuron, window = population.neuron, draw(_windows())
-    if neuron.definition.cls.input_current in neuron.values and draw(st.booleans()):
-        return sc.Current((4.0 * draw(SHARE) - 1.0) * _unit(population, current=True), *window)
+    current = neuron.definition.cls.input_current
+    if current in neuron.definition.declared and draw(st.booleans()):
+        amplitude = (4.0 * draw(SHARE) - 1.0) * _unit(population, current=True)
+        if current in neuron.varying and draw(st.booleans()):
+            amplitude = draw(_each(amplitude, size))
+        return sc.Current(amplitude, *window)
     weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(population)
     rate = draw(rates(12_000.0))
+    if isinstance(rate, float) and draw(st.booleans()):
+        rate = draw(_each(rate, size))
     return sc.Poisson(rate, weight, *window, receptor=draw(receptors(population)))
 
 
@@ -227,9 +269,9 @@ def _unit(population, current=False):
             return CURRENTS.get(model.name, CURRENT)
         (unit,) = {r.unit for r in model.definition.receptors}
         return STRENGTHS.get(model.name, STRENGTH[unit])
-    theta = model.V_th - model.E_L
+    theta = model.V_th - mean(model.E_L)
     if current:
-        return theta * model.C_m / model.tau_m
+        return theta * model.C_m / mean(model.tau_m)
     return theta * model.C_m / model.tau_receptors[0] if model.tau_receptors else theta
 
 

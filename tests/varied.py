@@ -60,7 +60,7 @@ def network(value=lambda number, k: number, size=24, seed=5):
         receptor = model.definition.receptors[0]
         weight = {"nS": 8.0, "pA": 120.0, "mV": 1.0}[receptor.unit]
         net.drive(own, sc.Poisson(each(4000.0), weight, receptor=receptor.name))
-        rule = sc.FixedIndegree(3)
+        rule = sc.FixedIndegree(4)
         net.connect(sources, own, rule, weight=weight, delay=1.5, receptor=receptor.name)
         net.record(own, "V_m", 0.5, "float64")
     return net

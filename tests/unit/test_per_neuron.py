@@ -10,8 +10,11 @@ import simcore as sc
 from simcore.description.drawing import driven, parameter
 from simcore.discretization.tables import poisson_table, poisson_tables
 from simcore.estimates.varying_memory import value_bytes
+from simcore.kernels.cuda.models import ModelSet
+from simcore.kernels.cuda.structs import Parts, make_pieces
 from simcore.kernels.neuron_tables import make_neuron_tables
 from simcore.kernels.poisson_groups import poisson_groups
+from simcore.kernels.segments import SOURCE
 from simcore.language.expression import evaluate, symbol
 from simcore.language.linear_arrays import propagators_of_arrays
 from simcore.language.program import make_program
@@ -20,7 +23,7 @@ from simcore.numerics.clock import Epoch
 from simcore.numerics.spikes import NO_SPIKES
 from simcore.partition import partition
 from simcore.services.errors import CapacityError, ModelError, SimcoreError
-from tests.networks import advance, build, differences, make_run, same_bits, serial
+from tests.networks import advance, build, differences, make_run, same_bits, serial, specify
 from tests.side_by_side import Ranks, on_ranks
 from tests.unit.test_state import recent_of
 from tests.varied import drawn, equal, network
@@ -43,7 +46,9 @@ def in_the_reference(value, precision="float64"):
     [("reference", "float64"), ("cpu", "float64"), ("cuda", "float64"), ("cuda", "float32")],
 )
 def test_equal_values_are_as_one(backend, precision, emulated_gpu):
+    emulated_gpu.launches.clear()
     found = advance(network(equal), STEPS, backend, precision)
+    assert set(emulated_gpu.launches) == ({"advance_team"} if backend == "cuda" else set())
 
     assert differences(found, in_the_reference(None, precision)) == []
 
@@ -293,3 +298,39 @@ def test_shared_values_take_no_memory():
     assert [len(varying) for varying in tables.varying] == [0, 2]
     assert tables.numbers.size == 2 * 5 + 2 * 1000
     assert value_bytes(net, build(net).neurons, 0.1) == 2 * 8 * 1000
+
+
+@pytest.mark.parametrize("size", [10, 50, 1000])
+def test_pieces_on_a_device_have_the_values_of_their_neurons(size):
+    """Each part finds the values of its own neurons, and their changes, one column a number."""
+    shard = specify(network(drawn))
+    tables = make_neuron_tables(shard, np.dtype("float64"))
+    parts = Parts(shard.neurons.size, size)
+    pieces = make_pieces(tables, parts, ModelSet(tables.programs, tables.varying))
+    origins = np.searchsorted(tables.segments["begin"], np.arange(shard.neurons.size), "right") - 1
+    behind = pieces.numbers.size
+    for lid, origin in enumerate(origins):
+        part = lid // parts.size
+        piece = pieces.segments[pieces.first_segments[part] + pieces.segment_of[lid]]
+        segment = tables.segments[origin]
+        n = len(tables.varying[segment["kind"]]) if segment["kind"] != SOURCE else 0
+        own, theirs = (
+            np.arange(n) * piece["size"],
+            np.arange(n) * (segment["end"] - segment["begin"]),
+        )
+        own += pieces.first_values[part] + piece["first_value"] + lid % parts.size - piece["begin"]
+        theirs += segment["first_value"] + lid - segment["begin"]
+        assert np.array_equal(pieces.values[own], tables.numbers[theirs])
+        assert changes_of(pieces.changes, behind + own) == changes_of(tables.changes, theirs)
+    assert pieces.first_values[-1] == pieces.values.size
+
+
+def changes_of(changes, places):
+    """Return the changes of some numbers, by their order."""
+    steps, which, values = changes
+    order = {int(place): k for k, place in enumerate(places)}
+    return [
+        (int(step), order[int(place)], float(value))
+        for step, place, value in zip(steps, which, values, strict=True)
+        if int(place) in order
+    ]

@@ -1,6 +1,7 @@
 """Any network, divided in any way, does what it does alone in the reference, to the last bit."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from simcore.language.model import NeuronModel
 from simcore.partition import PARTITIONERS
 from simcore.simulation import spike_exchange
 from tests import mutants
-from tests.features import ROLES, VIEWS, used, wanted
+from tests.features import ROLES, VIEWS, differing, used, wanted
 from tests.networks import advance, build, differences, same_bits, synapses
 from tests.ranks.compare import outcome
 from tests.side_by_side import Ranks, dismiss, divide, on_ranks
@@ -121,7 +122,7 @@ def test_any_network_in_any_division():
         expected = alone(case)
         counts.append(expected.gids.size)
         crossed.append(crossing(case, expected))
-        features.update(used(case.network))
+        features.update(used(case.network), differing(case.network))
         names.update(of_library(case.network))
         assert differences(side_by_side(case), expected) == []
 
@@ -129,6 +130,8 @@ def test_any_network_in_any_division():
         examples(25)(given(cases(group))(check))()
 
     assert {f for f in wanted() if isinstance(f, str) or f[0] in (*ROLES, *VIEWS)} <= features
+    given_or_drawn = product(("parameter", "rate", "amplitude"), (True, False))
+    assert features >= set(given_or_drawn)
     assert names >= set(library.names())
     # Networks that are silent, or whose parts do not hear of each other, show nothing
     assert share(counts, 50) > 0.5
