@@ -38,24 +38,28 @@ __device__ inline void draw_input(
 template <bool IS_DRAWN>
 __device__ inline int32 update(const DeviceShard &m, const Part &part, int64 step, int64 neuron) {
     const Segment &s = part.segments[part.segment_of[neuron]];
-    const Group *groups = part.groups + s.first_group;
     if (s.kind == SOURCE) {
         int32 n = 0;
-        for (int64 k = 0; k < s.n_groups; ++k)
-            n += count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
+#pragma unroll 1
+        for (int32 k = 0; k < (int32)s.n_groups; ++k) {
+            const Group &g = part.groups[s.first_group + k];
+            n += count_events(part.thresholds, g, m.seed, part.gids[neuron], step);
+        }
         return n;
     }
     int32 arrived[MOST_RECEPTORS];
 #pragma unroll
     for (int32 r = 0; r < MOST_RECEPTORS; ++r)
         arrived[r] = r < m.n_receptors ? take_input(m, part, step, r, neuron) : 0;
-    for (int64 k = 0; !IS_DRAWN && k < s.n_groups; ++k) {
-        if (!is_member(m.members, groups[k], part.first + neuron))
+#pragma unroll 1
+    for (int32 k = 0; !IS_DRAWN && k < (int32)s.n_groups; ++k) {
+        const Group &g = part.groups[s.first_group + k];
+        if (!is_member(m.members, g, part.first + neuron))
             continue;
-        const int32 n = count_events(part.thresholds, groups[k], m.seed, part.gids[neuron], step);
+        const int32 n = count_events(part.thresholds, g, m.seed, part.gids[neuron], step);
 #pragma unroll
         for (int32 r = 0; r < MOST_RECEPTORS; ++r)
-            arrived[r] += groups[k].receptor == r ? n * (int32)groups[k].weight : 0;
+            arrived[r] += g.receptor == r ? n * (int32)g.weight : 0;
     }
     const int64 place = neuron - s.begin;
     return advance_model(
