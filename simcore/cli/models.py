@@ -17,6 +17,7 @@ from simcore.cli.parser import STYLE, Commands, print_json
 from simcore.language.model import NeuronModel
 from simcore.language.printer import cuda_source, numba_source
 from simcore.language.program import make_program
+from simcore.models import Activity
 from simcore.services.comm import Comm
 from simcore.services.errors import ConfigError, require
 
@@ -159,7 +160,21 @@ def model_text(model: Model) -> str:
     for p in model_values(model)["parameters"]:
         lines.append(f"  {p['name']} = {_default(p)}\n      {p['text']}".rstrip())
     parts.append("\n".join(["parameters, for --set NAME=VALUE:", *lines]))
+    expected = getattr(model.module, "EXPECTED", ())
+    if expected:
+        parts.append("\n".join(["expected activity:", *(_expectation(model, a) for a in expected)]))
     return "\n\n".join(parts)
+
+
+def _expectation(model: Model, activity: Activity) -> str:
+    """Return what a network is expected to do as a few lines."""
+    lines = [f"  {activity.name}"] if activity.name else []
+    lines.append(f"  {activity.command(model.name)}")
+    lines += [f"      {measure}: {activity.expected(measure)}" for measure in activity.ranges]
+    lines += textwrap.wrap(
+        f"from {activity.source}", 100, initial_indent=" " * 6, subsequent_indent=" " * 6
+    )
+    return "\n".join(lines)
 
 
 def _default(parameter: dict[str, Any]) -> str:

@@ -16,7 +16,9 @@ g, eta, V_reset    theory simcore           NEST
 6, 4, 10 mV        55.84  58.86 58.71 58.53 58.34
 ================== ====== ================= =====
 
-The third is the slow, synchronous state, which fluctuates from second to second.
+The third is the slow, synchronous state, which fluctuates from second to second. The last three are
+the states C, D and B of the paper, which `test_networks.py` holds in ranges narrower than the
+distance to the theory.
 """
 
 import numpy as np
@@ -66,18 +68,14 @@ def test_theory_gives_the_published_rates(state, rate):
     assert mean_field(*state) == pytest.approx(rate, abs=0.06)
 
 
-@pytest.mark.parametrize(
-    ("g", "eta", "V_reset", "tolerance"),
-    [(5.0, 2.0, 0.0, 0.01), (5.0, 2.0, 10.0, 0.03), (4.5, 0.9, 10.0, 0.25), (6.0, 4.0, 10.0, 0.08)],
-)
-def test_network_fires_as_the_theory_says(g, eta, V_reset, tolerance):
-    net = brunel.build(g=g, eta=eta, V_reset=V_reset)
+def test_network_fires_as_the_theory_says():
+    net = brunel.build()
 
     result = advance(net, 10 * DURATION)
 
     late = result.steps >= 10 * TRANSIENT
     rate = late.sum() / SIZE / (DURATION - TRANSIENT) * 1000.0
-    assert rate == pytest.approx(mean_field(g, eta, V_reset), rel=tolerance)
+    assert rate == pytest.approx(mean_field(5.0, 2.0, 0.0), rel=0.01)
     # Excitatory and inhibitory neurons have the same input
     halves = [
         np.sum(late & (result.gids < 10_000)) / 10_000,

@@ -380,6 +380,17 @@ def test_one_model_is_shown_with_its_parameters(capsys):
     assert "  thalamus_start = 700.0\n      When, and for how long [ms]." in out
 
 
+def test_a_network_is_shown_with_what_is_expected_of_it(capsys):
+    assert cli.main(["models", "brunel"]) == 0
+    out = capsys.readouterr().out
+
+    assert (
+        "\n\nexpected activity:\n  A, synchronous regular\n  simcore run brunel --set g=3 " in out
+    )
+    assert "--duration 700 --record-from 200\n      rate [1/s]: 330 to 336\n" in out
+    assert "      synapses: 15625000\n      from independent program: 332.5" in out
+
+
 def test_models_as_json(capsys):
     cli.main(["models", "--json"])
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
