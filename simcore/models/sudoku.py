@@ -3,8 +3,9 @@
 In each of the 81 cells a population stands for each digit. It inhibits the populations of the
 same digit in its row, column and box, and those of the other digits in its cell. All neurons would
 fire by themselves, so in each cell one digit wins; noise lets the network leave what contradicts
-itself. Whether it finds the solution within some seconds is luck. Parameters as in NEST's example
-by J. Gille, S. Furber and A. Rowley, which goes back to one for SpiNNaker.
+itself. Whether it finds the solution within some seconds is luck; `examples/sudoku.py` watches it.
+Parameters as in NEST's example by J. Gille, S. Furber and A. Rowley, which goes back to one for
+SpiNNaker.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ hpc_benchmark with its 126.6 million synapses of 2 bytes each.
 """
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -79,6 +80,16 @@ def test_sudoku_counts_what_is_right():
     # Exchanged with its neighbour, which is given, it leaves row and box right
     solved[0, 1] = 3
     assert (sudoku.units_right(solved), sudoku.givens_kept(solved)) == (25, 28)
+
+
+@pytest.mark.slow
+def test_example_solves_the_sudoku(capsys):
+    runpy.run_path(str(ROOT / "examples" / "sudoku.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[:9] == str(sudoku.grid(sudoku.PUZZLE)).splitlines()
+    assert lines[-10].endswith("27 of 27 rows, columns and boxes are right")
+    assert lines[-9:] == str(sudoku.grid(SOLVED)).splitlines()
 
 
 def test_digits_inhibit_what_the_rules_forbid():
