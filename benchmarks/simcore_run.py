@@ -11,7 +11,9 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
+
+import numpy as np
 
 import simcore as sc
 from simcore.io.reader import Run
@@ -26,13 +28,13 @@ class Stopwatch(Progress):
 
     Attributes
     ----------
-    reached : dict of float to float
-        Wall-clock time [s] by model time [ms].
+    reached : dict of float to (float, float)
+        Wall-clock time and processor time of this rank [s] by model time [ms].
     """
 
     def __init__(self) -> None:
         super().__init__(0.0, enabled=False)
-        self.reached: dict[float, float] = {}
+        self.reached: dict[float, tuple[float, float]] = {}
         self.n_checkpoints = 0
 
     def message(self, text: str) -> None:
@@ -42,24 +44,32 @@ class Stopwatch(Progress):
     def running(self, model_ms: float) -> None:
         """Keep the time; called now and then at the same model time on all ranks."""
         super().running(model_ms)
-        self.reached[round(model_ms, 6)] = perf_counter()
+        self.reached[round(model_ms, 6)] = perf_counter(), process_time()
 
-    def since(self, model_ms: float) -> tuple[float, float]:
-        """Return the model time [ms] and the wall-clock time [s] from `model_ms` to the end."""
+    def since(self, model_ms: float) -> tuple[float, float, float]:
+        """Return what passed from `model_ms` to the end.
+
+        Returns
+        -------
+        tuple of float
+            Model time [ms], wall-clock time and processor time [s].
+        """
         begin = min(t for t in self.reached if t >= model_ms)
         end = max(self.reached)
-        return end - begin, self.reached[end] - self.reached[begin]
+        wall, cpu = np.subtract(self.reached[end], self.reached[begin]).tolist()
+        return end - begin, wall, cpu
 
 
 def report(run: Run, stopwatch: Stopwatch, presim: float) -> dict[str, object]:
     """Return what the stopwatch and the file say."""
-    measured, wall = stopwatch.since(presim)
+    measured, wall, cpu = stopwatch.since(presim)
     return {
         "versions": run.versions,
         "neurons": run.n_neurons,
         "synapses": int(run.shards["n_synapses"].sum()),
         "measured_ms": measured,
         "rtf": 1e3 * wall / measured,
+        "cpu_rtf": 1e3 * cpu / measured,
         "duration_ms": run.duration,
         "record_from_ms": run.record_from,
         "spikes": sum(run.spike_counts.values()),
