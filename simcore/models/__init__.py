@@ -50,7 +50,8 @@ class Activity:
             for name, value in self.parameters.items()
         ]
         step = [] if self.dt == 0.1 else [f"--dt {self.dt:g}"]
-        times = [f"--duration {self.stop:g}", f"--record-from {self.start:g}"]
+        times = [f"--duration {self.stop:g}"]
+        times += [f"--record-from {self.start:g}"] if self.start > 0.0 else []
         return " ".join(["simcore run", network, *given, *step, *times])
 
     def expected(self, measure: str) -> str:
