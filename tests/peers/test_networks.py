@@ -109,6 +109,8 @@ def test_digits_inhibit_what_the_rules_forbid():
         ("sudoku", {"puzzle": "12"}, r"sudoku: puzzle is '12', must be 81 digits"),
         ("sudoku", {"puzzle": "x" * 81}, r"must be 81 digits, row by row"),
         ("hpc_benchmark", {"scale": 0.0}, r"hpc_benchmark: scale is 0.0, must be > 0"),
+        ("ignore_and_fire_network", {"slowest": 0.0}, r"slowest is 0.0, must be > 0 \[1/s\]"),
+        ("izhikevich_network", {"N_I": 0}, r"izhikevich_network: N_I is 0, must be >= 1"),
         ("cuba", {"N_stimulus": 4000}, r"cuba: N_stimulus is 4000, must be in \[1, 3200\]"),
         ("coba", {"N_stimulus": 0}, r"coba: N_stimulus is 0, must be in \[1, 3200\]"),
     ],
