@@ -118,7 +118,7 @@ class Segments:
         }  # fmt: skip
         neuron = population.neuron
         if neuron is not None:
-            over = [d for d in drives if _covers(self._shard.neurons, d, begin)]
+            over = [d for d in drives if _reaches(self._shard.neurons, d, begin)]
             program = make_program(neuron)
             kind = program, varying_numbers_under(population, over)
             if kind not in self.kinds:
@@ -179,8 +179,10 @@ def _pieces(
     cuts = {begin, end}
     for drive in drives:
         lids = as_array(shard.neurons.lids(drive.target.ids))
-        gaps = lids[1:][np.diff(lids) > 1], lids[:-1][np.diff(lids) > 1] + 1
-        cuts |= {int(k) for k in np.concatenate([lids[:1], lids[-1:] + 1, *gaps])}
+        ends = [lids[:1], lids[-1:] + 1]
+        if not drive.scattered:
+            ends += [lids[1:][np.diff(lids) > 1], lids[:-1][np.diff(lids) > 1] + 1]
+        cuts |= {int(k) for k in np.concatenate(ends)}
     cuts |= {int(b) for b in shard.blocks if begin < b < end}
     bounds = sorted(cuts)
     return [
@@ -190,8 +192,18 @@ def _pieces(
     ]
 
 
-def _covers(neurons: LocalNeurons, drive: Drive, lid: int) -> bool:
-    return bool(drive.target.ids.contains(neurons.gids[lid]))
+def _reaches(neurons: LocalNeurons, drive: Drive, begin: int) -> bool:
+    """Tell whether a current flows into neurons of the piece that begins with a neuron."""
+    if not drive.scattered:
+        return bool(drive.target.ids.contains(neurons.gids[begin]))
+    lids = neurons.lids(drive.target.ids)
+    return len(lids) > 0 and int(lids[0]) <= begin <= int(lids[-1])
+
+
+def _amplitudes(drive: Drive, gids: NDArray[np.int64]) -> Any:
+    """Return the current of all neurons of a piece, or of each; 0 between those it is for."""
+    found = driven(drive, "amplitude", gids)
+    return np.where(drive.target.ids.contains(gids), found, 0.0) if drive.scattered else found
 
 
 def _schedule(
@@ -203,7 +215,7 @@ def _schedule(
     neuron = population.neuron
     assert neuron is not None
     constant = parameter(population, neuron.definition.cls.input_current, gids)
-    windows = [(*active_steps(d.stimulus, clock), driven(d, "amplitude", gids)) for d in drives]
+    windows = [(*active_steps(d.stimulus, clock), _amplitudes(d, gids)) for d in drives]
     borders = sorted({0} | {s for start, stop, _ in windows for s in (start, stop)})
     schedule = []
     for step in borders:

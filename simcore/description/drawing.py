@@ -96,7 +96,7 @@ def varying_numbers_under(population: Population, currents: Sequence[Drive]) -> 
     neuron = population.neuron
     assert neuron is not None
     names = set(neuron.varying)
-    if any(drive.varying for drive in currents):
+    if any(drive.varying or drive.scattered for drive in currents):
         names.add(neuron.definition.cls.input_current)
     return varying_numbers(neuron, names)
 

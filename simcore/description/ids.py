@@ -82,6 +82,13 @@ class Ids:
         """Whether they follow one another without a gap."""
         return isinstance(self.indices, range) and (self.size <= 1 or self.indices.step == 1)
 
+    @cached_property
+    def n_runs(self) -> int:
+        """How many runs of neighbours there are."""
+        if isinstance(self.indices, range):
+            return min(self.size, 1) if abs(self.indices.step) == 1 else self.size
+        return 1 + int(np.count_nonzero(np.diff(self.indices) > 1))
+
     @property
     def span(self) -> tuple[int, int]:
         """The least, and the one after the largest."""

@@ -17,6 +17,9 @@ from simcore.description.population import PopulationView
 from simcore.language.per_neuron import Varying, is_varying, require_size
 from simcore.services.errors import require
 
+# Runs of neighbours in a view, up to which a current cuts its neurons at their ends
+_MOST_RUNS = 8
+
 
 @dataclass(frozen=True)
 class Poisson:
@@ -118,6 +121,11 @@ class Drive:
         name = "rate" if isinstance(self.stimulus, Poisson) else "amplitude"
         value = getattr(self.stimulus, name)
         return {name: value} if is_varying(value) else {}
+
+    @property
+    def scattered(self) -> bool:
+        """Whether it is a current for so many runs of neighbours that each neuron has its own."""
+        return isinstance(self.stimulus, Current) and self.target.ids.n_runs > _MOST_RUNS
 
     def describe(self) -> dict[str, Any]:
         """Return the drive as plain values."""

@@ -45,7 +45,7 @@ def value_bytes(network: Network, neurons: Lids, dt: float, real: int = 8) -> fl
         n = n_driven(drive, neurons)
         if isinstance(drive.stimulus, Poisson):
             total += n * _rate_bytes(drive.stimulus.rate, dt)
-        elif drive.varying:
+        elif drive.varying or drive.scattered:
             neuron = drive.target.population.neuron
             assert neuron is not None
             moving = dependent(make_program(neuron), neuron.definition.cls.input_current)

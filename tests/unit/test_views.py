@@ -247,10 +247,11 @@ def test_a_mask_is_driven_and_recorded_as_its_runs_are(emulated_gpu, backend):
     mask = np.random.default_rng(2).random(40) < 0.5
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask, [0]])))
     runs = [slice(*pair) for pair in edges.reshape(-1, 2)]
-    assert len(runs) > 5
+    assert len(runs) > 8
 
     def at_once(net, P):
         net.drive(P[mask], sc.Current(300.0, start=0.3, stop=4.0))
+        assert net.drives[-1].scattered
         net.record(P[mask], "V_m", interval=0.2)
 
     def by_runs(net, P):
@@ -271,6 +272,16 @@ def test_poisson_input_of_a_view_takes_one_group():
 
     assert len(plan.groups) == 2
     assert len(plan.segments) == 2
+
+
+def test_current_of_a_view_takes_few_segments():
+    net, P = population(4000)
+    net.drive(P[::2], sc.Current(100.0))
+    net.drive(P[np.arange(4000) % 7 < 2], sc.Current(50.0, start=1.0))
+    net.drive(P[[5, 6, 9]], sc.Current(10.0))
+    plan = make_neuron_tables(build(net), np.dtype(np.float64))
+
+    assert len(plan.segments) < 12
 
 
 def test_spikes_of_listed_neurons_are_in_the_file_and_in_its_export(tmp_path):
