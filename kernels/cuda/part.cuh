@@ -73,14 +73,15 @@ __device__ inline void prepare(const DeviceShard &m, const Part &part, int64 ste
     Cursor &c = *part.cursor;
     if (step < c.due)
         return;
-    const int64 n_changes = count_less(m.change_steps, c.change, m.n_changes, step + 1);
+    // All lanes read the cursor before they count together, since the first changes it then
+    const int64 first = c.change;
+    const int64 last = first + count_less(m.change_steps, first, m.n_changes, step + 1);
     const int64 end = m.first_trains[part.number + 1];
     const int64 train = c.train + count_less(m.train_steps, c.train, end, step);
     const int64 trains = train + count_less(m.train_steps, train, end, step + 1);
-    const int64 last = c.change + n_changes;
 
     // No two changes of one step are of the same number
-    for (int64 k = c.change; k < last;) {
+    for (int64 k = first; k < last;) {
         const int64 n = count_less(m.change_steps, k, last, m.change_steps[k] + 1);
         for (int64 j = k + lane_number(); j < k + n; j += WARP)
             change(m, part, j);
@@ -92,7 +93,7 @@ __device__ inline void prepare(const DeviceShard &m, const Part &part, int64 ste
     c.change = last;
     c.train = train;
     c.trains = trains;
-    const int64 change_due = c.change < m.n_changes ? m.change_steps[c.change] : NEVER;
+    const int64 change_due = last < m.n_changes ? m.change_steps[last] : NEVER;
     const int64 train_due = train < end ? m.train_steps[train] : NEVER;
     c.due = train < trains ? step + 1 : min(change_due, train_due);
 }
