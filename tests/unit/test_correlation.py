@@ -250,7 +250,7 @@ def test_potentials_outside_the_run(run):
 
 
 def test_lazy_views_of_every_form(run, monkeypatch):
-    monkeypatch.setattr("simcore.io.recording._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("simcore.io.sampled._BLOCK_BYTES", 1000)
     lazy, values = run.dask_V_m("E", 10.0).values, run.V_m("E", 10.0).values
     for index in (np.s_[::10], np.s_[5:100:3, 1], np.s_[7], np.s_[-1], np.s_[7, 2], np.s_[:, ::2]):
         assert np.array_equal(lazy[index].compute(), values[index])
