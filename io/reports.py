@@ -237,7 +237,13 @@ def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
     n : int
         Number of samples.
     """
-    first, _, interval = mapping["time"][()]
+    first, interval = _grid(mapping, n)
+    return first + interval * np.arange(n)
+
+
+def _grid(mapping: h5py.Group, n: int) -> tuple[float, float]:
+    """Return the time of the first sample, and between two [ms]; both make sense for so many."""
+    first, _, interval = map(float, mapping["time"][()])
     with np.errstate(over="ignore", invalid="ignore"):
         ascend = interval > 2.0 * np.spacing(max(abs(first), abs(first + n * interval)))
     if not ascend:
@@ -245,7 +251,7 @@ def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
             f"samples from {first:.10g} ms on, {interval:.10g} ms apart, must be at times that "
             "ascend"
         )
-    return first + interval * np.arange(n)
+    return first, interval
 
 
 def read_report(label: str, group: h5py.Group) -> Report:
@@ -258,5 +264,5 @@ def read_report(label: str, group: h5py.Group) -> Report:
         str(group.attrs.get("population", label)),
         str(group.attrs.get("variable", variable)),
         unit,
-        float(group["mapping/time"][2]),
+        _grid(group["mapping"], group["data"].shape[0])[1],
     )

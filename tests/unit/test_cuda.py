@@ -98,7 +98,8 @@ def test_launches_of_any_length(way, expected, monkeypatch, steps):
 def test_launch_ends_where_there_is_no_room_for_spikes(way, expected, emulated_gpu):
     found = result_of(make(), [0, STEPS])
     assert differences(found, expected) == []
-    assert emulated_gpu.launches.total() > 5
+    # More than there would be with room
+    assert emulated_gpu.launches.total() > -(-STEPS // module.LAUNCH_STEPS)
 
 
 @pytest.mark.parametrize("fewest", [0, 1, 1000])
