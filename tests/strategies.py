@@ -251,7 +251,7 @@ def stimuli(draw, population, size):
     current = neuron.definition.cls.input_current
     if current in neuron.definition.declared and draw(st.booleans()):
         amplitude = (4.0 * draw(SHARE) - 1.0) * _unit(population, current=True)
-        if current in neuron.varying and draw(st.booleans()):
+        if current in neuron.varying and draw(st.sampled_from([True, True, True, False])):
             amplitude = draw(_each(amplitude, size))
         return sc.Current(amplitude, *window)
     weight = draw(st.sampled_from([-0.4, 0.1, 0.3, 0.7])) * _unit(population)
