@@ -238,7 +238,8 @@ def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
         Number of samples.
     """
     first, interval = _grid(mapping, n)
-    return first + interval * np.arange(n)
+    times: NDArray[np.float64] = first + interval * np.arange(n)
+    return times
 
 
 def _grid(mapping: h5py.Group, n: int) -> tuple[float, float]:

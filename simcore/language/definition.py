@@ -63,6 +63,8 @@ class Definition:
         The model.
     lengths : dict of str to int
         Of each index.
+    choice : int
+        Which of the methods is taken; the last one, which has no condition, if left out.
 
     Attributes
     ----------
@@ -76,9 +78,11 @@ class Definition:
         Right-hand sides of the equations, of the symbols of states and parameters.
     conditions : list of (str, Expression)
         What holds for parameters.
+    choices : list of Expression
+        When each of the methods but the last is taken: the first whose condition holds.
     """
 
-    def __init__(self, cls: type[NeuronModel], lengths: dict[str, int]) -> None:
+    def __init__(self, cls: type[NeuronModel], lengths: dict[str, int], choice: int = -1) -> None:
         self.cls, self.name, self._lengths = cls, cls.__name__, lengths
         self.declared = {d.name: d for d in self._declared("parameters")}
         self.states = {d.name: d for d in self._declared("state")}
@@ -115,7 +119,11 @@ class Definition:
         if self.duration:
             columns.append(REFRACTORY)
         self.layout = Layout(tuple(columns))
-        self.method, self.substeps = self._method(cls.method)
+        *others, last = lines(self._text("method"))
+        choices = [line.rpartition(":") for line in others]
+        self.choices = [self._formula("method", c, self.parameters).value for c, _, _ in choices]
+        methods = [self._method(text) for text in (*(m for _, _, m in choices), last)]
+        self.method, self.substeps = methods[choice]
         self.refine = self._refine()
 
     def _text(self, part: str) -> str:

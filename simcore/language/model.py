@@ -72,6 +72,8 @@ class NeuronModel:
         ``t_ref: x, y``, for how long, and which states do not move meanwhile.
     method
         "exact" for linear equations, else "euler" or "rk4", with a number of substeps in brackets.
+        Lines ``condition: method`` before it: the first whose condition holds for the parameters of
+        all neurons is taken instead; one of drawn parameters does not.
     refine
         ``condition: n``, where n substeps are taken instead.
     relative_to
@@ -144,10 +146,7 @@ class NeuronModel:
                 self.given[name] = own
             else:
                 self.given[name] = as_value(values.get(name, float(d.value)), subject)
-        key = tuple(self.lengths.values())
-        if key not in cls._definitions:
-            cls._definitions[key] = Definition(cls, dict(self.lengths))
-        self.definition = cls._definitions[key]
+        self.definition = self._definition(-1)
         self.values = self._plain_values()
         self.varying = {n: v for n, v in self.given.items() if is_varying(v)}
         listed = {n: v for n, v in self.varying.items() if isinstance(v, PerNeuron)}
@@ -157,6 +156,18 @@ class NeuronModel:
             require_size(value, size, f"{cls.__name__}: {name}", f"a population, as of {first}")
         each = {name: self.in_base_units(name, value.values) for name, value in listed.items()}
         self.require_valid(self.values | each, self.name)
+        for k, condition in enumerate(self.definition.choices):
+            known = symbols(condition) <= {*self.values, *each}
+            if known and np.all(evaluate(condition, self.values | each)):
+                self.definition = self._definition(k)
+                break
+
+    def _definition(self, choice: int) -> Definition:
+        """Return the definition with one of the methods; it is shared by all such models."""
+        known, key = type(self)._definitions, (*self.lengths.values(), choice)
+        if key not in known:
+            known[key] = Definition(type(self), dict(self.lengths), choice)
+        return known[key]
 
     @classmethod
     def declared_parameters(cls) -> list[Declaration]:

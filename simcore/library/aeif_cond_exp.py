@@ -67,6 +67,9 @@ class aeif_cond_exp(NeuronModel):
     threshold = "V_m >= min(V_peak, V_th + Delta_T*log(4*32*C_m/(g_L*h)))"
     reset = "V_m = V_reset; w += b"
     refractory = "t_ref: V_m"
-    method = "rk4(2)"
+    method = """
+        tau_syn_ex >= 2*ms and tau_syn_in >= 2*ms: rk4
+        rk4(2)
+    """
     refine = "V_m >= V_th + Delta_T*log(C_m/(3*g_L*h)): 32"
     spikes_within = True

@@ -28,4 +28,7 @@ class aeif_psc_alpha(aeif_psc_exp):
         ddI_in/dt = -dI_in/tau_syn_in
     """
     receptors = iaf_psc_alpha.receptors
-    method = "rk4(4)"
+    method = """
+        tau_syn_ex >= 2*ms and tau_syn_in >= 2*ms: rk4
+        rk4(4)
+    """

@@ -52,4 +52,7 @@ class iaf_cond_exp(NeuronModel):
     reset = "V_m = V_reset"
     refractory = "t_ref: V_m"
     # One substep loses a spike in 400 where time constants are 0.2 ms
-    method = "rk4(2)"
+    method = """
+        tau_syn_ex >= 2*ms and tau_syn_in >= 2*ms: rk4
+        rk4(2)
+    """

@@ -330,6 +330,16 @@ def test_refined_steps_are_those_of_the_finer_method():
         assert step(both, V_m=V_m) == step(same, V_m=V_m) != step(other, V_m=V_m)
 
 
+def test_method_follows_from_the_parameters_of_all_neurons():
+    model = sc.iaf_cond_exp
+    for fast in (1.9, [5.0, 1.9], sc.Uniform(5.0, 6.0)):
+        assert model(tau_syn_ex=fast).definition.substeps == 2
+    for slow in (2.0, [5.0, 2.0]):
+        assert model(tau_syn_ex=slow).definition.substeps == 1
+    with pytest.raises(ModelError, match="method: units differ"):
+        define(method="tau > 2*mV: rk4(2)\nrk4")
+
+
 @pytest.mark.parametrize("method", ["exact", "rk4"])
 def test_states_move_on_while_others_are_held(method):
     """U follows V_m, which stands still while the neuron is refractory."""
