@@ -7,6 +7,8 @@
 piece     what is measured                     its ceiling
 ========= ==================================== ===================================================
 update    a neuron and step, no input          copying the bytes that a neuron reads and writes
+models    a neuron and step of each model of   NEST's, without input
+          the library, which spikes
 poisson   a Poisson number                     one word of Philox
 deliver   a synaptic event of the microcircuit adding all synapses in the order of memory
 build     a synapse of the microcircuit        two calls of Philox, and writing it twice
@@ -33,10 +35,11 @@ from time import perf_counter
 
 import numba
 import numpy as np
-from common import call_python, table, write_json
+from common import call_python, run_peer, table, write_json
 
 import simcore as sc
 import simcore.shards.shard as shard_module
+from simcore import library
 from simcore.construction.build import build_shard
 from simcore.discretization.fixed_point import WeightForm
 from simcore.discretization.tables import poisson_table
@@ -52,7 +55,7 @@ from simcore.simulation.spike_exchange import SpikeExchange
 
 REPEATS = 5
 STEPS = 1000
-PIECES = ("update", "poisson", "deliver", "build", "exchange", "epoch", "parts", "blocks")
+PIECES = ("update", "models", "poisson", "deliver", "build", "exchange", "epoch", "parts", "blocks")
 
 
 def shortest(function, repeats=REPEATS):
@@ -100,6 +103,34 @@ def update(options):
         old, new = np.zeros(size * n, np.uint8), np.zeros(size * n, np.uint8)
         ceiling = shortest(lambda a=old, b=new: np.copyto(b, a), 200) / n
         rows.append(row(f"update, {kind}", 1e9 * seconds, 1e9 * ceiling, "ns"))
+    return rows
+
+
+# Weights by unit of a Poisson input of 6 kHz, and parameters, with which neurons spike
+INPUT = {"pA": 80.0, "nS": 3.0, "mV": 0.6, "1": 0.02}
+GIVEN = {
+    "iaf_psc_alpha_multisynapse": {"tau_syn": [0.5, 2.0]},
+    "iaf_psc_exp_multisynapse": {"tau_syn": [0.5, 2.0]},
+    "ignore_and_fire": {"rate": 20.0},
+}
+
+
+def models(options):
+    """Measure a step of a neuron of each model of the library, as it comes."""
+    with tempfile.TemporaryDirectory() as folder:
+        peers = run_peer(sys.executable, "models_nest.py", folder, "--models", *library.names())
+    rows = []
+    n = int(20_000 * options.scale)
+    for name in library.names():
+        net = sc.Network(seed=1)
+        group = net.population("n", n, library.load(name)(**GIVEN.get(name, {})))
+        receptor = group.neuron.definition.receptors[0]
+        weight = INPUT[receptor.unit]
+        net.drive(group, sc.Poisson(6000.0, weight=weight, receptor=receptor.name))
+        found, _ = phase_times(net)
+        rate = np.mean([gids.size for gids in found["spikes"]]) / (n * STEPS * 1e-4)
+        measured = 1e9 * min(found["update"]) / (STEPS * n)
+        rows.append(row(f"update, {name}, {rate:.0f}/s", measured, peers.get(name), "ns"))
     return rows
 
 

@@ -238,7 +238,7 @@ def read_times(mapping: h5py.Group, n: int) -> NDArray[np.float64]:
         Number of samples.
     """
     first, interval = _grid(mapping, n)
-    times: NDArray[np.float64] = first + interval * np.arange(n)
+    times: NDArray[np.float64] = first + interval * np.arange(n, dtype=np.float64)
     return times
 
 

@@ -29,7 +29,7 @@ LONG = bool(os.environ.get("SIMCORE_LONG_PEERS"))
 STEPS, SETS, NEURONS = (20_000, 20, 2) if LONG else (4_000, 3, 4)
 
 # Share of spikes that NEST's tolerance of 1e-3 may move in long runs; it cannot be set
-SLACK = 0.03 if LONG else 0.0
+SLACK = 0.01 if LONG else 0.0
 
 # Input spikes of a train [1/ms]: two excite, the last inhibits; by receptor, or by sign
 RATES = 4.0, 4.0, 2.0
