@@ -7,7 +7,7 @@
 piece     what is measured                     its ceiling
 ========= ==================================== ===================================================
 update    a neuron and step, no input          copying the bytes that a neuron reads and writes
-models    a neuron and step of each model of   NEST's, without input
+models    a neuron and step of each model of   NEST's, without input, where it is installed
           the library, which spikes
 poisson   a Poisson number                     one word of Philox
 deliver   a synaptic event of the microcircuit adding all synapses in the order of memory
@@ -35,7 +35,7 @@ from time import perf_counter
 
 import numba
 import numpy as np
-from common import call_python, run_peer, table, write_json
+from common import call_python, run_peer, table, why_missing, write_json
 
 import simcore as sc
 import simcore.shards.shard as shard_module
@@ -117,8 +117,10 @@ GIVEN = {
 
 def models(options):
     """Measure a step of a neuron of each model of the library, as it comes."""
-    with tempfile.TemporaryDirectory() as folder:
-        peers = run_peer(sys.executable, "models_nest.py", folder, "--models", *library.names())
+    peers = {}
+    if not why_missing(sys.executable, "nest"):
+        with tempfile.TemporaryDirectory() as folder:
+            peers = run_peer(sys.executable, "models_nest.py", folder, "--models", *library.names())
     rows = []
     n = int(20_000 * options.scale)
     for name in library.names():

@@ -7,7 +7,7 @@ with a spike and decay, where the article's saturate.
 
     python examples/interneurons.py
     mpiexec -n 2 python examples/interneurons.py
-    simcore run examples/interneurons.py --set current=150 --duration 1s
+    simcore run examples/interneurons.py --set current=150 --duration 1s --overwrite
     simcore resume interneurons.h5 --until 2s
 """
 

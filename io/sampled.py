@@ -172,16 +172,24 @@ class Sampled(ABC):
         return SampleData(times, node_ids, values)
 
     def V_m(
-        self, population: str, start: float | None = None, stop: float | None = None
+        self,
+        population: str,
+        start: float | None = None,
+        stop: float | None = None,
+        interval: float | None = None,
     ) -> SampleData:
         """Return the membrane potentials of a population [mV]; see `samples`."""
-        return self.samples(population, POTENTIAL, start, stop)
+        return self.samples(population, POTENTIAL, start, stop, interval)
 
     def dask_V_m(
-        self, population: str, start: float | None = None, stop: float | None = None
+        self,
+        population: str,
+        start: float | None = None,
+        stop: float | None = None,
+        interval: float | None = None,
     ) -> SampleData:
         """Return the membrane potentials of a population [mV]; see `dask_samples`."""
-        return self.dask_samples(population, POTENTIAL, start, stop)
+        return self.dask_samples(population, POTENTIAL, start, stop, interval)
 
     def _rows_of(
         self, report: Report, start: float | None, stop: float | None

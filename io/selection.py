@@ -133,36 +133,48 @@ class Selection:
 
     def places(self, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the place of each node id among the chosen neurons, -1 for one that is not."""
-        chosen = self.neurons
-        given = ids.astype(np.int64)
-        if isinstance(chosen, range):
-            given -= chosen.start
-            if chosen.step != 1:
-                given = np.where(given % chosen.step == 0, given // chosen.step, -1)
-            if not self.whole:
-                given[(given < 0) | (given >= len(chosen))] = -1
-            return given
-        found = np.searchsorted(chosen, given)
-        found[found == chosen.size] = 0
-        return np.where(chosen[found] == given, found, -1)
+        return _places_in(self.neurons, ids)
 
     def _require_possible(self, times: NDArray[np.float64], ids: NDArray[np.uint64]) -> None:
         """Raise `DamagedError` if a spike is of no recorded neuron or outside of the window."""
         begin, end = self.window[0] - self.dt, self.window[1] + self.dt
-        stop = int(self.recorded[-1]) + 1 if len(self.recorded) else 0
-        possible = not ids.size or (
-            ids.max() < stop and begin <= times.min() and times.max() <= end
+        if not ids.size or (
+            self._are_recorded(ids) and begin <= times.min() and times.max() <= end
+        ):
+            return
+        inside = (begin <= times) & (times <= end)
+        k = np.argmax(~((_places_in(self.recorded, ids) >= 0) & inside))
+        first, last = (int(self.recorded[k]) for k in (0, -1)) if len(self.recorded) else (0, -1)
+        raise DamagedError(
+            f"{self.times.pieces[0].path!r} is damaged: population {self.population!r} has a "
+            f"spike of neuron {ids[k]} at {float(times[k])!r} ms, must be of one of the "
+            f"{len(self.recorded)} recorded, {first} to {last}, at {self.window[0]:.10g} to "
+            f"{self.window[1]:.10g} ms. Copy it again."
         )
-        if not possible:
-            k = np.argmax(~((ids < stop) & (begin <= times) & (times <= end)))
-            raise DamagedError(
-                f"{self.times.pieces[0].path!r} is damaged: population {self.population!r} has a "
-                f"spike of neuron {ids[k]} at {float(times[k])!r} ms, must be of one below "
-                f"{stop} at {self.window[0]:.10g} to {self.window[1]:.10g} ms. Copy it again."
-            )
+
+    def _are_recorded(self, ids: NDArray[np.uint64]) -> bool:
+        """Tell whether all of some ids, at least one, are of recorded neurons."""
+        nodes = self.recorded
+        if isinstance(nodes, range) and nodes.step == 1:
+            return bool(nodes.start <= int(ids.min()) and int(ids.max()) < nodes.stop)
+        return bool((_places_in(nodes, ids) >= 0).all())
 
     def _are_chosen(self, ids: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return self.places(ids) >= 0
+
+
+def _places_in(nodes: Neurons, ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the place of each node id among some that ascend, -1 for one that is not there."""
+    given = ids.astype(np.int64)
+    if isinstance(nodes, range):
+        given -= nodes.start
+        if nodes.step != 1:
+            given = np.where(given % nodes.step == 0, given // nodes.step, -1)
+        given[(given < 0) | (given >= len(nodes))] = -1
+        return given
+    found = np.searchsorted(nodes, given)
+    found[found == nodes.size] = 0
+    return np.where(nodes[found] == given, found, -1)
 
 
 def choose(recorded: Neurons, neurons: ArrayLike | None, subject: str) -> Neurons:

@@ -306,6 +306,9 @@ class RunWriter:
     def _write_header(self, network: Network) -> None:
         """Write the output file without data."""
         size = _OVERHEAD * (2 * len(self._names) + 5 * len(self._samples))
+        listed = (nodes for nodes in self._nodes.values() if not isinstance(nodes, range))
+        size += sum(nodes.nbytes for nodes in listed)
+        size += sum(24 * samples.node_ids.size for samples in self._samples)
         with atomic_file(self._real, size) as file:
             schema.write_header(file, network, self._clock, self._config, self.uuid)
             reports.create_reports(file, network, self._clock, self._record_from)
@@ -334,8 +337,10 @@ class RunWriter:
             schema.write_steps(group, self.end, end)
             schema.write_state(group, status, self._config, error)
             for index, blocks in populations:
+                # Lists of neurons are in the output file alone
                 nodes, n = self._nodes[index], int(counts[index])
-                found = schema.create_spikes(file, self._names[index], nodes, n)
+                known = nodes if isinstance(nodes, range) else None
+                found = schema.create_spikes(file, self._names[index], known, n)
                 schema.fill_spikes(found, blocks)
             for samples, rows in sampled:
                 first = reports.first_sample(max(self.end, self._record_from), samples.interval)

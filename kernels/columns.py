@@ -72,13 +72,13 @@ class Places:
         """Return where the values of a column lie; -1 - lid for refractory steps, kept apart."""
         if name == REFRACTORY.name:
             return -1 - lids
-        found = np.zeros(lids.size, dtype=np.int64)
         which = np.searchsorted(self.segments["begin"], lids, side="right") - 1
-        for k in np.unique(which):
-            s = self.segments[k]
-            column = self.columns(int(k))[self._programs[s["kind"]].states.index(name)]
-            own = which == k
-            found[own] = column.start + lids[own] - s["begin"]
+        columns = [p.states.index(name) if name in p.states else 0 for p in self._programs]
+        own = self.segments[which]
+        column = np.array([*columns, 0], dtype=np.int64)[own["kind"]]
+        found: NDArray[np.int64] = (
+            own["first_state"] + column * (own["end"] - own["begin"]) + lids - own["begin"]
+        )
         return found
 
     def _pieces(self, state: NeuronState) -> Iterator[tuple[str, Columns, slice, slice]]:

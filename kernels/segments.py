@@ -118,7 +118,7 @@ class Segments:
         }  # fmt: skip
         neuron = population.neuron
         if neuron is not None:
-            over = [d for d in drives if _reaches(self._shard.neurons, d, begin)]
+            over = [d for d in drives if _reaches(self._shard.neurons, d, begin, end)]
             program = make_program(neuron)
             kind = program, varying_numbers_under(population, over)
             if kind not in self.kinds:
@@ -150,16 +150,21 @@ class Segments:
         some = [k for k in moving if k not in varying]
         each = [k for k in moving if k in varying]
         rows = [differ.index(k) for k in each]
+        place = self._n_numbers + np.array(some, dtype=np.int64)
+        places = -1 - self._n_values - np.arange(values.size).reshape(values.shape)[rows]
+        now, now_each = numbers[some], values[rows]
         for step, total in _schedule(population, drives, gids, self._clock):
             changed = {current: total}
-            new = numbers_of(*known, changed, some) if some else []
-            new_values = varying_numbers_of(*known, gids, changed, each)
+            new = np.array(numbers_of(*known, changed, some) if some else [], dtype=np.float64)
+            new_each = varying_numbers_of(*known, gids, changed, each)
             if step == 0:
-                numbers[some], values[rows] = new, new_values
+                numbers[some], values[rows] = new, new_each
             elif step < NEVER:
-                self._change(step, self._n_numbers + np.array(some, dtype=np.int64), new)
-                places = np.arange(values.size).reshape(values.shape)[rows]
-                self._change(step, -1 - self._n_values - places, new_values)
+                # Currents for other neurons of the piece change nothing for these
+                self._change(step, place[new != now], new[new != now])
+                moved = new_each != now_each
+                self._change(step, places[moved], new_each[moved])
+            now, now_each = new, new_each
         self._numbers.append(numbers)
         self._values.append(values.ravel())
         self._n_numbers += numbers.size
@@ -178,11 +183,11 @@ def _pieces(
     begin, end = shard.neurons.lid_range(population.view().gid_range)
     cuts = {begin, end}
     for drive in drives:
+        if drive.scattered:
+            continue
         lids = as_array(shard.neurons.lids(drive.target.ids))
-        ends = [lids[:1], lids[-1:] + 1]
-        if not drive.scattered:
-            ends += [lids[1:][np.diff(lids) > 1], lids[:-1][np.diff(lids) > 1] + 1]
-        cuts |= {int(k) for k in np.concatenate(ends)}
+        gaps = lids[1:][np.diff(lids) > 1], lids[:-1][np.diff(lids) > 1] + 1
+        cuts |= {int(k) for k in np.concatenate([lids[:1], lids[-1:] + 1, *gaps])}
     cuts |= {int(b) for b in shard.blocks if begin < b < end}
     bounds = sorted(cuts)
     return [
@@ -192,18 +197,20 @@ def _pieces(
     ]
 
 
-def _reaches(neurons: LocalNeurons, drive: Drive, begin: int) -> bool:
-    """Tell whether a current flows into neurons of the piece that begins with a neuron."""
+def _reaches(neurons: LocalNeurons, drive: Drive, begin: int, end: int) -> bool:
+    """Tell whether a current flows into neurons of a piece."""
     if not drive.scattered:
         return bool(drive.target.ids.contains(neurons.gids[begin]))
-    lids = neurons.lids(drive.target.ids)
-    return len(lids) > 0 and int(lids[0]) <= begin <= int(lids[-1])
+    return bool(drive.target.ids.contains(neurons.gids[begin:end]).any())
 
 
 def _amplitudes(drive: Drive, gids: NDArray[np.int64]) -> Any:
     """Return the current of all neurons of a piece, or of each; 0 between those it is for."""
-    found = driven(drive, "amplitude", gids)
-    return np.where(drive.target.ids.contains(gids), found, 0.0) if drive.scattered else found
+    if not drive.scattered:
+        return driven(drive, "amplitude", gids)
+    own, found = drive.target.ids.contains(gids), np.zeros(gids.size)
+    found[own] = driven(drive, "amplitude", gids[own])
+    return found
 
 
 def _schedule(

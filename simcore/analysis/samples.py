@@ -121,12 +121,13 @@ def potential_statistics(
     start: float | None = None,
     stop: float | None = None,
     width: float = _POTENTIAL_WIDTH,
+    interval: float | None = None,
 ) -> SampleStatistics:
     """Return averages and the distribution of the membrane potentials of a population [mV].
 
     Parameters and errors are those of `sample_statistics`.
     """
-    return sample_statistics(recording, population, POTENTIAL, start, stop, width)
+    return sample_statistics(recording, population, POTENTIAL, start, stop, width, interval)
 
 
 def coarser(edges: Floats, counts: NDArray[np.int64], width: float) -> tuple[Floats, Any]:

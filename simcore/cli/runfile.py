@@ -15,7 +15,7 @@ from simcore.cli.parameters import check_names, convert, suggestion
 from simcore.description.network import Network
 from simcore.description.population import Population
 from simcore.description.records import SPIKES
-from simcore.services.errors import ConfigError, cause
+from simcore.services.errors import ConfigError, ModelError, cause, require
 
 # Sections of the file, and what they may hold
 _OPTIONS = sections()
@@ -101,8 +101,12 @@ class RunFile:
             for record in records:
                 subject = f"{self.name}: [record] {variable}"
                 chosen = _population(network, record.population, subject)
-                view = chosen[: chosen.size if record.n is None else record.n]
-                network.record(view, variable, interval=record.interval, dtype=record.dtype)
+                n = chosen.size if record.n is None else record.n
+                require(n >= 1, f"{subject}: n", n, "at least 1", error=ConfigError)
+                try:
+                    network.record(chosen[:n], variable, record.interval, record.dtype)
+                except ModelError as error:
+                    raise ConfigError(f"{subject}: {error}") from error
 
 
 def read_run(name: str) -> RunFile:
@@ -135,7 +139,8 @@ def read_run(name: str) -> RunFile:
         valid: tuple[str, ...] = tuple(keys)
         if section == "record":
             # Tables and lists are of columns, whose names the model knows
-            values = {k: v for k, v in values.items() if not isinstance(v, (dict, list))}
+            named = {k: v for k, v in values.items() if k in _RECORD_KEYS}
+            values = named | {k: v for k, v in values.items() if not isinstance(v, (dict, list))}
             valid = (*_RECORD_KEYS, "V_m", "any other column as a table")
         check_names(f"{path}: [{section}] key", values, valid)
         chosen = {keys[k]: v for k, v in values.items() if k in keys}

@@ -192,6 +192,8 @@ class Network:
         if not isinstance(rule, Rule):
             raise ModelError(f"connect: rule is {rule!r}, must be a rule like FixedIndegree(100)")
         target_views = self._views(targets, "connect: targets")
+        # All or none, so that a call can be repeated after an error
+        made: list[Projection] = []
         for source in self._views(sources, "connect: sources"):
             for target in target_views:
                 name = f"projection {source.name!r} to {target.name!r}"
@@ -202,7 +204,7 @@ class Network:
                     "a population of neurons",
                 )
                 projection = Projection(
-                    len(self.projections),
+                    len(self.projections) + len(made),
                     source,
                     target,
                     rule,
@@ -214,7 +216,8 @@ class Network:
                 check_projection(projection)
                 count = projection.id + 1
                 require(count < MAX_OBJECTS, "projections", count, "< 2**24", error=CapacityError)
-                self.projections.append(projection)
+                made.append(projection)
+        self.projections += made
 
     def drive(self, targets: Where, stimulus: Stimulus) -> None:
         """Apply a stimulus to neurons.
@@ -228,8 +231,10 @@ class Network:
         """
         if not isinstance(stimulus, (Poisson, Current)):
             raise ModelError(f"drive: stimulus is {stimulus!r}, must be a Poisson or a Current")
-        for view in self._views(targets, "drive: targets"):
+        views = self._views(targets, "drive: targets")
+        for view in views:
             check_drive(Drive(len(self.drives), view, stimulus))
+        for view in views:
             self._add_drive(view, stimulus)
 
     def record(

@@ -68,6 +68,7 @@ class LIF:
     def __post_init__(self) -> None:
         for name in _OF_LIF:
             _keep_value(self, name)
+        keep_numbers(self, "tau_syn")
         require_each(lambda v: v > 0.0, "LIF: tau_m", self.tau_m, "> 0 [ms]")
         require_each(lambda v: v > 0.0, "LIF: C_m", self.C_m, "> 0 [pF]")
         require_each(lambda v: v >= 0.0, "LIF: t_ref", self.t_ref, ">= 0 [ms]")
@@ -136,6 +137,7 @@ class PoissonSource:
 
     def __post_init__(self) -> None:
         _keep_value(self, "rate")
+        keep_numbers(self, "start", "stop")
         require_window("PoissonSource", self.start, self.stop)
 
     def describe(self) -> dict[str, Any]:
@@ -177,6 +179,7 @@ class GammaSource:
 
     def __post_init__(self) -> None:
         _keep_value(self, "rate")
+        keep_numbers(self, "start", "stop")
         whole = isinstance(self.shape, (int, np.integer)) and not isinstance(self.shape, bool)
         valid = f"a whole number in [1, {_MAX_SHAPE}]"
         ok = whole and 1 <= self.shape <= _MAX_SHAPE
@@ -273,8 +276,17 @@ def _keep_value(instance: Any, name: str) -> None:
     value = getattr(instance, name)
     read = as_rate if name == "rate" else as_value
     kept = read(value, f"{type(instance).__name__}: {name}")
-    if not is_number(value):
+    if not isinstance(value, (int, float)):
         object.__setattr__(instance, name, kept)
+
+
+def keep_numbers(instance: Any, *names: str) -> None:
+    """Replace numbers of NumPy, also in a tuple, by those of Python, which all texts can hold."""
+    for name in names:
+        value = getattr(instance, name)
+        if isinstance(value, tuple):
+            value = tuple(v.item() if isinstance(v, np.generic) else v for v in value)
+        object.__setattr__(instance, name, value.item() if isinstance(value, np.generic) else value)
 
 
 def require_window(subject: str, start: float, stop: float) -> None:

@@ -11,6 +11,7 @@ from simcore.description.neurons import (
     _keep_value,
     _require_number,
     described,
+    keep_numbers,
     require_window,
 )
 from simcore.description.population import PopulationView
@@ -45,6 +46,7 @@ class Poisson:
 
     def __post_init__(self) -> None:
         _keep_value(self, "rate")
+        keep_numbers(self, "weight", "start", "stop")
         _require_number("Poisson: weight", self.weight)
         require_window("Poisson", self.start, self.stop)
 
@@ -78,6 +80,7 @@ class Current:
 
     def __post_init__(self) -> None:
         _keep_value(self, "amplitude")
+        keep_numbers(self, "start", "stop")
         require_window("Current", self.start, self.stop)
 
     def describe(self) -> dict[str, Any]:

@@ -236,7 +236,8 @@ def _arriving(population: Population, dt: float) -> int:
     for p in network.projections:
         if p.target.population is population:
             source = p.source.population
-            relay = source.neuron is not None and bool(source.neuron.definition.cls.emit)
+            neuron = None if source.is_source else source.neuron
+            relay = neuron is not None and bool(neuron.definition.cls.emit)
             in_loop = relay and source.id >= population.id
             copies = MAX_MULTIPLICITY if in_loop else largest_multiplicity(source, dt)
             found += max(1, indegree_bound(p)) * copies

@@ -10,9 +10,11 @@ import numpy as np
 from simcore.description.connectivity import Edges
 from simcore.description.degrees import n_synapses
 from simcore.description.network import Network
+from simcore.description.neurons import varying_of
 from simcore.discretization.fixed_point import WeightForm
 from simcore.estimates.expected_synapses import Expectation, TableCounts
 from simcore.estimates.varying_memory import value_bytes
+from simcore.language.per_neuron import PerNeuron
 from simcore.shards.local_neurons import Lids
 
 # Interpreter, libraries and kernels, measured with 100 neurons: 182 MB alone, 208 MB under MPICH;
@@ -146,6 +148,10 @@ def _description(expectation: Expectation) -> float:
     views = [view for p in network.projections for view in (p.source, p.target)]
     views += [d.target for d in network.drives] + [r.target for r in network.records]
     lists = {id(v.indices): v.size for v in views if not isinstance(v.indices, range)}
+    values = [v for p in network.populations for v in varying_of(p.model).values()]
+    values += [v for p in network.populations for v in p.start.values()]
+    values += [v for d in network.drives for v in d.varying.values()]
+    lists |= {id(v): v.size for v in values if isinstance(v, PerNeuron)}
     return total + _LISTED * float(sum(lists.values()))
 
 

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simcore.language.expression import Expression, symbol
+from simcore.language.expression import Expression, symbol, symbols
 from simcore.language.layout import REFRACTORY, Column, Layout, Receptor
 from simcore.language.parser import (
     Declaration,
@@ -78,8 +78,8 @@ class Definition:
         Right-hand sides of the equations, of the symbols of states and parameters.
     conditions : list of (str, Expression)
         What holds for parameters.
-    choices : list of Expression
-        When each of the methods but the last is taken: the first whose condition holds.
+    choices : list of list of Expression
+        When each of the methods but the last is taken: the first all of whose conditions hold.
     """
 
     def __init__(self, cls: type[NeuronModel], lengths: dict[str, int], choice: int = -1) -> None:
@@ -119,10 +119,10 @@ class Definition:
         if self.duration:
             columns.append(REFRACTORY)
         self.layout = Layout(tuple(columns))
-        *others, last = lines(self._text("method"))
-        choices = [line.rpartition(":") for line in others]
-        self.choices = [self._formula("method", c, self.parameters).value for c, _, _ in choices]
-        methods = [self._method(text) for text in (*(m for _, _, m in choices), last)]
+        *others, last = lines(source_of(cls.method))
+        parts = [line.rpartition(":") for line in others]
+        self.choices = [self._choice(condition) for condition, _, _ in parts]
+        methods = [self._method(text) for text in (*(m for _, _, m in parts), last)]
         self.method, self.substeps = methods[choice]
         self.refine = self._refine()
 
@@ -207,6 +207,17 @@ class Definition:
             unit = _plain(self.states[name].unit) / UNITS["ms"]
             require_unit(slope, unit, here, f"d{name}/dt is")
             found[name] = slope.value
+        return found
+
+    def _choice(self, text: str) -> list[Expression]:
+        """Return the conditions of a method, one for each item of a list; all have to hold."""
+        subject = Subject(self.name, "method", text)
+        found = []
+        for line in lines(_written_out(text, self._lengths, subject)):
+            condition = self._formula("method", line, self.parameters).value
+            if condition.kind != "bool" or "h" in symbols(condition):
+                raise subject.error("expected a comparison of parameters, without the time step")
+            found.append(condition)
         return found
 
     def _method(self, text: str) -> tuple[str, int]:

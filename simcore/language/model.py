@@ -129,6 +129,8 @@ class NeuronModel:
             make_program(cls())
 
     def __init__(self, **values: Any) -> None:
+        from simcore.language.program import make_program
+
         cls = type(self)
         declared = cls.declared_parameters()
         names = {d.name.partition("[")[0]: d for d in declared}
@@ -156,10 +158,11 @@ class NeuronModel:
             require_size(value, size, f"{cls.__name__}: {name}", f"a population, as of {first}")
         each = {name: self.in_base_units(name, value.values) for name, value in listed.items()}
         self.require_valid(self.values | each, self.name)
-        for k, condition in enumerate(self.definition.choices):
-            known = symbols(condition) <= {*self.values, *each}
-            if known and np.all(evaluate(condition, self.values | each)):
+        known = self.values | each
+        for k, conditions in enumerate(self.definition.choices):
+            if all(symbols(c) <= known.keys() and np.all(evaluate(c, known)) for c in conditions):
                 self.definition = self._definition(k)
+                make_program(self)
                 break
 
     def _definition(self, choice: int) -> Definition:

@@ -134,7 +134,7 @@ def bounds(value: Value) -> tuple[float, float]:
     """Return the smallest and the largest value that a neuron may have."""
     if isinstance(value, PerNeuron):
         return float(value.values.min()), float(value.values.max())
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, np.number)):
         return float(value), float(value)
 
     # Between these are all numbers of `simcore.numerics.random.uniform`
@@ -146,7 +146,7 @@ def mean(value: Value) -> float:
     """Return the mean over many neurons, for an estimate."""
     if isinstance(value, PerNeuron):
         return float(value.values.mean())
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, np.number)):
         return float(value)
     return float(value.quantile((np.arange(1024) + 0.5) / 1024).mean())
 
@@ -205,7 +205,8 @@ def _finite(values: Any, subject: str) -> NDArray[np.float64]:
         found = np.asarray(values)
     except ValueError:
         found = np.zeros(0, dtype=object)
-    ok = found.dtype.kind in "iuf" and found.ndim == 1 and found.size > 0
+    whole = not np.ma.is_masked(values)
+    ok = whole and found.dtype.kind in "iuf" and found.ndim == 1 and found.size > 0
     if not ok:
         raise ModelError(
             f"{subject} is {short(values)}, must be a finite number, a distribution, or an array "

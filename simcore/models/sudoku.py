@@ -99,8 +99,8 @@ def build(
 def grid(puzzle: str) -> NDArray[np.int64]:
     """Return a puzzle as an array of digits, shape (9, 9)."""
     valid = "81 digits, row by row, 0 where none is given"
-    digits = puzzle.isascii() and puzzle.isdecimal()
-    require(len(puzzle) == 81 and digits, "sudoku: puzzle", puzzle, valid)
+    digits = isinstance(puzzle, str) and puzzle.isascii() and puzzle.isdecimal()
+    require(digits and len(puzzle) == 81, "sudoku: puzzle", puzzle, valid)
     return np.array(list(puzzle), dtype=np.int64).reshape(9, 9)
 
 

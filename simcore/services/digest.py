@@ -22,4 +22,5 @@ def digest_arrays(*arrays: NDArray[Any]) -> str:
 
 def digest_json(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON form of `value`."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True, default=lambda number: number.item())
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -112,10 +112,11 @@ class RunOptions(BuildOptions):
         for name, unit in (("checkpoint_every", "ms"), ("checkpoint_wall", "s")):
             value = getattr(self, name)
             valid = f"> 0 [{unit}] and finite, or 0 or None for none"
-            ok = value is None or 0 <= value < math.inf
+            ok = value is None or (isinstance(value, Real) and 0 <= float(value) < math.inf)
             require(ok, name, value, valid, error=ConfigError)
         clock.steps(self.checkpoint_every or 0.0, "checkpoint_every", ConfigError)
-        ok = self.max_rate is None or 0 < self.max_rate < math.inf
+        rate = self.max_rate
+        ok = rate is None or (isinstance(rate, Real) and 0 < rate < math.inf)
         valid = "> 0 [1/s] and finite, or None"
         require(ok, "max_rate", self.max_rate, valid, error=ConfigError)
         valid = f"in [0, {_PATIENCE:g}] s, 0 for no watchdog"

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from simcore.numerics.clock import Clock
 from simcore.services.comm import Comm
 from simcore.services.errors import ConfigError, DamagedError, OutputError
 from simcore.services.failure import fail_together
+from simcore.simulation.options import RunOptions
 
 if TYPE_CHECKING:
     from simcore.io.access import Source
@@ -129,9 +130,18 @@ def _readable(path: str, notes: list[str]) -> tuple[Run, int, int]:
     if damaged is not None:
         notes.append(f"{damaged} is damaged: what it and later parts held is simulated again")
     run = Run(path, sources[:valid])
-    if "digest" not in run.config:
-        raise OutputError(f"{path!r} says too little of its run to go on with it")
+    _require_known_options(path, run.config)
     return run, sources[0].end, sources[valid - 1].end
+
+
+def _require_known_options(path: str, config: dict[str, Any]) -> None:
+    """Raise `OutputError` unless a file has what a run goes on with."""
+    lacking = [f.name for f in fields(RunOptions) if f.name not in config]
+    if lacking or "digest" not in config:
+        raise OutputError(
+            f"{path!r} was begun by an earlier version of simcore, which kept other options. "
+            "Go on with that version; it can be read and packed with this one."
+        )
 
 
 def _whole_sources(path: str) -> list[Source]:
@@ -184,6 +194,7 @@ def _without_header(path: str, error: OutputError) -> Resumption:
     if known is None:
         raise error
     description = read_description(known)
+    _require_known_options(path, description.config)
     damaged = first_damaged([part.path for part in parts])
     valid = [part for part in parts if part.path != damaged]
     if damaged is not None:

@@ -336,6 +336,16 @@ def test_method_follows_from_the_parameters_of_all_neurons():
         assert model(tau_syn_ex=fast).definition.substeps == 2
     for slow in (2.0, [5.0, 2.0]):
         assert model(tau_syn_ex=slow).definition.substeps == 1
+    lists = sc.iaf_psc_exp_multisynapse
+
+    class several(lists):
+        method = "tau_syn[k] >= 2*ms: euler\nexact"
+
+    assert several(tau_syn=[1.0, 10.0]).definition.method == "exact"
+    assert several(tau_syn=[3.0, 10.0]).definition.method == "euler"
+    for condition in ("tau >= 2*h", "tau"):
+        with pytest.raises(ModelError, match="method: expected a comparison of parameters"):
+            define(method=f"{condition}: rk4(2)\nrk4")
     with pytest.raises(ModelError, match="method: units differ"):
         define(method="tau > 2*mV: rk4(2)\nrk4")
 

@@ -245,6 +245,7 @@ def test_records_have_interval_and_type(toml):
         ("[record]\nspikes = 3", r"spikes is 3, must be true or false or a text or a list"),
         ("[record]\nspikes = [3]", r"population of spikes is 3, must be a text"),
         ("[record]\ng_ex = 3", r"key 'g_ex' is unknown.* Valid: .*any other column as a table"),
+        ("[record]\nfrom = [5.0]", r"from is \[5.0\], must be a number|record_from is \[5.0\]"),
         ("[record]\nV_m = 3", r"V_m is 3, must be a table or a list"),
         ("[record]\nV_m = {n = 3}", r"'population' is missing"),
         ("[record]\nV_m = {population = 'E', num = 3}", r"key 'num' is unknown"),
@@ -255,6 +256,19 @@ def test_records_have_interval_and_type(toml):
 def test_mistakes_in_toml(toml, text, message):
     with pytest.raises(ConfigError, match=message):
         toml(text)
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("V_m = {population = 'E', n = -5}", r"\[record\] V_m: n is -5, must be at least 1"),
+        ("g_ex = {population = 'E'}", r"\[record\] g_ex: .*column of LIF"),
+    ],
+)
+def test_records_that_the_model_cannot_have(toml, record, message):
+    run = toml(f"[record]\n{record}")
+    with pytest.raises(ConfigError, match=message):
+        run.apply_records(run.model.network({}))
 
 
 @pytest.mark.parametrize("record", ["spikes = ['e1']", "V_m = {population = 'e1'}"])

@@ -1,5 +1,6 @@
 """Resuming: the file ends as if nothing had happened, or it is said why it cannot go on."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import simcore as sc
 from simcore.analysis.verification import compare_bits
 from simcore.io import open_run, pack
 from simcore.io.checkpoint import list_checkpoints
+from simcore.io.integrity import write_digests
 from simcore.io.parts import Lock
 from simcore.services.comm import SerialComm
 from simcore.services.errors import ConfigError, OutputError, StoppedError
@@ -383,6 +385,19 @@ def test_changed_model_is_refused(tmp_path, options, named):
     assert path.read_bytes() == before
 
 
+def test_run_of_a_version_with_other_options(tmp_path):
+    path = tmp_path / "run.h5"
+    sc.simulate(changed(), 10.0, output=path, comm=SerialComm())
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file["simcore/config"][()])
+        del config["checkpoint_wall"]
+        file["simcore/config"][()] = json.dumps(config)
+        del file["simcore/digests"]
+        write_digests(file)
+    with pytest.raises(OutputError, match="by an earlier version of simcore, which kept other"):
+        sc.resume(path, changed(), until=20.0, comm=SerialComm())
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -461,6 +476,7 @@ def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
         ({"checkpoint_every": 0.25}, "checkpoint_every is 0.25, must be a multiple of dt"),
         ({"checkpoint_wall": -1.0}, "checkpoint_wall is -1.0, must be > 0"),
         ({"max_rate": 0.0}, "max_rate is 0.0, must be > 0"),
+        ({"checkpoint_wall": "5min"}, "checkpoint_wall is '5min', must be > 0"),
         ({"watchdog": -1.0}, r"watchdog is -1.0, must be in \[0, "),
         ({"watchdog": float("inf")}, r"watchdog is inf, must be in \[0, "),
         ({"max_rate": float("inf")}, "max_rate is inf, must be > 0 .* and finite"),

@@ -8,6 +8,8 @@ from simcore.discretization.limits import pieces
 from simcore.kernels import make_backend
 from simcore.numerics.clock import Clock, Epoch
 from simcore.numerics.spikes import NO_SPIKES
+from simcore.services.comm import SerialComm
+from simcore.services.errors import ModelError
 from tests.networks import advance, build
 
 SIZE = 30
@@ -125,3 +127,38 @@ def test_errors():
     ]:  # fmt: skip
         with pytest.raises(sc.SimcoreError, match=message):
             make()
+
+
+@pytest.mark.parametrize("first", ["source", "copy"])
+def test_gamma_sources_may_come_after_those_that_repeat_them(first):
+    net = sc.Network(seed=1)
+    models = {"source": sc.GammaSource(10.0, 2), "copy": sc.parrot_neuron()}
+    names = [first, *(set(models) - {first})]
+    found = {name: net.population(name, 10, models[name]) for name in names}
+    net.connect(found["source"], found["copy"], sc.OneToOne(), weight=1.0, delay=1.0)
+    sc.Simulation(net, comm=SerialComm(), backend="reference")
+
+
+def test_numbers_of_numpy_are_numbers():
+    one, two = np.float32(2.0), np.int64(10)
+    net = sc.Network(seed=1)
+    P = net.population("P", 3, sc.LIF(tau_m=one, tau_syn=(one, np.float64(3.0))))
+    net.population("S", 3, sc.PoissonSource(two, stop=two))
+    net.drive(P, sc.Poisson(two, np.float32(0.5), start=np.int64(1)))
+    net.drive(P, sc.Current(two, stop=two))
+    kinds = {type(v) for d in net.drives for v in vars(d.stimulus).values()}
+    assert kinds <= {int, float, type(None), str}
+    sc.Simulation(net, comm=SerialComm(), backend="reference")
+
+
+def test_what_is_refused_leaves_nothing_behind():
+    net = sc.Network(seed=1)
+    A, B = net.population("A", 3, sc.LIF()), net.population("B", 4, sc.LIF())
+    with pytest.raises(ModelError):
+        net.drive([A, B], sc.Current([1.0, 2.0, 3.0]))
+    with pytest.raises(ModelError):
+        net.connect(A, [A, B], sc.OneToOne(), weight=1.0, delay=1.0)
+    assert not net.drives
+    assert not net.projections
+    with pytest.raises(ModelError, match="V_th"):
+        sc.LIF(V_th=np.ma.array([20.0, 21.0], mask=[0, 1]))

@@ -1,9 +1,11 @@
 """Views with gaps: a step, a list or a mask chooses neurons as a slice does."""
 
+import h5py
 import numpy as np
 import pytest
 
 import simcore as sc
+from simcore.analysis import isi_statistics
 from simcore.description.ids import Ids, evenly_spaced
 from simcore.discretization.fixed_point import fixed_point
 from simcore.estimates.expected_synapses import Expectation
@@ -12,7 +14,7 @@ from simcore.kernels.neuron_tables import make_neuron_tables
 from simcore.planning.crossing import _crossing
 from simcore.planning.ranks import Ranks, Setup
 from simcore.services.comm import SerialComm
-from simcore.services.errors import ModelError
+from simcore.services.errors import ModelError, OutputError
 from simcore.simulation.work_counts import neuron_work
 from tests.networks import advance, build, differences, of_projection, specify, synapses
 from tests.unit.test_synapses import draw, drawn
@@ -284,6 +286,17 @@ def test_current_of_a_view_takes_few_segments():
     assert len(plan.segments) < 12
 
 
+def test_currents_of_other_neurons_change_nothing():
+    net, P = population(4000)
+    for k in range(20):
+        some = np.sort(np.random.default_rng(k).permutation(4000)[:50])
+        net.drive(P[some], sc.Current(100.0, start=10.0 * k, stop=10.0 * k + 5.0))
+    plan = make_neuron_tables(build(net), np.dtype(np.float64))
+
+    assert len(plan.segments) == 2
+    assert 0 < plan.changes[0].size <= 20 * 2 * 50 * 2
+
+
 def test_spikes_of_listed_neurons_are_in_the_file_and_in_its_export(tmp_path):
     rng = np.random.default_rng(4)
     mask = rng.random(40) < 0.5
@@ -314,6 +327,10 @@ def test_spikes_of_listed_neurons_are_in_the_file_and_in_its_export(tmp_path):
         with pytest.raises(ModelError, match=f"one of the {mask.sum()} in the file"):
             found.spikes("P", neurons=np.flatnonzero(~mask)[:1])
     assert run.rates()["P"] == whole.rates()["P"]
+    with h5py.File(copy, "r+") as file:
+        file["spikes/P/node_ids"][5] = np.flatnonzero(~mask)[2]
+    with pytest.raises(OutputError, match=r"must be of one of the \d+ recorded"):
+        isi_statistics(sc.open_run(copy).select("P"))
 
 
 @pytest.mark.parametrize("partitioner", ["balanced", "round_robin"])
