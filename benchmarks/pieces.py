@@ -106,8 +106,10 @@ def update(options):
     return rows
 
 
-# Weights by unit of a Poisson input of 6 kHz, and parameters, with which neurons spike
-INPUT = {"pA": 80.0, "nS": 3.0, "mV": 0.6, "1": 0.02}
+# Constant currents [pA], and parameters, with which neurons spike
+CURRENTS = {"izhikevich": 8.0, "izhikevich_2003": 8.0, "gif_psc_exp": 150.0, "gif_cond_exp": 150.0,
+            "glif_psc": 250.0, "mat2_psc_exp": 400.0}  # fmt: skip
+CURRENT = 500.0
 GIVEN = {
     "iaf_psc_alpha_multisynapse": {"tau_syn": [0.5, 2.0]},
     "iaf_psc_exp_multisynapse": {"tau_syn": [0.5, 2.0]},
@@ -125,10 +127,10 @@ def models(options):
     n = int(20_000 * options.scale)
     for name in library.names():
         net = sc.Network(seed=1)
-        group = net.population("n", n, library.load(name)(**GIVEN.get(name, {})))
-        receptor = group.neuron.definition.receptors[0]
-        weight = INPUT[receptor.unit]
-        net.drive(group, sc.Poisson(6000.0, weight=weight, receptor=receptor.name))
+        model = library.load(name)(**GIVEN.get(name, {}))
+        group = net.population("n", n, model)
+        if model.definition.cls.input_current in model.values:
+            net.drive(group, sc.Current(CURRENTS.get(name, CURRENT)))
         found, _ = phase_times(net)
         rate = np.mean([gids.size for gids in found["spikes"]]) / (n * STEPS * 1e-4)
         measured = 1e9 * min(found["update"]) / (STEPS * n)
